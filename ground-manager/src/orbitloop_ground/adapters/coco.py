@@ -1,0 +1,162 @@
+"""Reader of COCO annotations: images, boxes, categories (https://cocodataset.org/#format-data).
+
+A bad entry is named by file, id and reason; nothing is skipped in silence.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from orbitloop.domain.detection import Truth
+from orbitloop.domain.errors import BadInput
+from orbitloop.domain.paths import contained_path
+
+MAX_ANNOTATION_BYTES = 256 * 1024 * 1024
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class CocoImage:
+    """One image of a set: where it lies, its size in pixels, its objects, and the set's own extra fields."""
+
+    id: int
+    path: Path
+    width: int
+    height: int
+    truth: Truth
+    extra: dict[str, Any]
+
+    def load(self) -> Image.Image:
+        """The picture as RGB; raises ``BadInput`` when the file is not an image of the stated size."""
+        try:
+            with Image.open(self.path) as picture:
+                if picture.size != (self.width, self.height):
+                    raise BadInput(
+                        f"{self.path}: image is {picture.size[0]}x{picture.size[1]}, the annotations say "
+                        f"{self.width}x{self.height}; correct the annotations or the file"
+                    )
+                return picture.convert("RGB")
+        except FileNotFoundError as error:
+            raise BadInput(f"{self.path}: no such image; is the data folder complete?") from error
+        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+            raise BadInput(f"{self.path}: cannot be read as an image ({error}); replace or remove it") from error
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CocoSet:
+    """A set of annotated images; ``classes`` in the order of the labels."""
+
+    classes: tuple[str, ...]
+    images: tuple[CocoImage, ...]
+
+    def where(self, **fields: str) -> CocoSet:
+        """The images whose extra fields have the given values, for instance ``split="test"``."""
+        kept = tuple(image for image in self.images if all(image.extra.get(k) == v for k, v in fields.items()))
+        return CocoSet(classes=self.classes, images=kept)
+
+
+def read_coco(annotations: Path) -> CocoSet:
+    """Read an ``annotations.json``; image paths are relative to its folder.
+
+    Raises:
+        BadInput: the file is missing, is not COCO, or an entry is wrong (named by file, id and reason).
+    """
+    try:
+        if annotations.stat().st_size > MAX_ANNOTATION_BYTES:
+            raise BadInput(f"{annotations}: larger than {MAX_ANNOTATION_BYTES} bytes; split the set")
+        document = json.loads(annotations.read_text(encoding="utf-8"))
+    except FileNotFoundError as error:
+        raise BadInput(f"{annotations}: no such file; give the path of a COCO annotations file") from error
+    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+        raise BadInput(f"{annotations}: not JSON ({error})") from error
+    if not isinstance(document, dict) or not all(
+        isinstance(document.get(key), list) for key in ("images", "annotations", "categories")
+    ):
+        raise BadInput(f"{annotations}: COCO needs the lists 'images', 'annotations' and 'categories'")
+    return _Reader(annotations, document).read()
+
+
+class _Reader:
+    def __init__(self, source: Path, document: dict[str, Any]) -> None:
+        self.source = source
+        self.document = document
+
+    def read(self) -> CocoSet:
+        categories = self._unique("categories")
+        labels = {identity: index for index, identity in enumerate(sorted(categories))}
+        names = [categories[identity].get("name") for identity in sorted(categories)]
+        if not names or not all(isinstance(name, str) and name for name in names):
+            raise BadInput(f"{self.source}: every category needs a name, and there must be at least one")
+        images = self._unique("images")
+        objects: dict[int, list[tuple[list[float], int]]] = {identity: [] for identity in images}
+        for identity, entry in self._unique("annotations").items():
+            image, box = self._box(identity, entry, images)
+            label = labels.get(entry.get("category_id", -1))
+            if label is None:
+                raise self._bad("annotation", identity, f"category {entry.get('category_id')!r} is not listed")
+            if not entry.get("iscrowd", 0):
+                objects[image].append((box, label))
+        return CocoSet(
+            classes=tuple(str(name) for name in names),
+            images=tuple(self._image(identity, images[identity], objects[identity]) for identity in sorted(images)),
+        )
+
+    def _bad(self, what: str, identity: object, reason: str) -> BadInput:
+        return BadInput(f"{self.source}: {what} {identity}: {reason}")
+
+    def _unique(self, key: str) -> dict[int, dict[str, Any]]:
+        found: dict[int, dict[str, Any]] = {}
+        for position, entry in enumerate(self.document[key]):
+            identity = entry.get("id") if isinstance(entry, dict) else None
+            if not isinstance(identity, int):
+                raise self._bad(key, f"at position {position}", "has no integer id")
+            if identity in found:
+                raise self._bad(key, identity, "the id occurs twice")
+            found[identity] = entry
+        return found
+
+    def _box(
+        self, identity: int, entry: dict[str, Any], images: dict[int, dict[str, Any]]
+    ) -> tuple[int, list[float]]:
+        image = entry.get("image_id")
+        if image not in images:
+            raise self._bad("annotation", identity, f"image {image!r} is not listed")
+        box = entry.get("bbox")
+        if (
+            not isinstance(box, list)
+            or len(box) != 4
+            or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in box)
+        ):
+            raise self._bad("annotation", identity, f"bbox must be four finite numbers, not {box!r}")
+        x, y, width, height = (float(value) for value in box)
+        if width <= 0 or height <= 0:
+            raise self._bad("annotation", identity, f"bbox {box} has no area")
+        limit = (images[image].get("width"), images[image].get("height"))
+        if isinstance(limit[0], int) and isinstance(limit[1], int):
+            if x < -1 or y < -1 or x + width > limit[0] + 1 or y + height > limit[1] + 1:
+                raise self._bad("annotation", identity, f"bbox {box} leaves the image of {limit[0]}x{limit[1]} pixels")
+        return int(image), [x, y, x + width, y + height]
+
+    def _image(self, identity: int, entry: dict[str, Any], objects: list[tuple[list[float], int]]) -> CocoImage:
+        name, width, height = entry.get("file_name"), entry.get("width"), entry.get("height")
+        if not isinstance(name, str) or not name:
+            raise self._bad("image", identity, "has no file_name")
+        if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
+            raise self._bad("image", identity, f"width and height must be positive integers, not {width!r}, {height!r}")
+        return CocoImage(
+            id=identity,
+            path=contained_path(self.source.parent, name),
+            width=width,
+            height=height,
+            truth=Truth(
+                boxes=np.array([box for box, _ in objects], np.float32).reshape(-1, 4),
+                labels=np.array([label for _, label in objects], np.int64),
+            ),
+            extra={k: v for k, v in entry.items() if k not in {"id", "file_name", "width", "height"}},
+        )
