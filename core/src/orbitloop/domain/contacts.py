@@ -81,3 +81,15 @@ def window_at(plan: tuple[ContactWindow, ...], moment: datetime) -> ContactWindo
 def next_window(plan: tuple[ContactWindow, ...], moment: datetime) -> ContactWindow | None:
     """The first window that has not ended at ``moment``; it may be open already."""
     return min((window for window in plan if window.los > moment), default=None)
+
+
+def light_time(distance: float) -> timedelta:
+    """How long a signal travels over ``distance`` km in vacuum: the one-way propagation delay of a link."""
+    return timedelta(seconds=distance / LIGHT_KM_PER_S)
+
+
+def utc(moment: datetime) -> datetime:
+    """``moment`` in UTC. Raises ``BadInput`` if it has no time zone."""
+    if moment.tzinfo is None:
+        raise BadInput(f"{moment.isoformat()} has no time zone; give it in UTC")
+    return moment.astimezone(UTC)

@@ -6,12 +6,11 @@ Sizes, digests and names are checked here, once, at the border.
 
 from __future__ import annotations
 
-from datetime import datetime
-from enum import StrEnum
 from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes, Digest
 
 WIRE_VERSION = 1
@@ -19,6 +18,7 @@ WIRE_VERSION = 1
 DigestText = Annotated[Digest, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Size = Annotated[Bytes, Field(ge=0, le=2**40)]
+Score = Annotated[float, Field(allow_inf_nan=False)]
 
 
 class Message(BaseModel):
@@ -63,14 +63,6 @@ class Receipt(Message):
     stored: AwareDatetime
 
 
-class Outcome(StrEnum):
-    """What became of an update on board."""
-
-    APPLIED = "applied"
-    ROLLED_BACK = "rolled_back"
-    REFUSED = "refused"
-
-
 class UpdateReport(Message):
     """The satellite tells what it did with an update; sent until acknowledged."""
 
@@ -79,9 +71,9 @@ class UpdateReport(Message):
     outcome: Outcome
     reason: str = Field(default="", max_length=2_000)
     flying: DigestText
-    canary_before: float | None = None
-    canary_after: float | None = None
-    at: datetime
+    canary_before: Score | None = None
+    canary_after: Score | None = None
+    at: AwareDatetime
 
 
 class Telemetry(Message):

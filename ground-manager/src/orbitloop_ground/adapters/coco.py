@@ -121,9 +121,7 @@ class _Reader:
             found[identity] = entry
         return found
 
-    def _box(
-        self, identity: int, entry: dict[str, Any], images: dict[int, dict[str, Any]]
-    ) -> tuple[int, list[float]]:
+    def _box(self, identity: int, entry: dict[str, Any], images: dict[int, dict[str, Any]]) -> tuple[int, list[float]]:
         image = entry.get("image_id")
         if image not in images:
             raise self._bad("annotation", identity, f"image {image!r} is not listed")

@@ -1,0 +1,63 @@
+# Needs make and Python 3.11 or newer; everything else goes into .venv. `make` lists the targets.
+
+PYTHON ?= python3
+JOBS   ?= auto
+DATA   ?= ../shared/data/hrplanes
+ARGS   ?=
+
+VENV    := .venv
+BIN     := $(VENV)/bin
+MEMBERS := core edge-agent ground-manager operators mission
+STAMP   := $(VENV)/.installed
+PYTEST  := $(BIN)/python -m pytest
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check format verify pretrain bench-learning clean
+
+help: ## List the targets
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: $(STAMP) ## Create .venv and install the five packages and the tools into it
+
+$(STAMP): constraints.txt pyproject.toml $(MEMBERS:%=%/pyproject.toml)
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "orbitloop needs Python 3.11 or newer; name one: make setup PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null \
+	  || { echo "Python cannot create environments here; on Debian: apt-get install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --disable-pip-version-check --quiet \
+	  -c constraints.txt $(MEMBERS:%=-e %) -e '.[dev]'
+	@touch $@
+
+demo: $(STAMP) ## Run a whole mission on this machine; ARGS="..." goes to it
+	$(BIN)/orbitloop demo $(ARGS)
+
+test: $(STAMP) ## Run every test that needs no cluster; ARGS="..." goes to pytest
+	$(PYTEST) -n $(JOBS) --dist loadscope $(ARGS)
+
+check: $(STAMP) ## Format, lint, types, import contracts, unit tests: under a minute
+	$(BIN)/ruff format --check
+	$(BIN)/ruff check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(PYTEST) -q -n $(JOBS) tests/unit
+
+format: $(STAMP) ## Format the code and mend what the linter can
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+verify: $(STAMP) ## Generated files, bundled data and links are what they claim to be
+	$(BIN)/python -m orbitloop_mission.generate --check
+	$(PYTEST) -q -m verify tests/unit
+
+pretrain: $(STAMP) ## Train the base detector on a public set; DATA=folder, ARGS="..."
+	$(BIN)/orbitloop pretrain --data $(DATA) $(ARGS)
+
+bench-learning: $(STAMP) ## How much a delta learns, beside its peers; ARGS="..."
+	$(BIN)/python bench/learning.py $(ARGS)
+
+clean: ## Remove everything that can be made again, .venv included
+	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -prune -exec rm -rf {} +
+	find . -name '*.egg-info' -prune -exec rm -rf {} +
+	rm -rf $(MEMBERS:%=%/build)

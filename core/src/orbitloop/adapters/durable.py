@@ -1,0 +1,89 @@
+"""Files that survive a power cut: written whole or not at all."""
+
+from __future__ import annotations
+
+import errno
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from orbitloop.domain.errors import NoSpace
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+_UNFINISHED = ".unfinished"
+
+
+@contextmanager
+def naming_full_disk(path: Path) -> Iterator[None]:
+    """Turn the system's "disk full" into ``NoSpace`` naming ``path``; other errors pass as they are."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _FULL:
+            raise
+        raise NoSpace(f"the disk is full: {path} could not be written; free space on its volume") from error
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in ``folder`` durable: a rename is on disk only when its folder is."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def sync_file(path: Path) -> None:
+    """Make the bytes of ``path`` durable."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def write_unlisted(path: Path, data: bytes) -> None:
+    """Replace ``path`` by ``data`` atomically; the caller makes the name durable with :func:`sync_folder`.
+
+    For many files in one folder, which then share that one call.
+
+    Raises:
+        NoSpace: the disk is full; ``path`` is as it was.
+    """
+    with naming_full_disk(path):
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=_UNFINISHED)
+        unfinished = Path(name)
+        try:
+            with os.fdopen(descriptor, "wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            unfinished.replace(path)
+        except BaseException:
+            unfinished.unlink(missing_ok=True)
+            raise
+
+
+def write_durably(path: Path, data: bytes) -> None:
+    """Replace ``path`` by ``data``: after return it survives a power cut, before it the old file does.
+
+    Raises:
+        NoSpace: the disk is full; ``path`` is as it was.
+    """
+    write_unlisted(path, data)
+    with naming_full_disk(path):
+        sync_folder(path.parent)
+
+
+def discard_unfinished(folder: Path) -> int:
+    """Remove what a killed :func:`write_durably` left in ``folder``; call before anyone writes there.
+
+    Returns:
+        How many files were removed.
+    """
+    leftovers = list(folder.glob(f".*{_UNFINISHED}"))
+    for path in leftovers:
+        path.unlink(missing_ok=True)
+    return len(leftovers)

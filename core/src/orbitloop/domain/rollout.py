@@ -1,0 +1,56 @@
+"""Proving an update on board: is the new model at least as good on the tiles that were kept?"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from orbitloop.domain.units import Digest
+
+CANARY_SHARE = 6
+"""One sample in so many is held out: kept on board as a canary, never trained on, its labels sent with updates."""
+
+
+class Outcome(StrEnum):
+    """What became of an update on board."""
+
+    APPLIED = "applied"
+    ROLLED_BACK = "rolled_back"
+    REFUSED = "refused"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryRule:
+    """When an update passes its canary.
+
+    Args:
+        tolerance: how much average precision may fall on the canary tiles before the update is rolled back.
+        least: fewest tiles for the comparison to count; with fewer, only a model that breaks is rolled back.
+    """
+
+    tolerance: float = 0.03
+    least: int = 3
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CanaryResult:
+    """Average precision at IoU 0.5 of the flying and the new model over ``tiles`` canary tiles."""
+
+    tiles: int
+    before: float
+    after: float
+
+
+def is_canary(sample: Digest) -> bool:
+    """Whether a sample is held out; both sides decide alike, from its id alone."""
+    return int(sample[-8:], 16) % CANARY_SHARE == 0
+
+
+def objection(result: CanaryResult, rule: CanaryRule) -> str | None:
+    """Why the new model must not fly, or ``None``."""
+    if result.tiles < rule.least or result.after >= result.before - rule.tolerance:
+        return None
+    return (
+        f"worse on {result.tiles} canary tiles: average precision {result.after:.3f} after, "
+        f"{result.before:.3f} before, tolerance {rule.tolerance:.3f}"
+    )

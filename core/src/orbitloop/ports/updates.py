@@ -1,0 +1,65 @@
+"""Updates that the ground has published, and what satellites said about them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+
+from orbitloop.domain.units import Bytes, Digest
+from orbitloop.wire.messages import Hello, Telemetry, UpdateReport
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PublishedUpdate:
+    """An update for one satellite.
+
+    Args:
+        digest: of the file at ``path``, whose length is ``size`` bytes.
+        base: digest of the weights that must fly for it to apply.
+        result: digest of the weights that fly afterwards.
+        path: the signed delta container on the ground's disk.
+    """
+
+    satellite: str
+    digest: Digest
+    size: Bytes
+    base: Digest
+    result: Digest
+    path: Path
+
+
+class UpdateLedger(Protocol):
+    """What is offered to whom, and what became of it."""
+
+    def publish_update(self, update: PublishedUpdate) -> None:
+        """Offer an update from the next contact on; idempotent.
+
+        Raises ``BadInput`` when its file is missing or differs from what is said about it.
+        """
+        ...
+
+    def offer_for(self, satellite: str, flying: Digest) -> PublishedUpdate | None:
+        """The newest update on the base ``flying`` that the satellite has not refused or rolled back."""
+        ...
+
+    def update(self, satellite: str, digest: Digest) -> PublishedUpdate | None:
+        """A published update."""
+        ...
+
+
+class ContactLedger(Protocol):
+    """What satellites say about themselves."""
+
+    def record_hello(self, hello: Hello, at: datetime) -> None:
+        """A contact began at ``at``."""
+        ...
+
+    def record_report(self, report: UpdateReport, at: datetime) -> None:
+        """What became of an update; the same report again changes nothing."""
+        ...
+
+    def record_telemetry(self, telemetry: Telemetry, at: datetime) -> None:
+        """Counters since launch, heard at ``at``."""
+        ...

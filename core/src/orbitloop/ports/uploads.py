@@ -1,0 +1,50 @@
+"""Bundles on their way in: bytes that arrived, kept across cuts and restarts of the ground."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from orbitloop.domain.units import Bytes, Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Upload:
+    """One bundle on its way in: ``offset`` of its ``size`` bytes are durable."""
+
+    satellite: str
+    digest: Digest
+    size: Bytes
+    offset: Bytes
+
+    @property
+    def complete(self) -> bool:
+        """Whether every byte is here."""
+        return self.offset == self.size
+
+
+class Uploads(Protocol):
+    """Partial bundles on disk, one for each satellite and digest."""
+
+    def open(self, satellite: str, digest: Digest, size: Bytes) -> Upload:
+        """Begin an upload, or find the one that was begun.
+
+        Raises ``BadInput`` if it was begun with another size, ``NotYet`` if too many are open, ``NoSpace``.
+        """
+        ...
+
+    def find(self, satellite: str, digest: Digest) -> Upload | None:
+        """An upload that was begun, its offset durable when this returns."""
+        ...
+
+    def append(self, upload: Upload, data: bytes) -> Upload:
+        """Write ``data`` behind ``upload.offset``; durable after the next :meth:`find`. Raises ``NoSpace``."""
+        ...
+
+    def content(self, upload: Upload) -> bytes:
+        """Every byte that arrived."""
+        ...
+
+    def discard(self, upload: Upload) -> None:
+        """Forget an upload; idempotent."""
+        ...

@@ -1,0 +1,94 @@
+"""A spool in memory: the satellite's contract without its disk."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from orbitloop.domain.digests import digest_of
+from orbitloop.domain.errors import BadInput, NoSpace
+from orbitloop.domain.samples import Sample
+from orbitloop.domain.units import Bytes, Digest
+from orbitloop.ports.clock import Clock
+from orbitloop.ports.spool import SpoolState
+from orbitloop.wire.bundle import Limits, cost, entry_of, fill, pack, rank
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Waiting:
+    sample: Sample
+    pixels: bytes
+    cost: Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Sealed:
+    digest: Digest
+    data: bytes
+    samples: frozenset[Digest]
+
+
+class MemorySpool:
+    """The :class:`~orbitloop.ports.spool.Spool` for simulations and tests.
+
+    Args:
+        satellite: whose samples these are.
+        clock: stamps the bundles.
+        budget: most bytes of pixels that may wait.
+        limits: what the ground takes in one bundle.
+    """
+
+    def __init__(
+        self, satellite: str, clock: Clock, *, budget: Bytes, limits: Limits | None = None
+    ) -> None:
+        self._satellite = satellite
+        self._clock = clock
+        self._budget = budget
+        self._limits = limits or Limits()
+        self._waiting: dict[Digest, _Waiting] = {}
+        self._gone: set[Digest] = set()
+        self._sealed: _Sealed | None = None
+
+    def add(self, sample: Sample, pixels: bytes) -> bool:
+        """Store a sample; ``False`` if it was there before, or is on the ground already.
+
+        Raises:
+            BadInput: the sample could never be sent.
+            Untrusted: its id is not the name of its tile.
+            NoSpace: the budget is full.
+        """
+        price = cost(entry_of(self._satellite, sample, pixels), sample.size)
+        if not fill([(sample.id, price)], self._limits.packed, self._limits):
+            raise BadInput(f"sample {sample.id} of {sample.size} bytes fits into no bundle; encode it smaller")
+        if sample.id in self._waiting or sample.id in self._gone:
+            return False
+        if self.state().bytes + sample.size > self._budget:
+            raise NoSpace(f"the spool of {self._satellite} holds {self.state().bytes} of {self._budget} bytes")
+        self._waiting[sample.id] = _Waiting(sample=sample, pixels=pixels, cost=price)
+        return True
+
+    def state(self) -> SpoolState:
+        """What waits."""
+        return SpoolState(
+            samples=len(self._waiting), bytes=Bytes(sum(len(item.pixels) for item in self._waiting.values()))
+        )
+
+    def seal(self, budget: Bytes) -> tuple[Digest, bytes] | None:
+        """The next bundle to send; the unfinished one first, whatever its size."""
+        if self._sealed is None:
+            ranked = sorted(self._waiting.values(), key=lambda item: rank(item.sample.id, item.sample.value, item.cost))
+            chosen = fill(((item.sample.id, item.cost) for item in ranked), budget, self._limits)
+            if not chosen:
+                return None
+            picked = [self._waiting[name] for name in chosen]
+            data = pack(self._satellite, self._clock.now(), [(item.sample, item.pixels) for item in picked])
+            self._sealed = _Sealed(digest=digest_of(data), data=data, samples=frozenset(chosen))
+        return self._sealed.digest, self._sealed.data
+
+    def delivered(self, bundle: Digest) -> None:
+        """The ground holds this bundle: its samples leave. Idempotent."""
+        if self._sealed is None or self._sealed.digest != bundle:
+            return
+        for name in self._sealed.samples:
+            del self._waiting[name]
+        self._gone |= self._sealed.samples
+        self._sealed = None

@@ -1,0 +1,178 @@
+"""The ground's gateway over HTTP: tus 1.0.0 for bundles down, byte ranges for updates up."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from http import HTTPStatus
+from types import TracebackType
+from typing import Self, TypeVar
+
+import httpx
+from pydantic import BaseModel, ValidationError
+
+from orbitloop.domain.errors import BadInput, LinkClosed, NotYet, Untrusted
+from orbitloop.domain.units import Bytes, Digest
+from orbitloop.ports.gateway import Transfer
+from orbitloop.wire.messages import Hello, Message, Receipt, Telemetry, UpdateReport, Welcome
+
+_TUS = {"Tus-Resumable": "1.0.0"}
+_BODY = "application/offset+octet-stream"
+_LARGEST_ANSWER = 64 * 2**10
+_PIECE = 16 * 2**10
+
+Answer = TypeVar("Answer", bound=BaseModel)
+
+
+class GatewayClient:
+    """The :class:`~orbitloop.ports.gateway.Gateway` at ``url``. Threads may share one.
+
+    Args:
+        url: scheme, host and port.
+        token: this satellite's bearer token.
+        patience: how long the link may be silent before it counts as lost; the ground needs some of it to
+            store a bundle before it answers.
+    """
+
+    def __init__(self, url: str, token: str, *, patience: timedelta = timedelta(seconds=30)) -> None:
+        self._client = httpx.Client(
+            base_url=url,
+            headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"},
+            timeout=patience.total_seconds(),
+            trust_env=False,  # a proxy of the host is not the space link
+        )
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._client.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def hello(self, hello: Hello) -> Welcome:
+        """Open the session."""
+        return _read(self._tell("/v1/contacts", hello), Welcome)
+
+    def report(self, report: UpdateReport) -> None:
+        """Say what became of an update."""
+        self._tell("/v1/reports", report)
+
+    def telemetry(self, telemetry: Telemetry) -> None:
+        """Say what happened since launch."""
+        self._tell("/v1/telemetry", telemetry)
+
+    def begin(self, bundle: Digest, size: Bytes) -> Transfer:
+        """Announce a bundle, or find how far it came before."""
+        metadata = f"digest {base64.b64encode(bundle.encode()).decode()}"
+        headers = _TUS | {"Upload-Length": str(size), "Upload-Metadata": metadata}
+        with self._request("POST", "/v1/bundles", headers=headers) as response:
+            offset = _offset(response)
+            if not 0 <= offset <= size or "Location" not in response.headers:
+                raise BadInput(f"ground: bundle {bundle} of {size} bytes cannot stand at {offset}")
+            return Transfer(bundle=bundle, location=response.headers["Location"], size=size, offset=Bytes(offset))
+
+    def send(self, transfer: Transfer, parts: Iterable[bytes], size: Bytes) -> Transfer:
+        """Send the next ``size`` bytes, given in ``parts``, behind ``transfer.offset``; returns where it stands now.
+
+        Raises:
+            Untrusted: the ground has other bytes than were announced, and threw them away.
+            BadInput: the ground cannot read the bundle, and threw it away.
+            NotYet: the ground has no room, or stands elsewhere; what it has is kept.
+        """
+        headers = _TUS | {
+            "Content-Type": _BODY,
+            "Content-Length": str(size),
+            "Upload-Offset": str(transfer.offset),
+        }
+        with self._request("PATCH", transfer.location, headers=headers, content=iter(parts)) as response:
+            return Transfer(
+                bundle=transfer.bundle,
+                location=transfer.location,
+                size=transfer.size,
+                offset=Bytes(_offset(response)),
+            )
+
+    def receipt(self, bundle: Digest) -> Receipt | None:
+        """The ground's word that it holds the bundle durably."""
+        with self._request("GET", f"/v1/bundles/{bundle}/receipt", allowed=(404,)) as response:
+            return None if response.status_code == HTTPStatus.NOT_FOUND else _read(_body(response), Receipt)
+
+    @contextmanager
+    def fetch(self, artifact: Digest, start: Bytes) -> Iterator[tuple[Bytes, Iterator[bytes]]]:
+        """The bytes of an artifact, and where they begin: at ``start``, or at 0 where the ground cannot resume.
+
+        Raises:
+            BadInput: the ground has no such artifact, or none of that length.
+        """
+        headers = {"Range": f"bytes={start}-", "If-Range": f'"{artifact}"'} if start else {}
+        with self._request("GET", f"/v1/artifacts/{artifact}", headers=headers) as response:
+            resumed = response.status_code == HTTPStatus.PARTIAL_CONTENT
+            if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
+                raise BadInput(f"ground: asked for artifact {artifact} from {start}, the answer is another range")
+            yield Bytes(start if resumed else 0), response.iter_raw(_PIECE)
+
+    def _tell(self, path: str, message: Message) -> bytes:
+        headers = {"Content-Type": "application/json"}
+        with self._request("POST", path, headers=headers, content=message.model_dump_json().encode()) as response:
+            return _body(response)
+
+    @contextmanager
+    def _request(
+        self,
+        method: str,
+        path: str,
+        *,
+        headers: dict[str, str] | None = None,
+        content: bytes | Iterator[bytes] | None = None,
+        allowed: tuple[int, ...] = (),
+    ) -> Iterator[httpx.Response]:
+        try:
+            with self._client.stream(method, path, headers=headers, content=content) as response:
+                if not response.is_success and response.status_code not in allowed:
+                    raise _fault(response)
+                yield response
+        except httpx.TransportError as error:
+            raise LinkClosed(f"{method} {path}: the link was lost ({type(error).__name__}); go on next contact") from error
+
+
+def _fault(response: httpx.Response) -> Untrusted | BadInput | NotYet:
+    said = _body(response).decode(errors="replace")[:500]
+    message = f"ground: {response.request.method} {response.url.path}: {response.status_code} {said}"
+    match response.status_code:
+        case HTTPStatus.UNAUTHORIZED | HTTPStatus.FORBIDDEN | 460:  # 460: tus, checksum mismatch
+            return Untrusted(message)
+        case HTTPStatus.CONFLICT | HTTPStatus.REQUEST_TIMEOUT | HTTPStatus.TOO_MANY_REQUESTS:
+            return NotYet(message)
+        case status if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            wait = response.headers.get("Retry-After", "")
+            return NotYet(message, retry_after=timedelta(seconds=int(wait)) if wait.isdigit() else None)
+        case _:
+            return BadInput(message)
+
+
+def _body(response: httpx.Response) -> bytes:
+    body = bytearray()
+    for chunk in response.iter_raw():
+        body += chunk
+        if len(body) > _LARGEST_ANSWER:
+            raise BadInput(f"ground: an answer of more than {_LARGEST_ANSWER} bytes from {response.url.path}")
+    return bytes(body)
+
+
+def _read(body: bytes, kind: type[Answer]) -> Answer:
+    try:
+        return kind.model_validate_json(body)
+    except ValidationError as error:
+        raise BadInput(f"ground: not a {kind.__name__}: {error.errors(include_url=False)[0]['msg']}") from None
+
+
+def _offset(response: httpx.Response) -> int:
+    text = response.headers.get("Upload-Offset", "")
+    if not (text.isascii() and text.isdigit()):
+        raise BadInput(f"ground: {response.url.path} answers Upload-Offset {text!r}; it must be a number of bytes")
+    return int(text)

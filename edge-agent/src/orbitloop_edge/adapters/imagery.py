@@ -1,0 +1,67 @@
+"""Frames in, tiles out: decoding pictures from outside with care, encoding samples for the link."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from orbitloop.domain.errors import BadInput
+
+MAX_PIXELS = 100_000_000
+"""Largest frame that is decoded at all: 300 MB as RGB on a computer with a few gigabytes."""
+
+
+def decode_picture(data: bytes, source: str) -> NDArray[np.uint8]:
+    """``(h, w, 3)`` uint8 RGB of an encoded picture.
+
+    Raises:
+        BadInput: it is empty, damaged, no picture, or would unpack to more than ``MAX_PIXELS``; ``source`` is named.
+    """
+    if not data:
+        raise BadInput(f"{source}: the frame is empty (0 bytes); check the camera or the copy")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            with Image.open(io.BytesIO(data)) as picture:
+                if picture.width * picture.height > MAX_PIXELS:
+                    raise BadInput(
+                        f"{source}: {picture.width}x{picture.height} pixels are more than the limit of {MAX_PIXELS}; "
+                        "cut the frame before it is handed over"
+                    )
+                return np.asarray(picture.convert("RGB"))
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+        raise BadInput(f"{source}: unpacks to more than {MAX_PIXELS} pixels; refused") from error
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+        raise BadInput(f"{source}: cannot be read as a picture ({error}); capture or copy it again") from error
+
+
+def read_picture(path: Path) -> tuple[bytes, NDArray[np.uint8]]:
+    """A frame's bytes as they are on disk, and its pixels; errors as :func:`decode_picture`."""
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); is the frame still there?") from error
+    return data, decode_picture(data, str(path))
+
+
+def encode_picture(pixels: NDArray[np.uint8], codec: str, quality: int) -> bytes:
+    """``(h, w, 3)`` uint8 RGB as ``webp``, ``jpeg``, ``avif`` or (lossless) ``png``."""
+    out = io.BytesIO()
+    picture = Image.fromarray(pixels)
+    match codec:
+        case "webp":
+            picture.save(out, "WEBP", quality=quality, method=4)
+        case "jpeg":
+            picture.save(out, "JPEG", quality=quality, optimize=True)
+        case "avif":
+            picture.save(out, "AVIF", quality=quality, speed=8)
+        case "png":
+            picture.save(out, "PNG")
+        case _:
+            raise BadInput(f"codec {codec!r} is unknown on board; use webp, jpeg, avif or png")
+    return out.getvalue()

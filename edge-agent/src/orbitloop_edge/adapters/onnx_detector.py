@@ -1,0 +1,49 @@
+"""The detector on board: one onnxruntime session whose weights are supplied by name."""
+
+from __future__ import annotations
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+
+from orbitloop.domain.detection import Detections, DetectorSpec, Floats
+from orbitloop.domain.errors import BadInput
+from orbitloop.domain.tiling import detect
+from orbitloop.domain.versions import Weights, weights_digest
+
+
+class OnnxDetector:
+    """A graph with one set of weights; immutable, so that a swap is one assignment.
+
+    Args:
+        graph: ONNX bytes without weights, as exported on the ground.
+        weights: float32 tensors by initializer name.
+        spec: how to read the outputs.
+        threads: threads of the session.
+
+    Raises:
+        BadInput: the graph does not load with these tensors.
+    """
+
+    def __init__(self, graph: bytes, weights: Weights, spec: DetectorSpec, *, threads: int = 2) -> None:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        names = sorted(weights)
+        values = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(weights[name])) for name in names]
+        options.add_external_initializers(names, values)
+        try:
+            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        except Exception as error:  # onnxruntime raises its own types, which share no public base below Exception
+            raise BadInput(f"the graph does not load with these {len(names)} tensors: {error}") from error
+        self.spec = spec
+        self.version = weights_digest(weights)
+
+    def forward(self, images: Floats) -> list[Floats]:
+        """Raw outputs per head for ``(b, 3, tile, tile)`` float32 in [0, 1]."""
+        return [np.asarray(output, np.float32) for output in self._session.run(None, {"images": images})]
+
+    def detect(self, pixels: NDArray[np.uint8]) -> Detections:
+        """What the model sees in one frame of any size, ``(h, w, 3)`` uint8 RGB."""
+        return detect(pixels, self.forward, self.spec)

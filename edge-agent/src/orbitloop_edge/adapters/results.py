@@ -1,0 +1,90 @@
+"""What was seen in each frame, in one SQLite file: results and the counts of telemetry."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+import threading
+from datetime import datetime
+from pathlib import Path
+
+from orbitloop.adapters.durable import naming_full_disk
+from orbitloop.wire.messages import Telemetry
+from orbitloop_edge.usecases.observe import FrameResult
+
+_SCHEMA = """
+create table if not exists frames (
+    name text primary key,
+    captured text not null,
+    done integer not null default 0,
+    bytes integer not null default 0,
+    model text not null default '',
+    found text not null default '[]',
+    samples integer not null default 0,
+    error text not null default ''
+) strict;
+"""
+
+
+class FrameResults:
+    """Results by frame, durable; a frame that comes again replaces its row.
+
+    Args:
+        path: the SQLite file; made if missing.
+        satellite: name that telemetry carries.
+    """
+
+    def __init__(self, path: Path, satellite: str) -> None:
+        self._path = path
+        self._satellite = satellite
+        self._lock = threading.Lock()
+        self._rows = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+        self._rows.execute("pragma journal_mode=wal")
+        self._rows.execute("pragma synchronous=full")
+        self._rows.executescript(_SCHEMA)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        self._rows.close()
+
+    def captured(self, frame: str, at: datetime) -> None:
+        """A frame has been handed over."""
+        with self._lock, naming_full_disk(self._path):
+            self._rows.execute(
+                "insert into frames (name, captured) values (?, ?) on conflict (name) do nothing",
+                (frame, at.isoformat()),
+            )
+
+    def record(self, result: FrameResult) -> None:
+        """Keep a frame's result."""
+        found = [
+            [*(round(float(value), 1) for value in box), round(float(score), 4), int(label)]
+            for box, score, label in zip(result.found.boxes, result.found.scores, result.found.labels, strict=True)
+        ]
+        with self._lock, naming_full_disk(self._path):
+            self._rows.execute(
+                "insert or replace into frames values (?, ?, 1, ?, ?, ?, ?, ?)",
+                (
+                    result.frame,
+                    result.captured.isoformat(),
+                    result.size,
+                    result.model,
+                    json.dumps(found),
+                    result.samples,
+                    result.error,
+                ),
+            )
+
+    def telemetry(self) -> Telemetry:
+        """Counts since launch."""
+        with self._lock:
+            row = self._rows.execute(
+                "select count(*), coalesce(sum(done), 0), coalesce(sum(bytes), 0), coalesce(sum(samples), 0) from frames"
+            ).fetchone()
+        return Telemetry(
+            satellite=self._satellite,
+            frames_captured=row[0],
+            frames_processed=row[1],
+            captured_bytes=row[2],
+            samples_spooled=row[3],
+        )

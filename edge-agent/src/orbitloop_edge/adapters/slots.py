@@ -1,0 +1,116 @@
+"""Two places for a model on board: one flies, the other receives.
+
+    slots/state.json              which slot flies, and what became of the last update; replaced atomically
+    slots/{a,b}/detector.json     how to read the outputs, and the digest of the weights
+    slots/{a,b}/weights.safetensors
+    slots/graph.onnx              the graph without weights, the same for both
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from orbitloop.adapters.durable import discard_unfinished, sync_folder, write_durably
+from orbitloop.domain.errors import BadInput, Untrusted
+from orbitloop.domain.units import Digest
+from orbitloop.domain.versions import Weights, weights_digest
+from orbitloop.wire.messages import DigestText, UpdateReport
+from orbitloop.wire.model_folder import (
+    DETECTOR,
+    GRAPH,
+    WEIGHTS,
+    Model,
+    decode_weights,
+    detector_text,
+    encode_weights,
+    read_detector,
+    read_file,
+)
+
+SlotName = Literal["a", "b"]
+
+
+class SlotState(BaseModel):
+    """``state.json``: the slot that flies, its digest, and the report of the last update, for a restart."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+    active: SlotName
+    flying: DigestText
+    last: UpdateReport | None = None
+
+
+class Slots:
+    """Models on board. Whatever is killed at whatever moment, one whole, verified model is active.
+
+    Args:
+        folder: where the slots live; made if missing.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        for name in ("a", "b"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+            discard_unfinished(folder / name)
+        discard_unfinished(folder)
+        sync_folder(folder)
+
+    def installed(self) -> bool:
+        """Whether there is a model at all."""
+        return (self.folder / "state.json").exists()
+
+    def install(self, model: Model) -> None:
+        """Put the first model on board, before launch; what flew before is replaced."""
+        write_durably(self.folder / GRAPH, model.graph)
+        digest = self._write("a", model.weights, model)
+        self._set(SlotState(active="a", flying=digest))
+
+    def state(self) -> SlotState:
+        """What flies; raises ``BadInput`` when nothing was ever installed or the state is unreadable."""
+        path = self.folder / "state.json"
+        if not path.exists():
+            raise BadInput(f"{self.folder}: no model is installed; give the Local Controller a model folder")
+        try:
+            return SlotState.model_validate_json(path.read_bytes())
+        except ValidationError as error:
+            raise BadInput(f"{path}: unreadable ({error}); install the model again") from error
+
+    def active(self) -> Model:
+        """The flying model; raises ``Untrusted`` when its bytes are not what they were."""
+        return self._read(self.state().active)
+
+    def stage(self, weights: Weights) -> Model:
+        """Write new weights into the slot that does not fly, durably, and read them back."""
+        slot = self._spare()
+        self._write(slot, weights, self.active())
+        return self._read(slot)
+
+    def activate(self, report: UpdateReport) -> None:
+        """Let the staged model fly, in one atomic step, and keep the report with it."""
+        self._set(SlotState(active=self._spare(), flying=report.flying, last=report))
+
+    def remember(self, report: UpdateReport) -> None:
+        """Keep the report of an update that did not fly; the model stays."""
+        self._set(self.state().model_copy(update={"last": report}))
+
+    def _spare(self) -> SlotName:
+        return "b" if self.state().active == "a" else "a"
+
+    def _set(self, state: SlotState) -> None:
+        write_durably(self.folder / "state.json", state.model_dump_json(indent=2).encode())
+
+    def _write(self, slot: SlotName, weights: Weights, like: Model) -> Digest:
+        digest = weights_digest(weights)
+        write_durably(self.folder / slot / WEIGHTS, encode_weights(weights))
+        write_durably(self.folder / slot / DETECTOR, detector_text(like.spec, digest).encode())
+        return digest
+
+    def _read(self, slot: SlotName) -> Model:
+        folder = self.folder / slot
+        detector = read_detector(folder / DETECTOR)
+        weights = decode_weights(read_file(folder / WEIGHTS), str(folder / WEIGHTS))
+        if weights_digest(weights) != detector.digest:
+            raise Untrusted(f"{folder}: the weights are not those of {DETECTOR}; install the model again")
+        return Model(spec=detector.spec(), weights=weights, graph=read_file(self.folder / GRAPH))

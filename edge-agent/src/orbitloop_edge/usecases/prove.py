@@ -1,0 +1,165 @@
+"""From received bytes to a flying model, or to a reason why not.
+
+Checked in this order: signature, base, result, canary. Until the very last step the old model flies untouched.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orbitloop.domain.delta import apply
+from orbitloop.domain.detection import Detections, Truth, mean_average_precision
+from orbitloop.domain.errors import Refused, Untrusted, WrongBase
+from orbitloop.domain.rollout import CanaryResult, CanaryRule, Outcome, objection
+from orbitloop.domain.units import Digest
+from orbitloop.domain.versions import weights_digest
+from orbitloop.ports.clock import Clock
+from orbitloop.wire.messages import Offer, UpdateReport
+from orbitloop.wire.model_folder import Model
+from orbitloop.wire.update import CanaryTruth, Update, Verify, unpack_update
+
+
+class Detector(Protocol):
+    """A loaded model."""
+
+    @property
+    def version(self) -> Digest:
+        """Digest of its weights."""
+        ...
+
+    def detect(self, pixels: NDArray[np.uint8]) -> Detections:
+        """What it sees in a picture, ``(h, w, 3)`` uint8 RGB."""
+        ...
+
+
+class ModelSlots(Protocol):
+    """Where models live on board."""
+
+    def active(self) -> Model:
+        """The flying model."""
+        ...
+
+    def stage(self, weights: dict[str, NDArray[np.float32]]) -> Model:
+        """Write weights beside it and read them back."""
+        ...
+
+    def activate(self, report: UpdateReport) -> None:
+        """Let the staged model fly."""
+        ...
+
+    def remember(self, report: UpdateReport) -> None:
+        """Keep what became of an update that does not fly."""
+        ...
+
+
+class Canaries(Protocol):
+    """Tiles kept on board."""
+
+    def pixels(self, sample: Digest) -> NDArray[np.uint8] | None:
+        """A kept tile, or ``None`` if it was not kept."""
+        ...
+
+
+class ProveUpdate:
+    """Proves updates and swaps them in.
+
+    Args:
+        satellite: name to report under.
+        slots: where models live.
+        canaries: tiles kept on board.
+        load: makes a detector of a model; raises ``Refused`` when it does not load.
+        swap: lets a detector serve from the next frame on.
+        verify: checks the ground's signature.
+        clock: what time it is.
+        rule: when a model passes its canary.
+    """
+
+    def __init__(
+        self,
+        *,
+        satellite: str,
+        slots: ModelSlots,
+        canaries: Canaries,
+        load: Callable[[Model], Detector],
+        swap: Callable[[Detector], None],
+        verify: Verify,
+        clock: Clock,
+        rule: CanaryRule | None = None,
+    ) -> None:
+        self._satellite = satellite
+        self._slots = slots
+        self._canaries = canaries
+        self._load = load
+        self._swap = swap
+        self._verify = verify
+        self._clock = clock
+        self._rule = rule or CanaryRule()
+
+    def __call__(self, path: Path, offer: Offer) -> UpdateReport:
+        """Prove the update in ``path``; the report says what became of it. Raises only what repeating may cure."""
+        active = self._slots.active()
+        flying = weights_digest(active.weights)
+        try:
+            update = unpack_update(path.read_bytes(), self._verify)
+            if flying == update.result:
+                return self._report(offer, Outcome.APPLIED, flying, "was applied before")
+            staged = self._build(active, flying, update)
+            result = self._canary(self._load(active), staged, update.canary)
+        except Refused as error:
+            report = self._report(offer, Outcome.REFUSED, flying, str(error))
+            self._slots.remember(report)
+            return report
+        problem = objection(result, self._rule)
+        if problem is not None:
+            report = self._report(offer, Outcome.ROLLED_BACK, flying, problem, result)
+            self._slots.remember(report)
+            return report
+        report = self._report(offer, Outcome.APPLIED, staged.version, "", result)
+        self._slots.activate(report)
+        self._swap(staged)
+        return report
+
+    def _build(self, active: Model, flying: Digest, update: Update) -> Detector:
+        if update.base != flying:
+            raise WrongBase(f"the update is for {update.base}, but {flying} flies; build it for what flies")
+        weights = apply(active.weights, update.changes)
+        made = weights_digest(weights)
+        if made != update.result:
+            raise Untrusted(f"the update makes {made} on board, but {update.result} on the ground; not flown")
+        broken = [name for name, tensor in weights.items() if not np.isfinite(tensor).all()]
+        if broken:
+            raise Untrusted(f"the update makes {', '.join(broken)} infinite or not a number; not flown")
+        return self._load(self._slots.stage(weights))
+
+    def _canary(self, before: Detector, after: Detector, truths: tuple[CanaryTruth, ...]) -> CanaryResult:
+        kept = [(self._canaries.pixels(entry.sample), entry.truth) for entry in truths]
+        tiles = [(pixels, truth) for pixels, truth in kept if pixels is not None]
+        truth = [entry for _, entry in tiles]
+        return CanaryResult(
+            tiles=len(tiles),
+            before=_precision(before, [pixels for pixels, _ in tiles], truth),
+            after=_precision(after, [pixels for pixels, _ in tiles], truth),
+        )
+
+    def _report(
+        self, offer: Offer, outcome: Outcome, flying: Digest, reason: str, result: CanaryResult | None = None
+    ) -> UpdateReport:
+        return UpdateReport(
+            satellite=self._satellite,
+            update=offer.digest,
+            outcome=outcome,
+            reason=reason[:2000],
+            flying=flying,
+            canary_before=result.before if result else None,
+            canary_after=result.after if result else None,
+            at=self._clock.now(),
+        )
+
+
+def _precision(detector: Detector, tiles: list[NDArray[np.uint8]], truth: list[Truth]) -> float:
+    return mean_average_precision([detector.detect(pixels) for pixels in tiles], truth, classes=1_000)

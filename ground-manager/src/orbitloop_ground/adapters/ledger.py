@@ -1,0 +1,264 @@
+"""The ground's ledger: which bundles and samples are here, what is offered, what satellites said."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any, TypeVar
+
+from sqlalchemy import Connection, Row, Select, Table, create_engine, event, func, select
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.exc import OperationalError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from orbitloop.domain.digests import digest_of, digest_of_parts
+from orbitloop.domain.errors import BadInput, NoSpace
+from orbitloop.domain.units import Bytes, Digest
+from orbitloop.ports.sample_store import Arrival, Entered, ReceivedSample
+from orbitloop.ports.updates import PublishedUpdate
+from orbitloop.wire.bundle import blob_of, sample_from
+from orbitloop.wire.messages import Hello, Message, Outcome, Receipt, Telemetry, UpdateReport
+from orbitloop_ground.adapters.tables import bundles, contacts, metadata, reports, samples, telemetry, updates
+
+_AT_ONCE = 500
+"""Values in one statement: well under what SQLite and PostgreSQL allow."""
+_FULL_SQLSTATE = "53100"
+_UNWANTED = (Outcome.REFUSED, Outcome.ROLLED_BACK)
+
+Heard = TypeVar("Heard", bound=Message)
+
+
+class Ledger:
+    """Every ledger port of the ground, on SQLite or PostgreSQL.
+
+    Args:
+        url: as SQLAlchemy reads it, ``sqlite:////folder/ledger.db`` for one machine.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._engine = create_engine(url)
+        if self._engine.dialect.name == "sqlite":
+            event.listen(self._engine, "connect", _durable)
+        metadata.create_all(self._engine)
+
+    def close(self) -> None:
+        """Let go of the database's connections."""
+        self._engine.dispose()
+
+    def enter(self, arrival: Arrival) -> Receipt:
+        """Enter a bundle and those of its samples that are new, in one transaction. Idempotent.
+
+        Raises:
+            NoSpace: the disk is full; nothing was entered.
+        """
+        received = arrival.at.isoformat()
+        rows = [
+            {
+                "id": sample_from(entry).id,
+                "satellite": arrival.satellite,
+                "bundle": arrival.bundle,
+                "blob": blob_of(entry),
+                "entry": entry,
+                "received": received,
+            }
+            for entry in arrival.entries
+        ]
+        bundle = {
+            "satellite": arrival.satellite,
+            "digest": arrival.bundle,
+            "size": arrival.size,
+            "samples": len(rows),
+            "stored": received,
+        }
+        with self._transaction() as connection:
+            self._insert_new(connection, bundles, [bundle])
+            self._insert_new(connection, samples, rows)
+            entered = connection.execute(_bundle(arrival.satellite, arrival.bundle)).one()
+        return _entered(entered).receipt
+
+    def entered(self, satellite: str, bundle: Digest) -> Entered | None:
+        """A bundle that was entered, if it was."""
+        rows = self._read(_bundle(satellite, bundle))
+        return _entered(rows[0]) if rows else None
+
+    def waiting(self, satellites: Sequence[str] = (), *, limit: int | None = None) -> list[ReceivedSample]:
+        """Samples that no round consumed, in the order of arrival; of all satellites unless some are named."""
+        query = select(samples).where(samples.c.round.is_(None)).order_by(samples.c.seq).limit(limit)
+        if satellites:
+            query = query.where(samples.c.satellite.in_(satellites))
+        return [_received(row) for row in self._read(query)]
+
+    def count_waiting(self, satellites: Sequence[str] = ()) -> int:
+        """How many samples :meth:`waiting` would give."""
+        query = select(func.count()).select_from(samples).where(samples.c.round.is_(None))
+        if satellites:
+            query = query.where(samples.c.satellite.in_(satellites))
+        return int(self._read(query)[0][0])
+
+    def count_received(self, satellite: str) -> int:
+        """How many samples of a satellite the ground holds, consumed or not."""
+        query = select(func.count()).select_from(samples).where(samples.c.satellite == satellite)
+        return int(self._read(query)[0][0])
+
+    def consume(self, names: Iterable[Digest], in_round: str) -> int:
+        """Mark waiting samples as used by ``in_round``; returns how many were newly marked. Idempotent."""
+        marked = 0
+        left = iter(names)
+        with self._transaction() as connection:
+            while part := list(islice(left, _AT_ONCE)):
+                free = samples.c.id.in_(part) & samples.c.round.is_(None)
+                marked += connection.execute(samples.update().where(free).values(round=in_round)).rowcount
+        return marked
+
+    def consumed(self, in_round: str) -> list[ReceivedSample]:
+        """The samples of a round, in the order of arrival."""
+        query = select(samples).where(samples.c.round == in_round).order_by(samples.c.seq)
+        return [_received(row) for row in self._read(query)]
+
+    def publish_update(self, update: PublishedUpdate) -> None:
+        """Offer an update from the next contact on; idempotent.
+
+        Raises:
+            BadInput: its file is missing or differs from what is said about it.
+        """
+        path = update.path.resolve()
+        if not path.is_file() or path.stat().st_size != update.size or _digest_of_file(path) != update.digest:
+            raise BadInput(
+                f"update for {update.satellite}: {path} is not the file of {update.size} bytes {update.digest}"
+            )
+        row = {
+            "satellite": update.satellite,
+            "digest": update.digest,
+            "size": update.size,
+            "base": update.base,
+            "result": update.result,
+            "path": str(path),
+        }
+        with self._transaction() as connection:
+            self._insert_new(connection, updates, [row])
+
+    def offer_for(self, satellite: str, flying: Digest) -> PublishedUpdate | None:
+        """The newest update on the base ``flying`` that the satellite has not refused or rolled back."""
+        unwanted = select(reports.c.update).where(reports.c.satellite == satellite, reports.c.outcome.in_(_UNWANTED))
+        query = (
+            select(updates)
+            .where(updates.c.satellite == satellite, updates.c.base == flying, updates.c.digest.not_in(unwanted))
+            .order_by(updates.c.seq.desc())
+            .limit(1)
+        )
+        rows = self._read(query)
+        return _published(rows[0]) if rows else None
+
+    def update(self, satellite: str, digest: Digest) -> PublishedUpdate | None:
+        """A published update."""
+        rows = self._read(select(updates).where(updates.c.satellite == satellite, updates.c.digest == digest))
+        return _published(rows[0]) if rows else None
+
+    def record_report(self, report: UpdateReport, at: datetime) -> None:
+        """What became of an update; the same report again changes nothing."""
+        row = _heard(report, report.satellite, at)
+        row |= {"id": digest_of(row["message"].encode()), "update": report.update, "outcome": str(report.outcome)}
+        with self._transaction() as connection:
+            self._insert_new(connection, reports, [row])
+
+    def reports(self, satellite: str, update: Digest | None = None) -> list[UpdateReport]:
+        """What a satellite reported, of all its updates or of one, in the order of arrival."""
+        query = select(reports.c.message).where(reports.c.satellite == satellite).order_by(reports.c.seq)
+        if update is not None:
+            query = query.where(reports.c.update == update)
+        return [UpdateReport.model_validate_json(row.message) for row in self._read(query)]
+
+    def record_telemetry(self, message: Telemetry, at: datetime) -> None:
+        """Counters since launch, heard at ``at``."""
+        with self._transaction() as connection:
+            connection.execute(telemetry.insert(), [_heard(message, message.satellite, at)])
+
+    def last_telemetry(self, satellite: str) -> tuple[datetime, Telemetry] | None:
+        """The last telemetry of a satellite, and when it was heard."""
+        return self._last(telemetry, satellite, Telemetry)
+
+    def record_hello(self, hello: Hello, at: datetime) -> None:
+        """A contact began at ``at``."""
+        with self._transaction() as connection:
+            connection.execute(contacts.insert(), [_heard(hello, hello.satellite, at)])
+
+    def last_hello(self, satellite: str) -> tuple[datetime, Hello] | None:
+        """The last contact of a satellite, and when it began."""
+        return self._last(contacts, satellite, Hello)
+
+    def _last(self, table: Table, satellite: str, kind: type[Heard]) -> tuple[datetime, Heard] | None:
+        rows = self._read(select(table).where(table.c.satellite == satellite).order_by(table.c.seq.desc()).limit(1))
+        if not rows:
+            return None
+        return datetime.fromisoformat(rows[0].received), kind.model_validate_json(rows[0].message)
+
+    def _read(self, query: Select[Any]) -> Sequence[Row[Any]]:
+        with self._engine.connect() as connection:
+            return connection.execute(query).all()
+
+    def _insert_new(self, connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
+        """Insert what breaks no unique key; another replica of the gateway may be doing the same."""
+        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
+        if rows:
+            connection.execute(insert(table).on_conflict_do_nothing(), rows)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[Connection]:
+        try:
+            with self._engine.begin() as connection:
+                yield connection
+        except OperationalError as error:
+            full = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
+            if not full and getattr(error.orig, "sqlstate", None) != _FULL_SQLSTATE:
+                raise
+            raise NoSpace(f"the disk of the ledger {self._engine.url!r} is full; free space on it") from error
+
+
+def _durable(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")  # a commit is on disk before a receipt is sent
+    connection.execute("PRAGMA busy_timeout = 30000")
+
+
+def _bundle(satellite: str, digest: Digest) -> Select[Any]:
+    return select(bundles).where(bundles.c.satellite == satellite, bundles.c.digest == digest)
+
+
+def _entered(row: Row[Any]) -> Entered:
+    receipt = Receipt(bundle=row.digest, samples=row.samples, stored=datetime.fromisoformat(row.stored))
+    return Entered(receipt=receipt, size=Bytes(row.size))
+
+
+def _received(row: Row[Any]) -> ReceivedSample:
+    return ReceivedSample(
+        sample=sample_from(row.entry),
+        satellite=row.satellite,
+        blob=Digest(row.blob),
+        bundle=Digest(row.bundle),
+        received=datetime.fromisoformat(row.received),
+        round=row.round,
+    )
+
+
+def _published(row: Row[Any]) -> PublishedUpdate:
+    return PublishedUpdate(
+        satellite=row.satellite,
+        digest=Digest(row.digest),
+        size=Bytes(row.size),
+        base=Digest(row.base),
+        result=Digest(row.result),
+        path=Path(row.path),
+    )
+
+
+def _heard(message: Message, satellite: str, at: datetime) -> dict[str, Any]:
+    return {"satellite": satellite, "received": at.isoformat(), "message": message.model_dump_json()}
+
+
+def _digest_of_file(path: Path) -> Digest:
+    with path.open("rb") as file:
+        return digest_of_parts(iter(lambda: file.read(2**20), b""))

@@ -1,0 +1,78 @@
+"""The ledger's tables. Times are ISO 8601 in UTC; ``seq`` is the order of arrival."""
+
+from __future__ import annotations
+
+from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
+
+metadata = MetaData()
+
+
+def _sequence() -> Column[int]:
+    return Column("seq", Integer, primary_key=True, autoincrement=True)
+
+
+bundles = Table(
+    "bundles",
+    metadata,
+    Column("satellite", String(128), primary_key=True),
+    Column("digest", String(71), primary_key=True),
+    Column("size", Integer, nullable=False),
+    Column("samples", Integer, nullable=False),
+    Column("stored", String(40), nullable=False),
+)
+
+samples = Table(
+    "samples",
+    metadata,
+    _sequence(),
+    Column("id", String(71), nullable=False, unique=True),
+    Column("satellite", String(128), nullable=False),
+    Column("bundle", String(71), nullable=False),
+    Column("blob", String(71), nullable=False),
+    Column("entry", LargeBinary, nullable=False),
+    Column("received", String(40), nullable=False),
+    Column("round", String(256), index=True),
+)
+
+updates = Table(
+    "updates",
+    metadata,
+    _sequence(),
+    Column("satellite", String(128), nullable=False),
+    Column("digest", String(71), nullable=False),
+    Column("size", Integer, nullable=False),
+    Column("base", String(71), nullable=False),
+    Column("result", String(71), nullable=False),
+    Column("path", Text, nullable=False),
+    UniqueConstraint("satellite", "digest"),
+)
+
+reports = Table(
+    "reports",
+    metadata,
+    _sequence(),
+    Column("id", String(71), nullable=False, unique=True),
+    Column("satellite", String(128), nullable=False, index=True),
+    Column("update", String(71), nullable=False),
+    Column("outcome", String(16), nullable=False),
+    Column("received", String(40), nullable=False),
+    Column("message", Text, nullable=False),
+)
+
+telemetry = Table(
+    "telemetry",
+    metadata,
+    _sequence(),
+    Column("satellite", String(128), nullable=False, index=True),
+    Column("received", String(40), nullable=False),
+    Column("message", Text, nullable=False),
+)
+
+contacts = Table(
+    "contacts",
+    metadata,
+    _sequence(),
+    Column("satellite", String(128), nullable=False, index=True),
+    Column("received", String(40), nullable=False),
+    Column("message", Text, nullable=False),
+)

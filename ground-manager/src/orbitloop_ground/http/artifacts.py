@@ -1,0 +1,38 @@
+"""Updates on their way up, by byte ranges."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import FileResponse, Response
+
+from orbitloop.domain.errors import NotYet
+from orbitloop.domain.units import Digest
+from orbitloop.ports.updates import UpdateLedger
+from orbitloop_ground.http.identity import Identities
+
+
+class ArtifactRoutes:
+    """``/v1/artifacts/{digest}``: an update, for the satellite that it was published for."""
+
+    def __init__(self, ledger: UpdateLedger, identities: Identities) -> None:
+        self._ledger = ledger
+        self._identities = identities
+
+    def router(self) -> APIRouter:
+        """Ready to be included."""
+        router = APIRouter(prefix="/v1/artifacts")
+        router.add_api_route("/{digest}", self.artifact, methods=["GET", "HEAD"])
+        return router
+
+    async def artifact(self, request: Request, digest: str) -> Response:
+        """The bytes, or the one range that was asked for; the strong ETag is the digest."""
+        satellite = self._identities.of(request)
+        update = await run_in_threadpool(self._ledger.update, satellite, Digest(digest))
+        if update is None:
+            raise HTTPException(404, f"no update {digest} was published for {satellite}")
+        if not update.path.is_file() or update.path.stat().st_size != update.size:
+            raise NotYet(f"the file of update {digest} is gone or has changed; publish the update again")
+        return FileResponse(update.path, media_type="application/octet-stream", headers={"ETag": f'"{update.digest}"'})

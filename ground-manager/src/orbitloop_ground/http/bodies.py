@@ -1,0 +1,36 @@
+"""Messages as JSON bodies: small, checked, once."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+from pydantic import ValidationError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+
+from orbitloop.domain.errors import BadInput
+from orbitloop.wire.messages import Message
+
+LARGEST = 64 * 2**10
+"""Bytes of the largest message that is read."""
+
+Told = TypeVar("Told", bound=Message)
+
+
+async def read_message(request: Request, kind: type[Told]) -> Told:
+    """The message in a request's body.
+
+    Raises:
+        BadInput: it is not one of that kind.
+    """
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > LARGEST:
+            raise HTTPException(413, f"a message of more than {LARGEST} bytes; shorten its texts")
+    try:
+        return kind.model_validate_json(bytes(body))
+    except ValidationError as error:
+        first = error.errors(include_url=False)[0]
+        where = ".".join(str(part) for part in first["loc"]) or "body"
+        raise BadInput(f"{kind.__name__}: {where}: {first['msg']}") from None

@@ -1,0 +1,115 @@
+"""Taking in bundles: from bytes that arrive in pieces to samples that the ground holds durably."""
+
+from __future__ import annotations
+
+import logging
+
+from orbitloop.domain.digests import digest_of
+from orbitloop.domain.errors import BadInput, Refused, Untrusted
+from orbitloop.domain.units import Bytes, Digest
+from orbitloop.ports.clock import Clock
+from orbitloop.ports.sample_store import Arrival, ArrivalLedger, Blobs
+from orbitloop.ports.uploads import Upload, Uploads
+from orbitloop.wire.bundle import Bundle, Limits, entry_of, unpack
+from orbitloop.wire.messages import Receipt
+
+_log = logging.getLogger(__name__)
+
+
+class Corrupted(Untrusted):
+    """The bytes that arrived are not those that were announced; the satellite still has them and sends them again."""
+
+
+class Receiver:
+    """Bundles of all satellites, from announcement to receipt. The caller lets one request at a time at a bundle.
+
+    Args:
+        limits: what a bundle may hold.
+    """
+
+    def __init__(self, uploads: Uploads, blobs: Blobs, ledger: ArrivalLedger, clock: Clock, limits: Limits) -> None:
+        self._uploads = uploads
+        self._blobs = blobs
+        self._ledger = ledger
+        self._clock = clock
+        self._limits = limits
+
+    @property
+    def largest(self) -> Bytes:
+        """Length of the largest bundle that is taken."""
+        return self._limits.packed
+
+    def begin(self, satellite: str, digest: Digest, size: Bytes) -> Upload:
+        """An announced bundle, and how much of it is here: all, if it was received before.
+
+        Raises:
+            BadInput: it was announced with another size, or is too large.
+            NotYet: the satellite has too many unfinished ones.
+            NoSpace: the disk is full.
+        """
+        if size > self._limits.packed:
+            raise BadInput(f"bundle {digest} of {size} bytes exceeds the limit of {self._limits.packed}")
+        known = self.standing(satellite, digest)
+        if known is not None and known.size == size:
+            return known
+        return self._uploads.open(satellite, digest, size)
+
+    def standing(self, satellite: str, digest: Digest) -> Upload | None:
+        """How much of an announced bundle is here, durably."""
+        if (entered := self._ledger.entered(satellite, digest)) is not None:
+            return Upload(satellite=satellite, digest=digest, size=entered.size, offset=entered.size)
+        return self._uploads.find(satellite, digest)
+
+    def append(self, upload: Upload, data: bytes) -> Upload:
+        """Keep the bytes behind ``upload.offset``. Raises ``NoSpace`` or, for more than announced, ``BadInput``."""
+        return self._uploads.append(upload, data)
+
+    def withdraw(self, upload: Upload) -> None:
+        """The satellite gives an unfinished bundle up."""
+        self._uploads.discard(upload)
+
+    def receipt(self, satellite: str, digest: Digest) -> Receipt | None:
+        """The receipt of a bundle, if every byte of it is here; what a crash left unfinished is finished first.
+
+        Raises:
+            Refused: the bundle is bad, and was discarded.
+            NoSpace: the disk is full; the bundle is kept.
+        """
+        if (entered := self._ledger.entered(satellite, digest)) is not None:
+            return entered.receipt
+        upload = self._uploads.find(satellite, digest)
+        return self._finish(upload) if upload is not None and upload.complete else None
+
+    def _finish(self, upload: Upload) -> Receipt:
+        try:
+            bundle = self._checked(upload)
+        except Refused as error:
+            self._uploads.discard(upload)
+            _log.warning(
+                "bundle_refused", extra={"satellite": upload.satellite, "bundle": upload.digest, "why": str(error)}
+            )
+            raise
+        entries = tuple(entry_of(bundle.satellite, sample, pixels) for sample, pixels in bundle)
+        self._blobs.put({digest_of(pixels): pixels for pixels in bundle.pixels})
+        arrival = Arrival(
+            bundle=upload.digest,
+            size=upload.size,
+            satellite=upload.satellite,
+            at=self._clock.now(),
+            entries=entries,
+        )
+        receipt = self._ledger.enter(arrival)
+        self._uploads.discard(upload)
+        _log.info(
+            "bundle_stored", extra={"satellite": upload.satellite, "bundle": upload.digest, "samples": len(bundle)}
+        )
+        return receipt
+
+    def _checked(self, upload: Upload) -> Bundle:
+        data = self._uploads.content(upload)
+        if (actual := digest_of(data)) != upload.digest:
+            raise Corrupted(f"bundle {upload.digest} of {upload.satellite} arrived as {actual}; send it again from 0")
+        bundle = unpack(data, self._limits)
+        if bundle.satellite != upload.satellite:
+            raise Untrusted(f"bundle {upload.digest} is of {bundle.satellite!r}, sent by {upload.satellite!r}")
+        return bundle
