@@ -83,9 +83,7 @@ class Detections:
 
     def shifted(self, *, x: float, y: float) -> Detections:
         """The same detections with the origin moved by ``(x, y)`` pixels."""
-        return Detections(
-            boxes=self.boxes + np.array([x, y, x, y], np.float32), scores=self.scores, labels=self.labels
-        )
+        return Detections(boxes=self.boxes + np.array([x, y, x, y], np.float32), scores=self.scores, labels=self.labels)
 
 
 def concatenate(parts: list[Detections]) -> Detections:

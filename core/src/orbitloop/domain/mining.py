@@ -19,6 +19,9 @@ from orbitloop.domain.detection import Detections
 from orbitloop.domain.errors import BadInput
 
 Verdict = Callable[[Detections], bool]
+TOLERANCE = 1e-6
+"""By how much a score may miss a threshold and still meet it: scores are float32, manifests are decimal."""
+
 Uniform = Callable[[], float]
 """A source of numbers in [0, 1), such as ``random.Random(seed).random``."""
 
@@ -75,7 +78,7 @@ def mining_rule(name: str, parameters: Mapping[str, str | float] | None = None) 
 def _share(name: str, key: str, given: str | float) -> float:
     try:
         value = float(given)
-    except ValueError as error:
+    except (TypeError, ValueError) as error:
         raise BadInput(f"{name}: parameter {key} is {given!r}, which is not a number") from error
     if not 0 <= value <= 1:
         raise BadInput(f"{name}: parameter {key} is {given!r}; it must lie between 0 and 1")
@@ -117,15 +120,15 @@ def is_hard_by_ibt(scores: Sequence[float], threshold_img: float, threshold_box:
     """Image-box threshold: the share of boxes with score <= ``threshold_box`` is at least ``1 - threshold_img``."""
     if not _checked(scores):
         return True
-    doubtful = sum(score <= threshold_box for score in scores)
-    return doubtful / len(scores) >= 1 - threshold_img
+    doubtful = sum(score <= threshold_box + TOLERANCE for score in scores)
+    return doubtful / len(scores) >= 1 - threshold_img - TOLERANCE
 
 
 def is_hard_by_threshold(scores: Sequence[float], threshold: float) -> bool:
     """The mean score is below ``threshold``."""
     if not _checked(scores):
         return True
-    return sum(scores) / len(scores) < threshold
+    return sum(scores) / len(scores) < threshold - TOLERANCE
 
 
 def is_hard_by_cross_entropy(scores: Sequence[float], threshold: float) -> bool:

@@ -8,7 +8,8 @@ near-duplicates are discounted; a random share is sent whatever its value, to au
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from heapq import heapify, heappop, heappush
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,9 @@ from orbitloop.domain.units import Bytes
 
 SIGNATURE_SIDE = 12
 """Side of the thumbnail by which near-duplicates are recognised, in cells."""
+
+LEAST_VALUE = 0.05
+"""Value up to which a tile is not worth its bytes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -124,18 +128,20 @@ class Seen:
     """
 
     def __init__(self, capacity: int = 2_000) -> None:
-        self._capacity = capacity
-        self._signatures: list[Floats] = []
+        if capacity < 1:
+            raise BadInput(f"a memory for {capacity} tiles recognises nothing; it needs room for at least one")
+        self._ring = np.zeros((capacity, SIGNATURE_SIDE**2), np.float32)
+        self._added = 0
 
     def nearest(self, signature: Floats) -> float:
         """Largest cosine similarity to a remembered tile; 0 if none."""
-        if not self._signatures:
-            return 0.0
-        return float((np.stack(self._signatures) @ signature).max())
+        known = self._ring[: self._added]  # a slice ends with the ring, however many were added
+        return float((known @ signature).max()) if len(known) else 0.0
 
     def add(self, signature: Floats) -> None:
         """Remember a tile."""
-        self._signatures = [*self._signatures[-self._capacity + 1 :], signature]
+        self._ring[self._added % len(self._ring)] = signature
+        self._added += 1
 
 
 def choose(
@@ -143,31 +149,59 @@ def choose(
 ) -> list[Choice]:
     """The tiles of one frame to send for at most ``budget`` bytes.
 
-    Most value per byte first, each near-duplicate of an earlier choice discounted; then, for the audit share, tiles
-    at random among the rest. Tiles of no value are sent only as audit.
+    Most value per byte first, each near-duplicate of an earlier choice discounted and ranked anew; then, for the audit
+    share, tiles at random among the rest. Tiles of no value are sent only as audit.
 
     Args:
-        seen: what was chosen before, here and in earlier frames; the choices are added to it.
+        seen: what was sent of earlier frames; the caller adds what it really sends of this one.
         uniform: source of the audit's randomness.
     """
     rule = worth or Worth()
-    ranked = sorted(
-        ((*value_of(candidate, rule), candidate) for candidate in candidates),
-        key=lambda entry: (-entry[0] / max(1, entry[2].size), entry[2].window),
-    )
-    left = int(budget * (1 - rule.audit))
+    chosen, rest = _most_valuable(candidates, int(budget * (1 - rule.audit)), seen, rule)
+    return chosen + _audit(rest, budget - sum(choice.candidate.size for choice in chosen), uniform, rule, budget)
+
+
+def _most_valuable(
+    candidates: list[Candidate], left: int, seen: Seen, rule: Worth
+) -> tuple[list[Choice], list[Candidate]]:
+    """The best tiles for at most ``left`` bytes, and those that were not taken.
+
+    A tile's value can only fall while others are chosen, so that it is looked at again only when its turn comes.
+    """
+    here = Seen(max(1, len(candidates)))
+    ranked = [_ranked(candidate, *value_of(candidate, rule), fresh=True) for candidate in candidates]
+    heapify(ranked)
     chosen: list[Choice] = []
     rest: list[Candidate] = []
-    for value, reason, candidate in ranked:
-        if seen.nearest(candidate.signature) > rule.duplicate:
-            value *= rule.repeated
-        if value > 0.05 and candidate.size <= left:
+    while ranked:
+        entry = heappop(ranked)
+        candidate, value = entry.candidate, entry.value
+        nearest = max(seen.nearest(candidate.signature), here.nearest(candidate.signature))
+        if entry.fresh and nearest > rule.duplicate:
+            heappush(ranked, _ranked(candidate, value * rule.repeated, entry.reason, fresh=False))
+        elif value > LEAST_VALUE and candidate.size <= left:
             left -= candidate.size
-            seen.add(candidate.signature)
-            chosen.append(Choice(candidate=candidate, reason=reason, value=value))
+            here.add(candidate.signature)
+            chosen.append(Choice(candidate=candidate, reason=entry.reason, value=value))
         else:
             rest.append(candidate)
-    return chosen + _audit(rest, budget - sum(choice.candidate.size for choice in chosen), uniform, rule, budget)
+    return chosen, rest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+class _Ranked:
+    """A tile in the queue: ``fresh`` until it was found to repeat another."""
+
+    order: tuple[float, Window]
+    candidate: Candidate = field(compare=False)
+    value: float = field(compare=False)
+    reason: Reason = field(compare=False)
+    fresh: bool = field(compare=False)
+
+
+def _ranked(candidate: Candidate, value: float, reason: Reason, *, fresh: bool) -> _Ranked:
+    order = (-value / max(1, candidate.size), candidate.window)
+    return _Ranked(order=order, candidate=candidate, value=value, reason=reason, fresh=fresh)
 
 
 def _audit(rest: list[Candidate], left: int, uniform: Uniform, rule: Worth, budget: int) -> list[Choice]:

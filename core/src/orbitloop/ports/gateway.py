@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Protocol
 
 from orbitloop.domain.units import Bytes, Digest
@@ -84,4 +85,24 @@ class Outbox(Protocol):
 
     def acknowledged(self, report: UpdateReport) -> None:
         """The ground has it. Idempotent."""
+        ...
+
+
+class Inbox(Protocol):
+    """Updates on their way up: bytes that arrived, kept across cuts."""
+
+    def held(self, update: Digest) -> Bytes:
+        """How many bytes of an update are here; what is here of any other is forgotten, for one is offered at a time."""
+        ...
+
+    def keep(self, update: Digest, start: Bytes, parts: Iterable[bytes]) -> None:
+        """Write ``parts`` from ``start`` on; where ``parts`` raises, what came before is kept. Raises ``NoSpace``."""
+        ...
+
+    def take(self, update: Digest) -> Path:
+        """The whole update. Raises ``Untrusted``, and forgets it, if its bytes do not match its digest."""
+        ...
+
+    def discard(self, update: Digest) -> None:
+        """Forget an update; idempotent."""
         ...

@@ -137,7 +137,9 @@ class GatewayClient:
                     raise _fault(response)
                 yield response
         except httpx.TransportError as error:
-            raise LinkClosed(f"{method} {path}: the link was lost ({type(error).__name__}); go on next contact") from error
+            raise LinkClosed(
+                f"{method} {path}: the link was lost ({type(error).__name__}); go on next contact"
+            ) from error
 
 
 def _fault(response: httpx.Response) -> Untrusted | BadInput | NotYet:

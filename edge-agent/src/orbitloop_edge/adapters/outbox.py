@@ -38,7 +38,7 @@ class FolderOutbox:
             try:
                 found.append(UpdateReport.model_validate_json(path.read_bytes()))
             except ValidationError:
-                _log.error("report_damaged", extra={"path": str(path)})  # noqa: TRY400 - the disk's fault, no trace helps
+                _log.error("report_damaged", extra={"path": str(path)})
                 path.unlink()
         return sorted(found, key=lambda report: report.at)
 

@@ -1,9 +1,9 @@
 """Two places for a model on board: one flies, the other receives.
 
-    slots/state.json              which slot flies, and what became of the last update; replaced atomically
-    slots/{a,b}/detector.json     how to read the outputs, and the digest of the weights
-    slots/{a,b}/weights.safetensors
-    slots/graph.onnx              the graph without weights, the same for both
+slots/state.json              which slot flies, and what became of the last update; replaced atomically
+slots/{a,b}/detector.json     how to read the outputs, and the digest of the weights
+slots/{a,b}/weights.safetensors
+slots/graph.onnx              the graph without weights, the same for both
 """
 
 from __future__ import annotations

@@ -188,9 +188,7 @@ class ObserveFrames:
             samples=len(choices),
         )
 
-    def _candidates(
-        self, pixels: NDArray[np.uint8], found: Detections
-    ) -> dict[Window, tuple[Candidate, bytes]]:
+    def _candidates(self, pixels: NDArray[np.uint8], found: Detections) -> dict[Window, tuple[Candidate, bytes]]:
         tiles: dict[Window, tuple[Candidate, bytes]] = {}
         for window in sample_windows(pixels.shape[1], pixels.shape[0]):
             tile = cut(pixels, window)

@@ -17,11 +17,12 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from orbitloop.domain.digests import digest_of, digest_of_parts
 from orbitloop.domain.errors import BadInput, NoSpace
+from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Arrival, Entered, ReceivedSample
 from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.wire.bundle import blob_of, sample_from
-from orbitloop.wire.messages import Hello, Message, Outcome, Receipt, Telemetry, UpdateReport
+from orbitloop.wire.messages import Hello, Message, Receipt, Telemetry, UpdateReport
 from orbitloop_ground.adapters.tables import bundles, contacts, metadata, reports, samples, telemetry, updates
 
 _AT_ONCE = 500

@@ -47,9 +47,7 @@ class Augmentation:
     on_object: float = 0.7
 
 
-def crop(
-    image: LabelledImage, side: int, augmentation: Augmentation, rng: np.random.Generator
-) -> LabelledImage:
+def crop(image: LabelledImage, side: int, augmentation: Augmentation, rng: np.random.Generator) -> LabelledImage:
     """A ``side`` by ``side`` crop at a random scale and place, turned and relit at random."""
     low, high = augmentation.scales
     scale = float(np.exp(rng.uniform(np.log(low), np.log(high))))

@@ -19,7 +19,6 @@ from orbitloop_ground.adapters.yolo.loss import detection_loss
 from orbitloop_ground.adapters.yolo.network import YoloTiny, fold
 
 
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recipe:
     """How a base detector is trained; the defaults are those of the bundled model.

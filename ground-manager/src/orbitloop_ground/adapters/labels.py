@@ -1,0 +1,65 @@
+"""Labels for what came down: from annotations that exist, or from a larger model."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orbitloop.domain.detection import Detections, Floats, Truth
+from orbitloop_ground.adapters.coco import CocoSet
+
+LEAST_KNOWN = 0.5
+"""Share of an object that must have come down for it to be labelled."""
+
+
+def known_share(boxes: Floats, known: NDArray[np.bool_]) -> Floats:
+    """Share of each box's pixels that is ``known``; ``(n, 4)`` to ``(n,)``, by an integral image."""
+    height, width = known.shape
+    sums = np.zeros((height + 1, width + 1), np.int64)
+    sums[1:, 1:] = known.cumsum(axis=0, dtype=np.int64).cumsum(axis=1)
+    corners = np.rint(boxes).astype(np.int64)
+    x0, x1 = np.clip(corners[:, 0], 0, width), np.clip(corners[:, 2], 0, width)
+    y0, y1 = np.clip(corners[:, 1], 0, height), np.clip(corners[:, 3], 0, height)
+    inside = sums[y1, x1] - sums[y0, x1] - sums[y1, x0] + sums[y0, x0]
+    whole = np.maximum(1, (corners[:, 2] - corners[:, 0]) * (corners[:, 3] - corners[:, 1]))
+    return np.asarray(inside / whole, np.float32)
+
+
+class ArchiveLabels:
+    """Labels by looking up annotations of the same frames: ground truth, for reproducible missions.
+
+    Args:
+        archive: annotated images; frames are recognised by file name.
+    """
+
+    def __init__(self, archive: CocoSet) -> None:
+        self._truth = {image.path.name: image.truth for image in archive.images}
+
+    def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Truth | None:
+        """The annotated objects of which at least half is known; ``None`` for a frame that is not in the archive."""
+        truth = self._truth.get(frame)
+        if truth is None:
+            return None
+        keep = known_share(truth.boxes, known) >= LEAST_KNOWN
+        return Truth(boxes=truth.boxes[keep], labels=truth.labels[keep])
+
+
+class TeacherLabels:
+    """Labels by a larger detector on the ground, which has the time that the satellite has not.
+
+    Args:
+        detect: the teacher, from ``(h, w, 3)`` uint8 RGB to detections.
+        confident: score from which a detection counts as an object.
+    """
+
+    def __init__(self, detect: Callable[[NDArray[np.uint8]], Detections], *, confident: float = 0.5) -> None:
+        self._detect = detect
+        self._confident = confident
+
+    def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Truth | None:
+        """What the teacher is confident of, where at least half is known."""
+        found = self._detect(pixels)
+        keep = (found.scores >= self._confident) & (known_share(found.boxes, known) >= LEAST_KNOWN)
+        return Truth(boxes=found.boxes[keep], labels=found.labels[keep])
