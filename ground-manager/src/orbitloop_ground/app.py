@@ -12,6 +12,7 @@ from typing import Self
 
 import uvicorn
 from fastapi import FastAPI
+from starlette.types import ASGIApp
 
 from orbitloop.domain.errors import BadInput
 from orbitloop.ports.clock import Clock
@@ -22,6 +23,7 @@ from orbitloop_ground.adapters.blobs import FolderBlobs
 from orbitloop_ground.adapters.ledger import Ledger
 from orbitloop_ground.adapters.uploads import FolderUploads
 from orbitloop_ground.http import faults
+from orbitloop_ground.http.arrivals import Arrivals
 from orbitloop_ground.http.artifacts import ArtifactRoutes
 from orbitloop_ground.http.identity import Identities
 from orbitloop_ground.http.messages import MessageRoutes
@@ -71,6 +73,7 @@ def create_app(parts: Dependencies) -> FastAPI:
     receiver = Receiver(parts.uploads, parts.blobs, parts.ledger, parts.clock, limits)
     identities = Identities({name: token.get_secret_value() for name, token in settings.tokens.items()})
     app = FastAPI(title="orbitloop gateway", docs_url=None, redoc_url=None, openapi_url=None)
+    app.add_middleware(Arrivals)
     app.include_router(BundleRoutes(receiver, identities, silence=settings.silence).router())
     app.include_router(MessageRoutes(parts.ledger, identities, parts.clock).router())
     app.include_router(ArtifactRoutes(parts.ledger, identities).router())
@@ -108,7 +111,7 @@ class GatewayServer:
         BadInput: on entering, the port is taken.
     """
 
-    def __init__(self, app: FastAPI, *, host: str = "127.0.0.1", port: int = 0, access_log: bool = False) -> None:
+    def __init__(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, access_log: bool = False) -> None:
         self._host = host
         self._wanted = port
         self._server = uvicorn.Server(_configuration(app, access_log=access_log))
@@ -156,7 +159,7 @@ def serve(settings: GroundSettings) -> None:
         bound.close()
 
 
-def _configuration(app: FastAPI, *, access_log: bool) -> uvicorn.Config:
+def _configuration(app: ASGIApp, *, access_log: bool) -> uvicorn.Config:
     return uvicorn.Config(
         app,
         access_log=access_log,

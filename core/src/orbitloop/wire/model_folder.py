@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Annotated
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
@@ -24,12 +25,15 @@ DETECTOR, WEIGHTS, GRAPH = "detector.json", "weights.safetensors", "graph.onnx"
 MAX_TENSOR_FILE = 256 * 1024 * 1024
 
 
+Side = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
 class HeadText(BaseModel):
     """One output scale, as written in ``detector.json``."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     stride: int = Field(gt=0)
-    anchors: tuple[tuple[float, float], ...]
+    anchors: tuple[tuple[Side, Side], ...] = Field(min_length=1)
 
 
 class DetectorText(BaseModel):
@@ -77,6 +81,8 @@ def decode_weights(data: bytes, source: str) -> dict[str, np.ndarray[tuple[int, 
     """
     try:
         tensors = load(data)
+    except KeyError as error:
+        raise BadInput(f"{source}: a tensor is {error}; models hold float16 or float32") from error
     except (SafetensorError, ValueError) as error:
         raise BadInput(f"{source}: not a safetensors file ({error}); fetch the model again") from error
     for name, tensor in tensors.items():

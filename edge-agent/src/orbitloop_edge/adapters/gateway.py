@@ -34,9 +34,14 @@ class GatewayClient:
         token: this satellite's bearer token.
         patience: how long the link may be silent before it counts as lost; the ground needs some of it to
             store a bundle before it answers.
+
+    Raises:
+        BadInput: the token cannot be sent.
     """
 
     def __init__(self, url: str, token: str, *, patience: timedelta = timedelta(seconds=30)) -> None:
+        if not (token and token.isascii() and token.isprintable()) or " " in token:
+            raise BadInput("the gateway's bearer token is empty or no plain word; set the one that the ground knows")
         self._client = httpx.Client(
             base_url=url,
             headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"},

@@ -26,18 +26,27 @@ def decode_picture(data: bytes, source: str) -> NDArray[np.uint8]:
         raise BadInput(f"{source}: the frame is empty (0 bytes); check the camera or the copy")
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
             with Image.open(io.BytesIO(data)) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise BadInput(
                         f"{source}: {picture.width}x{picture.height} pixels are more than the limit of {MAX_PIXELS}; "
                         "cut the frame before it is handed over"
                     )
-                return np.asarray(picture.convert("RGB"))
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
+                return _rgb(picture, source)
+    except Image.DecompressionBombError as error:
         raise BadInput(f"{source}: unpacks to more than {MAX_PIXELS} pixels; refused") from error
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
         raise BadInput(f"{source}: cannot be read as a picture ({error}); capture or copy it again") from error
+
+
+def _rgb(picture: Image.Image, source: str) -> NDArray[np.uint8]:
+    if picture.mode.startswith("I;16"):  # Pillow would clip all above 255 to white
+        grey = (np.asarray(picture).astype(np.uint16) >> 8).astype(np.uint8)
+        return np.repeat(grey[..., None], 3, axis=2)
+    if picture.mode in {"I", "F"}:
+        raise BadInput(f"{source}: pixels of 32 bits have no agreed white; hand frames over with 8 or 16 bits")
+    return np.asarray(picture.convert("RGB"))
 
 
 def read_picture(path: Path) -> tuple[bytes, NDArray[np.uint8]]:

@@ -24,10 +24,19 @@ create table if not exists frames (
     error text not null default ''
 ) strict;
 """
+_RECORD = """
+insert into frames values (?, ?, 1, ?, ?, ?, ?, ?)
+on conflict (name) do update set
+    captured = excluded.captured, done = 1, bytes = excluded.bytes, model = excluded.model, found = excluded.found,
+    samples = max(samples, excluded.samples), error = excluded.error
+"""
+_COUNTS = """
+select count(*), coalesce(sum(done), 0), coalesce(sum(bytes), 0), coalesce(sum(samples), 0) from frames
+"""
 
 
 class FrameResults:
-    """Results by frame, durable; a frame that comes again replaces its row.
+    """Results by frame, durable; a frame that comes again replaces its row, but its samples stay spooled and counted.
 
     Args:
         path: the SQLite file; made if missing.
@@ -63,7 +72,7 @@ class FrameResults:
         ]
         with self._lock, naming_full_disk(self._path):
             self._rows.execute(
-                "insert or replace into frames values (?, ?, 1, ?, ?, ?, ?, ?)",
+                _RECORD,
                 (
                     result.frame,
                     result.captured.isoformat(),
@@ -78,9 +87,7 @@ class FrameResults:
     def telemetry(self) -> Telemetry:
         """Counts since launch."""
         with self._lock:
-            row = self._rows.execute(
-                "select count(*), coalesce(sum(done), 0), coalesce(sum(bytes), 0), coalesce(sum(samples), 0) from frames"
-            ).fetchone()
+            row = self._rows.execute(_COUNTS).fetchone()
         return Telemetry(
             satellite=self._satellite,
             frames_captured=row[0],

@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from orbitloop.adapters.durable import discard_unfinished, write_durably
 from orbitloop.domain.digests import hexadecimal
-from orbitloop.domain.errors import Refused
+from orbitloop.domain.errors import BadInput, Refused
 from orbitloop.domain.units import Digest
 from orbitloop_edge.adapters.imagery import decode_picture, encode_picture
 
@@ -23,6 +23,8 @@ class Shelf:
     """
 
     def __init__(self, folder: Path, *, capacity: int = 48) -> None:
+        if capacity < 1:
+            raise BadInput(f"{folder}: a shelf for {capacity} tiles keeps none; give it room for at least one")
         self._folder = folder
         self._capacity = capacity
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,9 +36,10 @@ class Shelf:
         if path.exists():
             return
         write_durably(path, encode_picture(pixels, "png", 100))
-        oldest_first = sorted(self._folder.glob("*.png"), key=lambda kept: kept.stat().st_mtime_ns)
-        for path in oldest_first[: -self._capacity]:
-            path.unlink(missing_ok=True)
+        others = [kept for kept in self._folder.glob("*.png") if kept != path]
+        newest_first = sorted(others, key=lambda kept: kept.stat().st_mtime_ns, reverse=True)
+        for old in newest_first[self._capacity - 1 :]:
+            old.unlink(missing_ok=True)
 
     def pixels(self, sample: Digest) -> NDArray[np.uint8] | None:
         """A kept tile, ``(h, w, 3)`` uint8, or ``None`` if it is not kept or was damaged."""

@@ -63,9 +63,13 @@ class Slots:
 
     def install(self, model: Model) -> None:
         """Put the first model on board, before launch; what flew before is replaced."""
+        try:
+            slot = self._spare()  # what flies stays whole until the last step
+        except BadInput:
+            slot = "a"
+        digest = self._write(slot, model.weights, model)
         write_durably(self.folder / GRAPH, model.graph)
-        digest = self._write("a", model.weights, model)
-        self._set(SlotState(active="a", flying=digest))
+        self._set(SlotState(active=slot, flying=digest))
 
     def state(self) -> SlotState:
         """What flies; raises ``BadInput`` when nothing was ever installed or the state is unreadable."""
@@ -79,7 +83,13 @@ class Slots:
 
     def active(self) -> Model:
         """The flying model; raises ``Untrusted`` when its bytes are not what they were."""
-        return self._read(self.state().active)
+        state = self.state()
+        model = self._read(state.active)
+        if weights_digest(model.weights) != state.flying:
+            raise Untrusted(
+                f"{self.folder / state.active}: these are not the weights that fly; install the model again"
+            )
+        return model
 
     def stage(self, weights: Weights) -> Model:
         """Write new weights into the slot that does not fly, durably, and read them back."""
@@ -88,7 +98,14 @@ class Slots:
         return self._read(slot)
 
     def activate(self, report: UpdateReport) -> None:
-        """Let the staged model fly, in one atomic step, and keep the report with it."""
+        """Let the staged model fly, in one atomic step, and keep the report with it.
+
+        Raises:
+            Untrusted: the report is about another model than the one that was staged.
+        """
+        staged = read_detector(self.folder / self._spare() / DETECTOR).digest
+        if staged != report.flying:
+            raise Untrusted(f"{self.folder}: {staged} was staged, but {report.flying} is to fly; stage it again")
         self._set(SlotState(active=self._spare(), flying=report.flying, last=report))
 
     def remember(self, report: UpdateReport) -> None:

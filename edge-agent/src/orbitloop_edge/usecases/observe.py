@@ -126,6 +126,7 @@ class ObserveFrames:
         self._clock = clock
         self._seen = Seen()
         self._allowance = 0.0
+        self._granted: set[str] = set()
         self._between_frames = threading.Lock()
 
     def swap(self, detector: Detector) -> None:
@@ -136,20 +137,21 @@ class ObserveFrames:
     def observe(self, path: Path) -> FrameResult:
         """Look at one frame, keep its result, spool its best tiles.
 
-        A frame that cannot be read is recorded with its error; the next one is not affected.
+        A frame that cannot be read, or whose samples could not be sent, is recorded with its error; the next one is
+        not affected.
 
         Raises:
-            NoSpace: the spool or the disk is full; the frame may be observed again later.
+            NoSpace: the spool or the disk is full; the frame may be observed again later, and then the tiles that
+                found no room are chosen again.
         """
         captured = self._clock.now()
         self._results.captured(path.name, captured)
         with self._between_frames:
             try:
                 data, pixels = self._imagery.read(path)
+                result = self._look(path, captured, Bytes(len(data)), pixels)
             except Refused as error:
                 result = self._failed(path, captured, str(error))
-            else:
-                result = self._look(path, captured, Bytes(len(data)), pixels)
             self._results.record(result)
             return result
 
@@ -166,8 +168,8 @@ class ObserveFrames:
 
     def _look(self, path: Path, captured: datetime, size: Bytes, pixels: NDArray[np.uint8]) -> FrameResult:
         found = self._detector.detect(pixels)
-        self._allowance += size * self._policy.downlink_share
         tiles = self._candidates(pixels, found)
+        self._grant(path.name, size)
         choices = choose(
             [candidate for candidate, _ in tiles.values()],
             Bytes(int(self._allowance)),
@@ -177,8 +179,9 @@ class ObserveFrames:
         )
         for choice in choices:
             encoded = tiles[choice.candidate.window][1]
-            self._allowance -= len(encoded)
             self._keep(path.name, captured, choice, encoded)
+            self._allowance -= len(encoded)
+            self._seen.add(choice.candidate.signature)
         return FrameResult(
             frame=path.name,
             captured=captured,
@@ -187,6 +190,12 @@ class ObserveFrames:
             found=found,
             samples=len(choices),
         )
+
+    def _grant(self, frame: str, size: Bytes) -> None:
+        """Raise the allowance by the frame's share, once, however often it is observed."""
+        if frame not in self._granted:
+            self._granted.add(frame)
+            self._allowance += size * self._policy.downlink_share
 
     def _candidates(self, pixels: NDArray[np.uint8], found: Detections) -> dict[Window, tuple[Candidate, bytes]]:
         tiles: dict[Window, tuple[Candidate, bytes]] = {}
@@ -229,12 +238,13 @@ class ObserveFrames:
 
 def sample_windows(width: int, height: int) -> list[Window]:
     """The tiles that a frame's samples are: a grid without overlap; the last row and column may be smaller."""
-    return [
-        Window(x0=x, y0=y, width=min(SAMPLE_SIDE, width - x), height=min(SAMPLE_SIDE, height - y))
-        for y in range(0, height, SAMPLE_SIDE)
-        for x in range(0, width, SAMPLE_SIDE)
-        if min(width - x, height - y) >= SAMPLE_SIDE // 4 or width < SAMPLE_SIDE or height < SAMPLE_SIDE
-    ]
+    return [Window(x0=x, y0=y, width=across, height=down) for y, down in _spans(height) for x, across in _spans(width)]
+
+
+def _spans(length: int) -> list[tuple[int, int]]:
+    """Starts and lengths along one side; a last strip too narrow to show anything whole is left out."""
+    cuts = [(start, min(SAMPLE_SIDE, length - start)) for start in range(0, length, SAMPLE_SIDE)]
+    return [(start, span) for start, span in cuts if start == 0 or span >= SAMPLE_SIDE // 4]
 
 
 def inside_of(found: Detections, window: Window) -> Detections:

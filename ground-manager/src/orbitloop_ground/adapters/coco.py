@@ -19,6 +19,8 @@ from orbitloop.domain.errors import BadInput
 from orbitloop.domain.paths import contained_path
 
 MAX_ANNOTATION_BYTES = 256 * 1024 * 1024
+MAX_PIXELS = 100_000_000
+"""Largest image that is opened: 300 MB as RGB."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,7 +46,7 @@ class CocoImage:
                 return picture.convert("RGB")
         except FileNotFoundError as error:
             raise BadInput(f"{self.path}: no such image; is the data folder complete?") from error
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError) as error:
+        except (UnidentifiedImageError, OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
             raise BadInput(f"{self.path}: cannot be read as an image ({error}); replace or remove it") from error
 
 
@@ -73,13 +75,22 @@ def read_coco(annotations: Path) -> CocoSet:
         document = json.loads(annotations.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         raise BadInput(f"{annotations}: no such file; give the path of a COCO annotations file") from error
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except OSError as error:
+        raise BadInput(f"{annotations}: cannot be read ({error.strerror}); give a COCO annotations file") from error
+    except (ValueError, RecursionError) as error:
         raise BadInput(f"{annotations}: not JSON ({error})") from error
     if not isinstance(document, dict) or not all(
         isinstance(document.get(key), list) for key in ("images", "annotations", "categories")
     ):
         raise BadInput(f"{annotations}: COCO needs the lists 'images', 'annotations' and 'categories'")
     return _Reader(annotations, document).read()
+
+
+def _is_finite(value: object) -> bool:
+    try:
+        return isinstance(value, (int, float)) and math.isfinite(value)
+    except OverflowError:  # JSON has integers that no float can hold
+        return False
 
 
 class _Reader:
@@ -94,12 +105,15 @@ class _Reader:
         if not names or not all(isinstance(name, str) and name for name in names):
             raise BadInput(f"{self.source}: every category needs a name, and there must be at least one")
         images = self._unique("images")
+        for identity, entry in images.items():
+            self._check_size(identity, entry)
         objects: dict[int, list[tuple[list[float], int]]] = {identity: [] for identity in images}
         for identity, entry in self._unique("annotations").items():
             image, box = self._box(identity, entry, images)
-            label = labels.get(entry.get("category_id", -1))
-            if label is None:
-                raise self._bad("annotation", identity, f"category {entry.get('category_id')!r} is not listed")
+            category = entry.get("category_id")
+            if not isinstance(category, int) or category not in labels:
+                raise self._bad("annotation", identity, f"category {category!r} is not listed")
+            label = labels[category]
             if not entry.get("iscrowd", 0):
                 objects[image].append((box, label))
         return CocoSet(
@@ -123,35 +137,39 @@ class _Reader:
 
     def _box(self, identity: int, entry: dict[str, Any], images: dict[int, dict[str, Any]]) -> tuple[int, list[float]]:
         image = entry.get("image_id")
-        if image not in images:
+        if not isinstance(image, int) or image not in images:
             raise self._bad("annotation", identity, f"image {image!r} is not listed")
         box = entry.get("bbox")
-        if (
-            not isinstance(box, list)
-            or len(box) != 4
-            or not all(isinstance(v, (int, float)) and math.isfinite(v) for v in box)
-        ):
+        if not isinstance(box, list) or len(box) != 4 or not all(_is_finite(value) for value in box):
             raise self._bad("annotation", identity, f"bbox must be four finite numbers, not {box!r}")
         x, y, width, height = (float(value) for value in box)
         if width <= 0 or height <= 0:
             raise self._bad("annotation", identity, f"bbox {box} has no area")
-        limit = (images[image].get("width"), images[image].get("height"))
-        if isinstance(limit[0], int) and isinstance(limit[1], int):
-            if x < -1 or y < -1 or x + width > limit[0] + 1 or y + height > limit[1] + 1:
-                raise self._bad("annotation", identity, f"bbox {box} leaves the image of {limit[0]}x{limit[1]} pixels")
-        return int(image), [x, y, x + width, y + height]
+        across, down = images[image]["width"], images[image]["height"]
+        if x < -1 or y < -1 or x + width > across + 1 or y + height > down + 1:
+            raise self._bad("annotation", identity, f"bbox {box} leaves the image of {across}x{down} pixels")
+        return image, [x, y, x + width, y + height]
 
-    def _image(self, identity: int, entry: dict[str, Any], objects: list[tuple[list[float], int]]) -> CocoImage:
-        name, width, height = entry.get("file_name"), entry.get("width"), entry.get("height")
-        if not isinstance(name, str) or not name:
-            raise self._bad("image", identity, "has no file_name")
+    def _check_size(self, identity: int, entry: dict[str, Any]) -> None:
+        width, height = entry.get("width"), entry.get("height")
         if not (isinstance(width, int) and isinstance(height, int) and width > 0 and height > 0):
             raise self._bad("image", identity, f"width and height must be positive integers, not {width!r}, {height!r}")
+        if width * height > MAX_PIXELS:
+            raise self._bad("image", identity, f"{width}x{height} are more than {MAX_PIXELS} pixels; cut the image")
+
+    def _image(self, identity: int, entry: dict[str, Any], objects: list[tuple[list[float], int]]) -> CocoImage:
+        name = entry.get("file_name")
+        if not isinstance(name, str) or not name:
+            raise self._bad("image", identity, "has no file_name")
+        try:
+            path = contained_path(self.source.parent, name)
+        except BadInput as error:
+            raise self._bad("image", identity, str(error)) from error
         return CocoImage(
             id=identity,
-            path=contained_path(self.source.parent, name),
-            width=width,
-            height=height,
+            path=path,
+            width=entry["width"],
+            height=entry["height"],
             truth=Truth(
                 boxes=np.array([box for box, _ in objects], np.float32).reshape(-1, 4),
                 labels=np.array([label for _, label in objects], np.int64),

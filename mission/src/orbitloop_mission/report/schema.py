@@ -11,12 +11,12 @@ from collections.abc import Iterable
 from enum import StrEnum
 from typing import Annotated, Literal, Self, TypeAlias
 
-from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, AwareDatetime, BaseModel, ConfigDict, Field, JsonValue, model_validator
 
-REPORT_VERSION = 1
+REPORT_VERSION: Literal[1] = 1
 
 
-def _unit(name: str) -> dict[str, str]:
+def _unit(name: str) -> dict[str, JsonValue]:
     return {"unit": name}  # JSON Schema has no word for units; validators ignore this one
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from orbitloop.domain.detection import Floats, Head
+from orbitloop.domain.errors import BadInput
 
 
 def shape_overlap(shapes: Floats, centres: Floats) -> Floats:
@@ -15,7 +16,13 @@ def shape_overlap(shapes: Floats, centres: Floats) -> Floats:
 
 
 def fit_anchors(shapes: Floats, *, count: int, seed: int, rounds: int = 100) -> Floats:
-    """``(count, 2)`` anchor widths and heights, smallest area first, for ``(n, 2)`` box shapes in pixels."""
+    """``(count, 2)`` anchor widths and heights, smallest area first, for ``(n, 2)`` box shapes in pixels.
+
+    Raises:
+        BadInput: there are fewer shapes than anchors.
+    """
+    if len(shapes) < count:
+        raise BadInput(f"{count} anchors need at least {count} labelled objects, not {len(shapes)}; label more images")
     rng = np.random.default_rng(seed)
     centres = shapes[rng.choice(len(shapes), count, replace=False)]
     for _ in range(rounds):

@@ -122,7 +122,7 @@ def relight(image: LabelledImage, light: float, rng: np.random.Generator) -> Lab
 def mosaic(parts: list[LabelledImage], side: int) -> LabelledImage:
     """Four crops of ``side // 2`` put together to one of ``side``."""
     half = side // 2
-    canvas = np.empty((side, side, 3), np.uint8)
+    canvas = np.full((side, side, 3), PAD, np.uint8)
     boxes, labels = [], []
     for index, part in enumerate(parts):
         x, y = (index % 2) * half, (index // 2) * half

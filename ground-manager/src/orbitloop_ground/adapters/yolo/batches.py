@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 
 import numpy as np
 import torch
@@ -27,26 +28,22 @@ def training_batches(
     Yields:
         Images ``(size, 3, side, side)`` float32 in [0, 1] and targets ``(n, 6)`` as ``loss.assign`` wants them.
     """
+    draw = partial(training_crop, images, shares, side, augmentation)
     with ThreadPoolExecutor(max_workers=1) as ahead:
         step = 0
-        following = ahead.submit(_batch, images, shares, side, size, augmentation, (seed, step))
+        following = ahead.submit(_batch, draw, size, (seed, step))
         while True:
             batch = following.result()
             step += 1
-            following = ahead.submit(_batch, images, shares, side, size, augmentation, (seed, step))
+            following = ahead.submit(_batch, draw, size, (seed, step))
             yield batch
 
 
 def _batch(
-    images: list[LabelledImage],
-    shares: NDArray[np.float64],
-    side: int,
-    size: int,
-    augmentation: Augmentation,
-    seed: tuple[int, int],
+    draw: Callable[[np.random.Generator], LabelledImage], size: int, seed: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     rng = np.random.default_rng(seed)
-    examples = [training_crop(images, shares, side, augmentation, rng) for _ in range(size)]
+    examples = [draw(rng) for _ in range(size)]
     pixels = torch.from_numpy(np.stack([example.pixels for example in examples]))
     return pixels.permute(0, 3, 1, 2).float().div_(255), torch.from_numpy(targets_of(examples))
 

@@ -29,11 +29,13 @@ class Compute:
         """CUDA if present, else the processor; bfloat16 wherever the hardware multiplies it natively."""
         if torch.cuda.is_available():
             return cls(device=torch.device("cuda"), half=torch.cuda.is_bf16_supported())
-        return cls(device=torch.device("cpu"), half=torch.cpu._is_avx512_bf16_supported())
+        native = torch.cpu._is_avx512_bf16_supported()  # noqa: SLF001 - torch has no public name for it
+        return cls(device=torch.device("cpu"), half=native)
 
     def place(self, network: YoloTiny) -> YoloTiny:
         """The network on the device, in the memory layout that convolutions like best."""
-        return network.to(device=self.device, memory_format=torch.channels_last)
+        network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]  # torch's stub has forgotten it
+        return network.to(self.device)
 
     def move(self, images: Tensor) -> Tensor:
         """A batch on the device, channels last."""

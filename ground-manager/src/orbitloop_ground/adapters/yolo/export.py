@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import onnx
 from onnx import TensorProto, helper
 
@@ -46,14 +48,15 @@ class _Builder:
         self.nodes: list[onnx.NodeProto] = []
         self.kernels: list[str] = []
 
-    def add(self, operator: str, inputs: list[str], *, output: str = "", **attributes: object) -> str:
+    def add(self, operator: str, inputs: list[str], *, output: str = "", **attributes: Any) -> str:
         name = output or f"{operator.lower()}{len(self.nodes)}"
         self.nodes.append(helper.make_node(operator, inputs, [name], name=name, **attributes))
         return name
 
     def conv(self, module: str, value: str, *, output: str = "") -> str:
         self.kernels.append(module)
-        return self.add("Conv", [value, f"{module}.weight", f"{module}.bias"], output=output, **_padding(module))
+        names = [value, f"{module}.weight", f"{module}.bias"]
+        return self.add("Conv", names, output=output, **_padding(module))
 
     def block(self, module: str, value: str) -> str:
         self.kernels.append(f"{module}.conv")
@@ -84,7 +87,7 @@ def _parts(kernel: str) -> tuple[str, str]:
     return f"{kernel}.weight", f"{kernel}.bias"
 
 
-def _padding(module: str) -> dict[str, list[int]]:
+def _padding(module: str) -> dict[str, Any]:
     side = 1 if module in {"neck", "lateral", "coarse_head", "fine_head"} else 3
     return {"kernel_shape": [side, side], "pads": [side // 2] * 4}
 

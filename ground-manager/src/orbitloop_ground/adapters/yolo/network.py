@@ -6,6 +6,7 @@ delta changes, and whose digest both sides compare.
 
 from __future__ import annotations
 
+from itertools import pairwise
 from typing import cast
 
 import numpy as np
@@ -50,8 +51,7 @@ class YoloTiny(nn.Module):
         self.spec = spec
         widths = (3, *BACKBONE)
         self.backbone = nn.ModuleList(
-            Block(before, after, 3, normalised=normalised)
-            for before, after in zip(widths[:-1], widths[1:], strict=True)
+            Block(before, after, 3, normalised=normalised) for before, after in pairwise(widths)
         )
         self.top = Block(512, 1024, 3, normalised=normalised)
         self.neck = Block(1024, 256, 1, normalised=normalised)
@@ -63,7 +63,7 @@ class YoloTiny(nn.Module):
         self._start_heads()
 
     def _start_heads(self) -> None:
-        """Start objectness near 1 % so that the first steps are not spent on unlearning background (Lin et al. 2017)."""
+        """Start objectness near 1 %: the first steps are not spent on unlearning background (Lin et al. 2017)."""
         for head, conv in zip(self.spec.heads, (self.coarse_head, self.fine_head), strict=True):
             assert conv.bias is not None
             bias = conv.bias.detach().view(len(head.anchors), self.spec.channels)

@@ -1,0 +1,42 @@
+"""What the Local Controller is told from outside, once, at start."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from orbitloop.domain.mining import MiningRule, mining_rule
+from orbitloop.domain.policy import LinkPolicy
+from orbitloop.domain.rollout import CanaryRule
+from orbitloop.domain.units import Bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class EdgeSettings:
+    """Settings of one satellite.
+
+    Args:
+        satellite: its name.
+        folder: where spool, slots, results and held-out tiles live.
+        token: what it shows the gateway.
+        ground_key: the ground's Ed25519 public key, 64 hexadecimal digits.
+        policy: budgets and codec of its link.
+        mining: which tiles count as hard.
+        canary: when an update passes its canary.
+        spool_budget: most bytes of samples that may wait.
+        threads: processor threads of inference.
+        seed: seed of the audit's chance.
+    """
+
+    satellite: str
+    folder: Path
+    token: SecretStr
+    ground_key: str
+    policy: LinkPolicy = field(default_factory=LinkPolicy)
+    mining: MiningRule = field(default_factory=lambda: mining_rule("CloudOnly"))
+    canary: CanaryRule = field(default_factory=CanaryRule)
+    spool_budget: Bytes = Bytes(512 * 2**20)
+    threads: int = 2
+    seed: int = 0

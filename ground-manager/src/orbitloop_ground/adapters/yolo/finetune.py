@@ -1,0 +1,213 @@
+"""Incremental learning inside a byte budget: what may change is chosen first, then trained as it will fly."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.func import functional_call
+
+from orbitloop.domain.delta import Change, apply
+from orbitloop.domain.detection import mean_average_precision
+from orbitloop.domain.units import Bytes
+from orbitloop.domain.versions import Weights
+from orbitloop.ports.trainer import Lesson, Lessons, OnStep, Trained
+from orbitloop.wire.model_folder import Model
+from orbitloop_ground.adapters.yolo.augment import Augmentation, LabelledImage
+from orbitloop_ground.adapters.yolo.batches import training_batches
+from orbitloop_ground.adapters.yolo.compute import Compute
+from orbitloop_ground.adapters.yolo.knobs import GainKnob, Knob, ShiftKnob, SparseKnob
+from orbitloop_ground.adapters.yolo.loss import detection_loss
+from orbitloop_ground.adapters.yolo.network import YoloTiny, network_with
+from orbitloop_ground.adapters.yolo.torch_detector import TorchDetector
+
+BYTES_PER_COORDINATE = 1.45
+"""What a sparse coordinate costs once packed: its gap and its quanta, measured on updates of 1 to 4 % of the weights."""
+FIXED_BYTES = 16_000
+"""What gains, biases, header, canaries and signature take at most."""
+
+Batch = tuple[Tensor, Tensor]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FineTuning:
+    """How an update is trained.
+
+    Args:
+        steps: optimiser steps.
+        probes: batches over which the gradient is summed before coordinates are chosen.
+        batch: crops per step.
+        side: side of a crop in pixels.
+        rate: learning rate of the sparse coordinates (Adam; short warm-up, cosine decay).
+        replay: share of the crops that show old pictures.
+        limit: largest number of steps that a coordinate may move either way.
+        augmentation: how crops are drawn; its scales reach down to the old domain's.
+        seed: seed of everything random.
+    """
+
+    steps: int = 300
+    probes: int = 12
+    batch: int = 8
+    side: int = 320
+    rate: float = 1e-3
+    replay: float = 0.2
+    limit: int = 7
+    augmentation: Augmentation = field(default_factory=lambda: Augmentation(scales=(0.45, 1.3)))
+    seed: int = 0
+
+
+class TorchTrainer:
+    """The :class:`~orbitloop.ports.trainer.Trainer` with torch.
+
+    Args:
+        recipe: how to train.
+        on_measure: told after each picture of a measurement: pictures done, pictures in all.
+    """
+
+    def __init__(self, recipe: FineTuning, on_measure: Callable[[int, int], None] | None = None) -> None:
+        self._recipe = recipe
+        self._compute = Compute.best()
+        self._on_measure = on_measure or (lambda done, total: None)
+
+    def train(self, flying: Model, lessons: Lessons, budget: Bytes, on_step: OnStep) -> Trained:
+        """Changes of ``flying`` that fit ``budget`` once packed, and the model they make."""
+        torch.manual_seed(self._recipe.seed)
+        network = self._compute.place(network_with(dict(flying.weights), flying.spec)).train()
+        stream = self._stream(lessons)
+        knobs = self._knobs(network, stream, budget)
+        self._optimise(network, knobs, stream, on_step)
+        changes: list[Change] = [knob.change() for knob in knobs]
+        return Trained(changes=tuple(changes), weights=apply(flying.weights, changes))
+
+    def train_fully(self, flying: Model, lessons: Lessons, on_step: OnStep) -> Weights:
+        """Every weight free, in full precision: the reference that a partial update is measured against."""
+        torch.manual_seed(self._recipe.seed)
+        network = self._compute.place(network_with(dict(flying.weights), flying.spec)).train()
+        knobs: list[Knob] = []
+        stream = self._stream(lessons)
+        optimiser = torch.optim.Adam(network.parameters(), self._recipe.rate)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate_factor)
+        for step in range(1, self._recipe.steps + 1):
+            loss = self._loss(network, knobs, next(stream))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            on_step(step, self._recipe.steps, loss.item())
+        return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
+
+    def precision(self, model: Model, lessons: list[Lesson]) -> float:
+        """Mean average precision at IoU 0.5 over pictures."""
+        detector = TorchDetector(model, self._compute)
+        found = []
+        for number, lesson in enumerate(lessons, start=1):
+            found.append(detector.detect(lesson.pixels))
+            self._on_measure(number, len(lessons))
+        truth = [lesson.truth for lesson in lessons]
+        return mean_average_precision(found, truth, classes=len(model.spec.classes))
+
+    def _stream(self, lessons: Lessons) -> Iterator[Batch]:
+        images = [_labelled(lesson) for lesson in [*lessons.new, *lessons.old]]
+        return training_batches(
+            images,
+            _shares(lessons, self._recipe.replay),
+            side=self._recipe.side,
+            size=self._recipe.batch,
+            augmentation=self._recipe.augmentation,
+            seed=self._recipe.seed,
+        )
+
+    def _knobs(self, network: YoloTiny, stream: Iterator[Batch], budget: Bytes) -> list[Knob]:
+        gradients = self._gradients(network, stream)
+        knobs: list[Knob] = []
+        for name, weight in network.named_parameters():
+            zeros = torch.zeros(weight.shape[0], device=weight.device, requires_grad=True)
+            if weight.ndim == 1:
+                knobs.append(ShiftKnob(tensor=name, shift=zeros))
+            else:
+                knobs.append(GainKnob(tensor=name, gain=zeros))
+        count = int(max(0, budget - FIXED_BYTES) / BYTES_PER_COORDINATE)
+        return [*knobs, *self._sparse_knobs(gradients, count)]
+
+    def _gradients(self, network: YoloTiny, stream: Iterator[Batch]) -> dict[str, Tensor]:
+        """Summed absolute gradients of the convolutions over the probes."""
+        total = {name: torch.zeros_like(weight) for name, weight in network.named_parameters() if weight.ndim == 4}
+        chosen = [weight for name, weight in network.named_parameters() if name in total]
+        for _ in range(self._recipe.probes):
+            loss = self._loss(network, [], next(stream))
+            for name, gradient in zip(total, torch.autograd.grad(loss, chosen), strict=True):
+                total[name] += gradient.abs()
+        return total
+
+    def _sparse_knobs(self, gradients: dict[str, Tensor], count: int) -> list[Knob]:
+        everything = torch.cat([gradient.reshape(-1) for gradient in gradients.values()])
+        if count <= 0:
+            return []
+        least = everything.topk(min(count, len(everything))).values[-1]
+        reach = self._recipe.rate * self._recipe.steps * 0.35
+        exponent = round(math.log2(reach / self._recipe.limit))
+        knobs: list[Knob] = []
+        for name, gradient in gradients.items():
+            where = (gradient.reshape(-1) >= least).nonzero()[:, 0]
+            if len(where):
+                moves = torch.zeros(len(where), device=where.device, requires_grad=True)
+                knobs.append(
+                    SparseKnob(tensor=name, where=where, moves=moves, exponent=exponent, limit=self._recipe.limit)
+                )
+        return knobs
+
+    def _optimise(self, network: YoloTiny, knobs: list[Knob], stream: Iterator[Batch], on_step: OnStep) -> None:
+        optimiser = torch.optim.Adam(
+            [{"params": knob.values, "lr": self._recipe.rate * _haste(knob)} for knob in knobs]
+        )
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate_factor)
+        for step in range(1, self._recipe.steps + 1):
+            loss = self._loss(network, knobs, next(stream))
+            optimiser.zero_grad()
+            loss.backward()
+            optimiser.step()
+            schedule.step()
+            on_step(step, self._recipe.steps, loss.item())
+
+    def _loss(self, network: YoloTiny, knobs: list[Knob], batch: Batch) -> Tensor:
+        weights: dict[str, Tensor] = dict(network.named_parameters())
+        for knob in knobs:
+            weights[knob.tensor] = knob.turn(weights[knob.tensor])
+        with self._compute.autocast():
+            outputs = functional_call(network, weights, (self._compute.move(batch[0]),))
+        return detection_loss(outputs, batch[1].to(self._compute.device), network.spec)
+
+    def _rate_factor(self, step: int) -> float:
+        warm = min(1.0, (step + 1) / 20)
+        return warm * (0.05 + 0.95 * (1 + math.cos(math.pi * step / self._recipe.steps)) / 2)
+
+
+def _haste(knob: Knob) -> float:
+    """Gains and biases are few and may move faster than single weights."""
+    match knob:
+        case GainKnob():
+            return 5.0
+        case ShiftKnob():
+            return 2.0
+        case _:
+            return 1.0
+
+
+def _labelled(lesson: Lesson) -> LabelledImage:
+    return LabelledImage(pixels=lesson.pixels, boxes=lesson.truth.boxes, labels=lesson.truth.labels)
+
+
+def _shares(lessons: Lessons, replay: float) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    """How often each picture is drawn: new ones by their objects, old ones together ``replay`` of the time."""
+    new = np.array([1.0 + len(lesson.truth.labels) for lesson in lessons.new])
+    old = np.ones(len(lessons.old))
+    if not len(new) and not len(old):
+        raise ValueError("there is nothing to learn from")
+    if not len(old) or not len(new):
+        both = np.concatenate([new, old])
+        return np.asarray(both / both.sum())
+    return np.concatenate([new / new.sum() * (1 - replay), old / old.sum() * replay])

@@ -1,0 +1,74 @@
+"""What a mission is made of: satellite, orbit, station, data, rounds."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from enum import StrEnum
+from pathlib import Path
+
+from orbitloop.domain.contacts import Orbit, Station
+from orbitloop.domain.errors import BadInput
+from orbitloop.domain.learning import LearningRule
+from orbitloop.domain.mining import MiningRule, mining_rule
+from orbitloop.domain.policy import LinkPolicy
+from orbitloop.domain.units import Bytes
+
+EPOCH = datetime(2024, 3, 29, tzinfo=UTC)
+BUPT_1 = Orbit(epoch=EPOCH, altitude=491.0, inclination=97.37, raan=40.0)
+TONGCHUAN = Station(name="Tongchuan", latitude=34.9, longitude=108.9, height=900.0, mask=5.0)
+
+
+class Labels(StrEnum):
+    """Who labels what came down."""
+
+    TRUTH = "truth"
+    TEACHER = "teacher"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class MissionPlan:
+    """One mission on one machine.
+
+    Args:
+        out: folder of the mission's state and report; what is in it is replaced.
+        data: COCO annotations; images carry ``split`` train (flown over), val (the ground's archive), test (measured).
+        model: folder of the model that is launched.
+        rounds: learning rounds to fly.
+        seed: seed of training, audit and order of frames.
+        steps: optimiser steps of a round's training.
+        old_scale: factor by which val and test frames are resized to show the old domain.
+        realtime: run between passes at wall speed as well.
+        reference: train an all-data, full-precision reference beside it.
+        labels: who labels; ``teacher`` needs the folder of a larger model.
+        cut_pass: number of the pass whose uplink is cut after ``cut_after`` bytes, to show that it resumes.
+    """
+
+    out: Path
+    data: Path
+    model: Path
+    rounds: int = 3
+    seed: int = 0
+    steps: int = 300
+    old_scale: float = 0.5
+    realtime: bool = False
+    reference: bool = False
+    labels: Labels = Labels.TRUTH
+    teacher: Path | None = None
+    cut_pass: int | None = 4
+    cut_after: Bytes = Bytes(120_000)
+    satellite: str = "bupt-1"
+    orbit: Orbit = BUPT_1
+    station: Station = TONGCHUAN
+    start: datetime = EPOCH
+    policy: LinkPolicy = field(default_factory=LinkPolicy)
+    mining: MiningRule = field(default_factory=lambda: mining_rule("CloudOnly"))
+    rule: LearningRule = field(default_factory=lambda: LearningRule(least_samples=12, back_off=timedelta(minutes=1)))
+
+    def __post_init__(self) -> None:
+        if self.rounds < 1:
+            raise BadInput(f"a mission of {self.rounds} rounds does nothing; ask for at least 1")
+        if not 0 < self.old_scale <= 1:
+            raise BadInput(f"old-scale {self.old_scale} must be above 0 and at most 1")
+        if self.labels is Labels.TEACHER and self.teacher is None:
+            raise BadInput("labels by a teacher need --teacher, the folder of a larger model")

@@ -1,0 +1,463 @@
+"""Whole contacts over real sockets: cut, repeated, resumed, refused; nothing is lost and nothing is sent twice."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field, replace
+from datetime import timedelta
+from pathlib import Path
+from typing import Self
+
+import pytest
+from pydantic import SecretStr
+
+from orbitloop.adapters.durable import naming_full_disk
+from orbitloop.domain.digests import digest_of, hexadecimal
+from orbitloop.domain.errors import BadInput, Untrusted
+from orbitloop.domain.rollout import Outcome
+from orbitloop.domain.units import Bytes, Digest
+from orbitloop.ports.sample_store import Blobs
+from orbitloop.ports.updates import PublishedUpdate
+from orbitloop.testing.clocks import VirtualClock
+from orbitloop.testing.samples import LAUNCH, a_sample
+from orbitloop.wire.bundle import Limits
+from orbitloop.wire.messages import Offer, Telemetry, UpdateReport
+from orbitloop_edge.adapters.gateway import GatewayClient
+from orbitloop_edge.adapters.inbox import FolderInbox
+from orbitloop_edge.adapters.outbox import FolderOutbox
+from orbitloop_edge.adapters.spool import DiskSpool
+from orbitloop_edge.usecases.contact import Aboard, ContactSession, Direction, Occasion, SessionSummary
+from orbitloop_ground.app import Dependencies, GatewayServer, compose, create_app
+from orbitloop_ground.settings import GroundSettings
+
+PLENTY = Bytes(2**24)
+FLYING, NEXT = digest_of(b"weights"), digest_of(b"next weights")
+CLOCK = VirtualClock(LAUNCH)
+UPDATE = bytes(range(256)) * 400
+
+
+class Relay:
+    """A space link in small: passes bytes on to the ground, and is cut for good after so many of them.
+
+    Args:
+        target: port of the ground on this machine.
+        down: bytes towards the ground until the cut; ``None`` for no cut.
+        up: bytes from the ground until the cut.
+    """
+
+    def __init__(self, target: int, *, down: int | None = None, up: int | None = None) -> None:
+        self._target = target
+        self._left = {"down": down, "up": up}
+        self._guard = threading.Lock()
+        self._sockets: list[socket.socket] = []
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.passed = {"down": 0, "up": 0}
+        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._accept, daemon=True).start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.cut()
+
+    def cut(self) -> None:
+        with self._guard:
+            for end in (self._listener, *self._sockets):
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+                end.close()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+            except OSError:
+                return
+            with self._guard:
+                self._sockets += [near, far]
+            threading.Thread(target=self._pass_on, args=(near, far, "down"), daemon=True).start()
+            threading.Thread(target=self._pass_on, args=(far, near, "up"), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, way: str) -> None:
+        try:
+            while data := source.recv(4_096):
+                with self._guard:
+                    left = self._left[way]
+                    data = data if left is None else data[:left]
+                    self._left[way] = None if left is None else left - len(data)
+                    self.passed[way] += len(data)
+                sink.sendall(data)
+                if self._left[way] == 0:
+                    self.cut()
+        except OSError:
+            pass
+        finally:
+            for end in (source, sink):
+                with suppress(OSError):
+                    end.shutdown(socket.SHUT_RDWR)
+
+
+def apply_at_once(path: Path, offer: Offer) -> UpdateReport:
+    assert digest_of(path.read_bytes()) == offer.digest
+    return UpdateReport(
+        satellite="sat-1", update=offer.digest, outcome=Outcome.APPLIED, flying=offer.result, at=CLOCK.now()
+    )
+
+
+@dataclass(kw_only=True)
+class Mission:
+    """One satellite and its ground, each with its own disk."""
+
+    folder: Path
+    flying: Digest = FLYING
+    parts: Dependencies = field(init=False)
+    server: GatewayServer = field(init=False)
+    spool: DiskSpool = field(init=False)
+    crossed: dict[Direction, int] = field(default_factory=lambda: dict.fromkeys(Direction, 0))
+    largest_update: Bytes = PLENTY
+    blobs: Blobs | None = None
+    token: str = "secret-1"
+
+    def __post_init__(self) -> None:
+        self.spool = DiskSpool(
+            self.folder / "sat" / "spool", "sat-1", CLOCK, budget=PLENTY, limits=Limits(packed=Bytes(100_000))
+        )
+
+    @contextmanager
+    def ground(self) -> Iterator[None]:
+        options = GroundSettings(folder=self.folder / "ground", tokens={"sat-1": SecretStr("secret-1")})
+        made = compose(options, CLOCK)
+        self.parts = made if self.blobs is None else replace(made, blobs=self.blobs)
+        with GatewayServer(create_app(self.parts)) as self.server:
+            yield
+        self.parts.ledger.close()
+
+    def spooled(self, count: int, *, size: int = 1_000, first: int = 0) -> set[Digest]:
+        items = [a_sample(first + number, size=size) for number in range(count)]
+        for sample, pixels in items:
+            self.spool.add(sample, pixels)
+        return {sample.id for sample, _ in items}
+
+    def received(self) -> list[Digest]:
+        return [item.sample.id for item in self.parts.ledger.waiting()]
+
+    def publish(self, data: bytes = UPDATE) -> PublishedUpdate:
+        path = self.folder / "ground" / hexadecimal(digest_of(data))
+        path.write_bytes(data)
+        update = PublishedUpdate(
+            satellite="sat-1", digest=digest_of(data), size=Bytes(len(data)), base=FLYING, result=NEXT, path=path
+        )
+        self.parts.ledger.publish_update(update)
+        return update
+
+    def outbox(self) -> FolderOutbox:
+        return FolderOutbox(self.folder / "sat" / "outbox")
+
+    def contact(self, url: str | None = None, *, budget: int = PLENTY, apply: object = apply_at_once) -> SessionSummary:
+        """One session, as a satellite that has just restarted would hold it."""
+        aboard = Aboard(
+            satellite="sat-1",
+            spool=self.spool,
+            outbox=self.outbox(),
+            inbox=FolderInbox(self.folder / "sat" / "inbox"),
+            clock=CLOCK,
+            largest_update=self.largest_update,
+        )
+        telemetry = Telemetry(
+            satellite="sat-1", frames_captured=5, frames_processed=5, captured_bytes=Bytes(9), samples_spooled=3
+        )
+        occasion = Occasion(flying=self.flying, budget=Bytes(budget), telemetry=telemetry)
+        assert callable(apply)
+        with GatewayClient(url or self.server.url, self.token, patience=timedelta(seconds=20)) as client:
+            return ContactSession(aboard, client, apply, self.count).run(occasion)
+
+    def count(self, direction: Direction, count: Bytes) -> None:
+        self.crossed[direction] += count
+
+    def through(self, *, down: int | None = None, up: int | None = None) -> tuple[SessionSummary, Relay]:
+        """One session over a link that is cut after so many bytes."""
+        with Relay(self.server.port, down=down, up=up) as relay:
+            return self.contact(relay.url), relay
+
+
+@pytest.fixture
+def mission(tmp_path: Path) -> Iterator[Mission]:
+    with ExitStack() as stack:
+        mission = Mission(folder=tmp_path)
+        stack.enter_context(mission.spool)
+        stack.enter_context(mission.ground())
+        yield mission
+
+
+def test_a_quiet_contact_brings_everything_down_and_the_update_up(mission: Mission) -> None:
+    spooled = mission.spooled(24, size=8_000)
+    update = mission.publish()
+    summary = mission.contact()
+    assert summary.complete
+    assert summary.samples == 24
+    assert summary.bundles == 3
+    assert summary.bytes_up == update.size
+    assert summary.update == Outcome.APPLIED
+    assert {Direction.DOWN: summary.bytes_down, Direction.UP: summary.bytes_up} == mission.crossed
+    assert set(mission.received()) == spooled
+    assert mission.spool.state().samples == 0
+    assert [report.outcome for report in mission.parts.ledger.reports("sat-1")] == [Outcome.APPLIED]
+    assert mission.outbox().waiting() == []
+    heard = mission.parts.ledger.last_hello("sat-1")
+    assert heard is not None
+    assert heard[1].queued_samples == 24
+    assert mission.parts.ledger.last_telemetry("sat-1") is not None
+
+
+def test_a_contact_with_nothing_to_say_ends_complete(mission: Mission) -> None:
+    summary = mission.contact()
+    assert summary == SessionSummary(
+        bundles=0, samples=0, bytes_down=Bytes(0), bytes_up=Bytes(0), update=None, complete=True, problems=()
+    )
+
+
+def test_a_contact_without_a_ground_changes_nothing(mission: Mission) -> None:
+    mission.spooled(3)
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    summary = mission.contact(f"http://127.0.0.1:{port}")
+    assert not summary.complete
+    assert "link was lost" in summary.problems[0]
+    assert mission.spool.state().samples == 3
+
+
+def test_a_bundle_cut_in_the_middle_goes_on_where_it_was_cut(mission: Mission) -> None:
+    spooled = mission.spooled(12, size=5_000)
+    size = len(sealed[1]) if (sealed := mission.spool.seal(PLENTY)) else 0
+    passed = 0
+    for cut in (30_000, 25_000):
+        summary, relay = mission.through(down=cut)
+        passed += relay.passed["down"]
+        assert not summary.complete
+        assert mission.received() == []
+    summary, relay = mission.through()
+    passed += relay.passed["down"]
+    assert summary.complete
+    assert summary.bytes_down < size - 40_000
+    assert set(mission.received()) == spooled
+    assert passed < size + 10_000  # three sessions' requests, and what was on its way at a cut
+
+
+def test_a_link_that_is_cut_ever_so_early_still_gets_everything_down(mission: Mission) -> None:
+    spooled = mission.spooled(6, size=5_000)
+    sessions = 0
+    while mission.spool.state().samples:
+        mission.through(down=9_000)
+        sessions += 1
+        assert sessions < 12
+    assert sorted(mission.received()) == sorted(spooled)
+
+
+def test_a_receipt_that_is_lost_costs_nothing_twice(mission: Mission) -> None:
+    spooled = mission.spooled(8, size=5_000)
+    quiet_answers = 700  # telemetry, hello and the announcement are answered; the answer to the last PATCH is cut
+    summary, _ = mission.through(up=quiet_answers)
+    assert not summary.complete
+    assert mission.spool.state().samples == 8
+    again = mission.contact()
+    assert again.complete
+    assert again.bytes_down == 0
+    assert again.samples == 8
+    assert sorted(mission.received()) == sorted(spooled)
+
+
+@pytest.mark.parametrize("up", range(0, 1_600, 200))
+def test_wherever_the_answers_are_cut_each_sample_is_counted_once(mission: Mission, up: int) -> None:
+    spooled = mission.spooled(3)
+    mission.through(up=max(up, 1))
+    assert mission.contact().complete
+    assert sorted(mission.received()) == sorted(spooled)
+    assert mission.spool.state().samples == 0
+
+
+def test_a_ground_that_restarts_between_two_contacts_goes_on_where_it_was(tmp_path: Path) -> None:
+    mission = Mission(folder=tmp_path)
+    with mission.spool:
+        with mission.ground():
+            spooled = mission.spooled(12, size=5_000)
+            mission.through(down=30_000)
+        with mission.ground():
+            summary = mission.contact()
+            assert summary.complete
+            assert 0 < summary.bytes_down < 50_000
+            assert set(mission.received()) == spooled
+
+
+def test_a_pass_is_never_overfilled_and_the_next_one_goes_on(mission: Mission) -> None:
+    mission.spooled(12, size=5_000)
+    sealed = mission.spool.seal(PLENTY)
+    assert sealed is not None
+    first = mission.contact(budget=20_000)
+    assert (first.bytes_down, first.bundles, first.complete) == (20_000, 0, True)
+    second = mission.contact(budget=20_000)
+    assert second.bytes_down == 20_000
+    last = mission.contact()
+    assert last.bytes_down == len(sealed[1]) - 40_000
+    assert len(mission.received()) == 12
+
+
+def test_the_most_valuable_samples_go_down_in_a_short_pass(mission: Mission) -> None:
+    for number in range(20):
+        mission.spool.add(*a_sample(number, value=float(number)))
+    mission.contact(budget=6_000)
+    received = mission.received()
+    assert received
+    best = {a_sample(19 - place)[0].id for place in range(len(received))}
+    assert set(received) == best
+
+
+def test_an_update_cut_in_the_middle_goes_on_where_it_was_cut(mission: Mission) -> None:
+    update = mission.publish()
+    received = 0
+    for _ in range(3):
+        summary, _ = mission.through(up=30_000)
+        assert not summary.complete
+        assert summary.update is None
+        received += summary.bytes_up
+    summary = mission.contact()
+    assert summary.complete
+    assert summary.update == Outcome.APPLIED
+    assert received + summary.bytes_up == update.size
+
+
+def test_a_partial_update_of_other_bytes_is_noticed_and_fetched_afresh(mission: Mission) -> None:
+    update = mission.publish()
+    mission.through(up=30_000)
+    (partial,) = (mission.folder / "sat" / "inbox").iterdir()
+    partial.write_bytes(bytes(len(partial.read_bytes())))
+    assert mission.contact().update == Outcome.APPLIED
+    assert mission.crossed[Direction.UP] > update.size
+
+
+def test_a_newer_offer_replaces_a_partial_update(mission: Mission) -> None:
+    mission.publish()
+    mission.through(up=30_000)
+    newer = mission.publish(b"newer" * 1_000)
+    summary = mission.contact()
+    assert (summary.update, summary.bytes_up) == (Outcome.APPLIED, newer.size)
+    assert not list((mission.folder / "sat" / "inbox").iterdir())
+
+
+def test_an_update_whose_file_changed_on_the_ground_is_refused_with_the_reason(mission: Mission) -> None:
+    update = mission.publish()
+    update.path.write_bytes(bytes(update.size))
+    assert mission.contact().update == Outcome.REFUSED
+    (report,) = mission.parts.ledger.reports("sat-1")
+    assert "thrown away" in report.reason
+    assert mission.contact().bytes_up == 0
+
+
+def test_an_update_too_large_is_turned_down_without_fetching_it(mission: Mission) -> None:
+    mission.largest_update = Bytes(1_000)
+    mission.publish()
+    summary = mission.contact()
+    assert (summary.update, summary.bytes_up) == (Outcome.REFUSED, 0)
+    assert "exceed" in mission.parts.ledger.reports("sat-1")[0].reason
+    assert mission.contact().update is None
+
+
+def test_an_update_that_cannot_be_applied_is_reported_and_not_offered_again(mission: Mission) -> None:
+    def refuse(path: Path, offer: Offer) -> UpdateReport:
+        raise Untrusted("the signature is not the ground's")
+
+    mission.publish()
+    assert mission.contact(apply=refuse).update == Outcome.REFUSED
+    assert mission.parts.ledger.reports("sat-1")[0].reason == "the signature is not the ground's"
+    assert mission.contact(apply=refuse).update is None
+
+
+def test_a_report_waits_on_board_until_the_ground_has_it_and_then_goes_first(mission: Mission) -> None:
+    report = UpdateReport(
+        satellite="sat-1", update=NEXT, outcome=Outcome.ROLLED_BACK, flying=FLYING, at=LAUNCH, reason="worse"
+    )
+    mission.outbox().put(report)
+    mission.spooled(12, size=5_000)
+    mission.through(up=1)
+    assert mission.outbox().waiting() == [report]
+    mission.through(down=5_000)
+    assert mission.outbox().waiting() == []
+    assert mission.parts.ledger.reports("sat-1") == [report]
+
+
+def test_an_update_fetched_whole_is_tried_even_if_the_signal_is_lost_then(mission: Mission) -> None:
+    mission.publish(b"small update")
+    mission.spooled(12, size=5_000)
+    with Relay(mission.server.port) as relay:
+
+        def cut_once_it_is_here(direction: Direction, count: Bytes) -> None:
+            if direction is Direction.UP:
+                fetched.set()
+            elif fetched.wait(10):
+                relay.cut()
+
+        fetched = threading.Event()
+        mission.count = cut_once_it_is_here  # type: ignore[method-assign]
+        summary = mission.contact(relay.url)
+    assert not summary.complete
+    assert summary.update == Outcome.APPLIED
+    assert [report.outcome for report in mission.outbox().waiting()] == [Outcome.APPLIED]
+
+
+def test_a_bundle_damaged_on_its_way_is_sent_again_in_the_same_contact(mission: Mission) -> None:
+    spooled = mission.spooled(12, size=5_000)
+    mission.through(down=30_000)
+    (part,) = (mission.folder / "ground" / "uploads" / "sat-1").glob("*.part")
+    part.write_bytes(bytes(len(part.read_bytes())))
+    summary = mission.contact()
+    assert summary.complete
+    assert set(mission.received()) == spooled
+
+
+def test_a_wrong_token_is_told_apart_from_a_lost_link(mission: Mission) -> None:
+    mission.spooled(3)
+    mission.token = "wrong"
+    summary = mission.contact()
+    assert not summary.complete
+    assert "401" in summary.problems[0]
+    assert mission.spool.state().samples == 3
+    with pytest.raises(BadInput, match="token"):
+        GatewayClient("http://127.0.0.1", "")
+
+
+class FullBlobs:
+    """A blob store on a full disk, until :attr:`full` is taken back."""
+
+    def __init__(self) -> None:
+        self.full = True
+        self.stored: dict[Digest, bytes] = {}
+
+    def put(self, blobs: Mapping[Digest, bytes]) -> None:
+        with naming_full_disk(Path("/ground/blobs")):
+            if self.full:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        self.stored |= blobs
+
+    def get(self, digest: Digest) -> bytes:
+        return self.stored[digest]
+
+
+def test_a_full_disk_on_the_ground_leaves_the_bundle_on_board_and_costs_nothing_twice(tmp_path: Path) -> None:
+    blobs = FullBlobs()
+    mission = Mission(folder=tmp_path, blobs=blobs)
+    with mission.spool, mission.ground():
+        mission.spooled(4)
+        summary = mission.contact()
+        assert not summary.complete
+        assert "507" in summary.problems[0]
+        assert mission.spool.state().samples == 4
+        blobs.full = False
+        again = mission.contact()
+        assert (again.complete, again.samples, again.bytes_down) == (True, 4, 0)
+        assert len(mission.received()) == 4
