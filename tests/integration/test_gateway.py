@@ -6,10 +6,13 @@ import base64
 import errno
 import os
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,10 @@ def settings(folder: Path, **changes: Any) -> GroundSettings:
     return GroundSettings(folder=folder, tokens=tokens, **changes)
 
 
+def announced(digest: Digest) -> str:
+    return f"filename eA==,digest {base64.b64encode(digest.encode()).decode()}"
+
+
 class Ground:
     """A running gateway, its parts, and a client with the token of sat-1."""
 
@@ -53,9 +60,8 @@ class Ground:
         self.client = httpx.Client(base_url=server.url, headers={"Authorization": "Bearer secret-1"}, trust_env=False)
 
     def create(self, bundle: bytes, digest: Digest | None = None, size: int | None = None) -> httpx.Response:
-        named = base64.b64encode((digest or digest_of(bundle)).encode()).decode()
         length = str(len(bundle) if size is None else size)
-        headers = TUS | {"Upload-Length": length, "Upload-Metadata": f"filename eA==,digest {named}"}
+        headers = TUS | {"Upload-Length": length, "Upload-Metadata": announced(digest or digest_of(bundle))}
         return self.client.post("/v1/bundles", headers=headers)
 
     def patch(self, where: str, data: bytes, offset: int = 0, **headers: str) -> httpx.Response:
@@ -163,6 +169,7 @@ def test_a_bundle_sent_twice_is_counted_once(ground: Ground) -> None:
     assert again.headers["Upload-Offset"] == str(len(bundle))
     assert ground.patch(again.headers["Location"], b"", len(bundle)).status_code == 204
     assert ground.patch(again.headers["Location"], bundle, 0).status_code == 409
+    assert ground.create(bundle, size=7).status_code == 422
     assert ground.received() == 3
 
 
@@ -477,19 +484,15 @@ def test_a_port_that_is_taken_is_named(ground: Ground) -> None:
 
 
 def test_a_new_connection_takes_over_from_one_that_hangs(ground: Ground) -> None:
-    bundle = a_bundle(count=20)
+    bundle = a_bundle(count=60)
     where = ground.create(bundle).headers["Location"]
-    with socket.create_connection(("127.0.0.1", ground.server.port)) as hanging:
-        head = f"PATCH {where} HTTP/1.1\r\nHost: ground\r\nAuthorization: Bearer secret-1\r\n" + "".join(
-            f"{name}: {value}\r\n" for name, value in (BODY | {"Upload-Offset": "0"}).items()
-        )
-        hanging.sendall(f"{head}Content-Length: {len(bundle)}\r\n\r\n".encode() + bundle[:5_000])
+    with hanging_patch(ground.server.port, where, 0, bundle[:5_000]) as hanging:
         hanging.settimeout(0.2)
         with pytest.raises(TimeoutError):
             hanging.recv(1)
         assert ground.client.head(where, headers=TUS).headers["Upload-Offset"] == "5000"
         assert ground.patch(where, bundle[5_000:], 5_000).status_code == 204
-    assert ground.received() == 20
+    assert ground.received() == 60
 
 
 def test_many_connections_that_send_the_same_bundle_at_once_store_it_once(ground: Ground) -> None:
@@ -503,6 +506,69 @@ def test_many_connections_that_send_the_same_bundle_at_once_store_it_once(ground
     offset = int(ground.client.head(where, headers=TUS).headers["Upload-Offset"])
     ground.patch(where, bundle[offset:], offset)
     assert ground.received() == 20
+
+
+def hanging_patch(port: int, where: str, offset: int, data: bytes) -> socket.socket:
+    """A connection that promises 50 000 bytes, sends ``data`` and then says nothing more."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    head = f"PATCH {where} HTTP/1.1\r\nHost: ground\r\nAuthorization: Bearer secret-1\r\nContent-Length: 50000\r\n"
+    tus = "".join(f"{name}: {value}\r\n" for name, value in (BODY | {"Upload-Offset": str(offset)}).items())
+    connection.sendall(f"{head}{tus}\r\n".encode() + data)
+    return connection
+
+
+def test_a_connection_that_falls_silent_is_given_up_and_what_it_sent_is_kept(tmp_path: Path) -> None:
+    bundle = a_bundle(count=60)
+    with running(settings(tmp_path, silence=timedelta(seconds=0.2))) as ground:
+        where = ground.create(bundle).headers["Location"]
+        with hanging_patch(ground.server.port, where, 0, bundle[:5_000]) as connection:
+            connection.settimeout(20)
+            answer = connection.recv(10_000)
+        assert b"204" in answer.splitlines()[0]
+        assert b"upload-offset: 5000" in answer.lower()
+
+
+SERVE = """
+import sys
+from pathlib import Path
+from orbitloop_ground.app import serve
+from orbitloop_ground.settings import GroundSettings
+serve(GroundSettings(folder=Path(sys.argv[1]), port=int(sys.argv[2]), tokens={"sat-1": "secret-1"}))
+"""
+
+
+@contextmanager
+def served(folder: Path, port: int) -> Iterator[httpx.Client]:
+    """A gateway in a process of its own, which is killed in the end."""
+    headers = {"Authorization": "Bearer secret-1"}
+    with (
+        subprocess.Popen([sys.executable, "-c", SERVE, str(folder), str(port)]) as child,
+        httpx.Client(
+            base_url=f"http://127.0.0.1:{port}", headers=headers, transport=httpx.HTTPTransport(retries=8)
+        ) as client,
+    ):
+        try:
+            assert client.get("/healthz").status_code == 200
+            yield client
+        finally:
+            child.kill()
+
+
+def test_a_gateway_killed_while_a_bundle_arrives_keeps_what_it_acknowledged(tmp_path: Path) -> None:
+    bundle = a_bundle(count=60)
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        port = unused.getsockname()[1]
+    tus = {"Upload-Length": str(len(bundle)), "Upload-Metadata": announced(digest_of(bundle))}
+    with served(tmp_path, port) as client:
+        where = client.post("/v1/bundles", headers=TUS | tus).headers["Location"]
+        client.patch(where, content=bundle[:9_000], headers=BODY | {"Upload-Offset": "0"})
+        hanging = hanging_patch(port, where, 9_000, bundle[9_000:20_000])
+    hanging.close()
+    with served(tmp_path, port) as client:
+        offset = int(client.post("/v1/bundles", headers=TUS | tus).headers["Upload-Offset"])
+        assert 9_000 <= offset <= 20_000
+        client.patch(where, content=bundle[offset:], headers=BODY | {"Upload-Offset": str(offset)})
+        assert client.get(f"{where}/receipt").json()["samples"] == 60
 
 
 class FullBlobs:

@@ -92,7 +92,7 @@ class Inbox(Protocol):
     """Updates on their way up: bytes that arrived, kept across cuts."""
 
     def held(self, update: Digest) -> Bytes:
-        """How many bytes of an update are here; what is here of any other is forgotten, for one is offered at a time."""
+        """How many bytes of an update are here; what is here of any other is forgotten: one is offered at a time."""
         ...
 
     def keep(self, update: Digest, start: Bytes, parts: Iterable[bytes]) -> None:

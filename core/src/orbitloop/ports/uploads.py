@@ -27,9 +27,9 @@ class Uploads(Protocol):
     """Partial bundles on disk, one for each satellite and digest."""
 
     def open(self, satellite: str, digest: Digest, size: Bytes) -> Upload:
-        """Begin an upload, or find the one that was begun.
+        """Begin an upload, or find the one that was begun, which may have another size.
 
-        Raises ``BadInput`` if it was begun with another size, ``NotYet`` if too many are open, ``NoSpace``.
+        Raises ``NotYet`` if the satellite has too many open, ``NoSpace`` if the disk is full.
         """
         ...
 

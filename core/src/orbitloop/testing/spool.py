@@ -37,9 +37,7 @@ class MemorySpool:
         limits: what the ground takes in one bundle.
     """
 
-    def __init__(
-        self, satellite: str, clock: Clock, *, budget: Bytes, limits: Limits | None = None
-    ) -> None:
+    def __init__(self, satellite: str, clock: Clock, *, budget: Bytes, limits: Limits | None = None) -> None:
         self._satellite = satellite
         self._clock = clock
         self._budget = budget

@@ -34,17 +34,14 @@ class FolderUploads:
         self._guard = threading.Lock()
 
     def open(self, satellite: str, digest: Digest, size: Bytes) -> Upload:
-        """Begin an upload, or find the one that was begun.
+        """Begin an upload, or find the one that was begun, which may have another size.
 
         Raises:
-            BadInput: it was begun with another size.
             NotYet: the satellite has too many open.
             NoSpace: the disk is full.
         """
         with self._guard:
             if (begun := self.find(satellite, digest)) is not None:
-                if begun.size != size:
-                    raise BadInput(f"bundle {digest} of {satellite} was announced with {begun.size} bytes, now {size}")
                 return begun
             path = self._path(satellite, digest)
             with naming_full_disk(path):

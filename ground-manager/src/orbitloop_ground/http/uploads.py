@@ -88,7 +88,8 @@ class BundleRoutes:
         satellite = self._identities.of(request)
         async with self._turns.take(satellite, bundle):
             upload = await self._standing(satellite, bundle)
-        return _tus(HTTPStatus.OK, _progress(upload) | {"Cache-Control": "no-store"})
+        metadata = f"digest {base64.b64encode(bundle.encode()).decode()}"
+        return _tus(HTTPStatus.OK, _progress(upload) | {"Cache-Control": "no-store", "Upload-Metadata": metadata})
 
     async def patch(self, request: Request, bundle: str) -> Response:
         """Take in the next bytes; with the last one, the bundle itself."""

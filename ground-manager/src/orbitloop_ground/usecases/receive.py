@@ -50,9 +50,11 @@ class Receiver:
         if size > self._limits.packed:
             raise BadInput(f"bundle {digest} of {size} bytes exceeds the limit of {self._limits.packed}")
         known = self.standing(satellite, digest)
-        if known is not None and known.size == size:
-            return known
-        return self._uploads.open(satellite, digest, size)
+        if known is None:
+            return self._uploads.open(satellite, digest, size)
+        if known.size != size:
+            raise BadInput(f"bundle {digest} of {satellite} was announced with {known.size} bytes before, now {size}")
+        return known
 
     def standing(self, satellite: str, digest: Digest) -> Upload | None:
         """How much of an announced bundle is here, durably."""

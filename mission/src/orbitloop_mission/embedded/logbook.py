@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime
 
 from orbitloop.domain.contacts import ContactWindow
-from orbitloop.domain.units import Bytes, Digest
+from orbitloop.domain.units import Digest
 from orbitloop.ports.rounds import Round
 from orbitloop.wire.messages import UpdateReport
 
@@ -34,11 +33,11 @@ class RoundEntry:
         reference: mAP@0.5 of the all-data reference after this round, if one is trained.
         report: the satellite's own word on the update.
         state: the ground's record of the round, once it is closed.
-        after: digest of what flies when the round is over.
+        before, after: digests of what flies when the round begins and when it is over.
     """
 
     number: int
-    before: Digest
+    before: Digest | None = None
     frames: int = 0
     captured: int = 0
     down: int = 0
@@ -56,10 +55,5 @@ class RoundEntry:
 class Logbook:
     """A mission's passes and rounds."""
 
-    started: datetime
     passes: list[PassEntry] = field(default_factory=list)
     rounds: list[RoundEntry] = field(default_factory=list)
-
-    def captured(self) -> Bytes:
-        """Bytes of all frames."""
-        return Bytes(sum(entry.captured for entry in self.rounds))

@@ -9,6 +9,7 @@ from orbitloop.domain.learning import Action
 from orbitloop.ports.rounds import Round
 from orbitloop_edge.usecases.contact import SessionSummary
 from orbitloop_edge.usecases.observe import FrameResult
+from orbitloop_mission.embedded.logbook import PassEntry
 from orbitloop_mission.space_link import Traffic
 
 
@@ -31,7 +32,7 @@ class Narrator(Protocol):
         """Bytes since the pass began."""
         ...
 
-    def pass_ends(self, summary: SessionSummary) -> None:
+    def pass_ends(self, entry: PassEntry, summary: SessionSummary) -> None:
         """The session is over."""
         ...
 
@@ -63,7 +64,7 @@ class Silent:
     def traffic(self, traffic: Traffic) -> None:
         """Ignored."""
 
-    def pass_ends(self, summary: SessionSummary) -> None:
+    def pass_ends(self, entry: PassEntry, summary: SessionSummary) -> None:
         """Ignored."""
 
     def decision(self, state: Round, action: Action) -> None:

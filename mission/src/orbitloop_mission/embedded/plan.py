@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 
@@ -41,7 +41,7 @@ class MissionPlan:
         realtime: run between passes at wall speed as well.
         reference: train an all-data, full-precision reference beside it.
         labels: who labels; ``teacher`` needs the folder of a larger model.
-        cut_pass: number of the pass whose uplink is cut after ``cut_after`` bytes, to show that it resumes.
+        cut_round: round whose update loses the signal after ``cut_after`` bytes at first, to show that it resumes.
     """
 
     out: Path
@@ -55,7 +55,7 @@ class MissionPlan:
     reference: bool = False
     labels: Labels = Labels.TRUTH
     teacher: Path | None = None
-    cut_pass: int | None = 4
+    cut_round: int | None = 2
     cut_after: Bytes = Bytes(120_000)
     satellite: str = "bupt-1"
     orbit: Orbit = BUPT_1
@@ -63,7 +63,7 @@ class MissionPlan:
     start: datetime = EPOCH
     policy: LinkPolicy = field(default_factory=LinkPolicy)
     mining: MiningRule = field(default_factory=lambda: mining_rule("CloudOnly"))
-    rule: LearningRule = field(default_factory=lambda: LearningRule(least_samples=12, back_off=timedelta(minutes=1)))
+    rule: LearningRule = field(default_factory=lambda: LearningRule(least_samples=40))
 
     def __post_init__(self) -> None:
         if self.rounds < 1:

@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from orbitloop_mission.report.drawing import Drawing, Figure, Form, Key, Line, Mark, Shape, Text
+from orbitloop_mission.report.drawing import HALF, NARROW, Drawing, Figure, Form, Key, Line, Mark, Shape, Text
 from orbitloop_mission.report.geometry import Linear, spread, ticks
 from orbitloop_mission.report.schema import MissionReport, RoundOutcome, RoundReport
 from orbitloop_mission.report.wording import MINUS, OUTCOMES, points_text, precision_text
 
-NARROW = 340.0
-HALF = 520.0
 LEFT, RIGHT, TOP, BOTTOM = 34.0, 10.0, 14.0, 40.0
 LABEL_GAP = 13.0
 CROWDED = 90.0
@@ -21,10 +19,8 @@ def accuracy_figure(report: MissionReport) -> Figure:
     """mAP@0.5 per round on both domains, with the reference on all data where there is one."""
     referenced = any(entry.map50_all_data is not None for entry in report.rounds)
     keys = [
-        Key(form=Form.CIRCLE, kind="new before", text="new domain, before the round"),
-        Key(form=Form.CIRCLE, kind="new after", text="new domain, after"),
-        Key(form=Form.SQUARE, kind="old before", text="old domain, before"),
-        Key(form=Form.SQUARE, kind="old after", text="old domain, after"),
+        Key(form=Form.CIRCLE, kind="new after", text="new domain"),
+        Key(form=Form.SQUARE, kind="old after", text="old domain"),
     ]
     if referenced:
         keys.append(Key(form=Form.DIAMOND, kind="reference", text="new domain, trained on all data"))
@@ -35,7 +31,8 @@ def accuracy_figure(report: MissionReport) -> Figure:
         wide=accuracy_drawing(report.rounds, width=HALF),
         narrow=accuracy_drawing(report.rounds, width=NARROW),
         keys=tuple(keys),
-        note="" if referenced else "Flown without the reference that trains on all captured data.",
+        note="Hollow: before the round. Filled: after it."
+        + ("" if referenced else " Flown without the reference that trains on all captured data."),
     )
 
 
@@ -133,14 +130,14 @@ def forgetting_figure(report: MissionReport) -> Figure:
 
 
 def forgetting_drawing(
-    changes: tuple[tuple[int, float], ...], *, width: float, height: float = 210.0, least: float = 0.05
+    changes: tuple[tuple[int, float], ...], *, width: float, height: float = 290.0, least: float = 0.05
 ) -> Drawing:
     """A stem a round from the zero line; the scale shows at least ``least`` either way, so that noise looks small.
 
     Args:
         changes: number of the round and change of the precision since launch, 0.01 to a point.
         width: of the drawing.
-        height: of the drawing.
+        height: of the drawing; that of its neighbour.
         least: of the scale, as a change of the precision.
     """
     most = max([least, *(abs(change) for _, change in changes)])

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import ClassVar, Literal, TypeAlias, assert_never
 
+FULL, HALF, NARROW = 1_080.0, 520.0, 340.0
+"""Widths of drawings: across a desk's screen, half of it, and a phone's."""
+
 Anchor: TypeAlias = Literal["start", "middle", "end"]
 
 

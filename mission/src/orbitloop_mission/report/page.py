@@ -46,6 +46,7 @@ def render_page(report: MissionReport, pictures: Mapping[str, bytes]) -> str:
         airtime=traffic.airtime_figure(report),
         sections=tables.round_sections(report),
         passes=tables.pass_rows(report),
+        pass_columns=tables.PASS_COLUMNS,
         pictures=pictures_of(report, pictures),
         tiles=tiles_of(report),
         flown=_flown(report),

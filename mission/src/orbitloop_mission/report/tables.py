@@ -6,7 +6,6 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from orbitloop_mission.report.schema import MissionReport, PassReport, RoundReport, Target
-from orbitloop_mission.report.timeline import pass_in_words
 from orbitloop_mission.report.traffic import open_seconds, share_of
 from orbitloop_mission.report.wording import (
     NONE,
@@ -59,11 +58,13 @@ class Section:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PassRow:
-    """A pass, in words."""
+    """A pass, and its figures in the order of :data:`PASS_COLUMNS`."""
 
     entry: PassReport
     cells: tuple[str, ...]
-    words: str
+
+
+PASS_COLUMNS = ("AOS, UTC", "Open", "Peak", "Down", "Up", "Bundles", "Samples")
 
 
 def key_figures(report: MissionReport) -> tuple[KeyFigure, ...]:
@@ -189,7 +190,6 @@ def pass_rows(report: MissionReport) -> tuple[PassRow, ...]:
     return tuple(
         PassRow(
             entry=entry,
-            words=pass_in_words(entry),
             cells=(
                 moment_text(entry.aos),
                 seconds_text(open_seconds(entry)),

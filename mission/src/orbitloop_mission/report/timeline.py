@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
-from orbitloop_mission.report.drawing import Bar, Drawing, Figure, Form, Key, Line, Mark, Shape, Text
+from orbitloop_mission.report.drawing import FULL, NARROW, Bar, Drawing, Figure, Form, Key, Line, Mark, Shape, Text
 from orbitloop_mission.report.geometry import Linear, spread, time_ticks
 from orbitloop_mission.report.schema import MissionReport, PassReport
 from orbitloop_mission.report.wording import SPACE, bytes_text, moment_text
 
-FULL = 1_080.0
-NARROW = 340.0
-SIDE = 26.0
+SIDE = 32.0
 GAP = 58.0
 """Between neighbouring passes where there is room for their figures, in units of the drawing."""
 

@@ -5,11 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from orbitloop.domain.units import BitsPerSecond, Bytes, transfer_time
-from orbitloop_mission.report.accuracy import HALF, NARROW
-from orbitloop_mission.report.drawing import Bar, Drawing, Figure, Form, Key, Line, Mark, Shape, Text
+from orbitloop_mission.report.drawing import (
+    FULL,
+    HALF,
+    NARROW,
+    Bar,
+    Drawing,
+    Figure,
+    Form,
+    Key,
+    Line,
+    Mark,
+    Shape,
+    Text,
+)
 from orbitloop_mission.report.geometry import Linear, Logarithmic, Scale, decades, ticks
 from orbitloop_mission.report.schema import LinkFacts, MissionReport, PassReport, RoundReport
-from orbitloop_mission.report.wording import bytes_text, percent_text, rate_text, seconds_text
+from orbitloop_mission.report.wording import SPACE, bytes_text, percent_text, rate_text, seconds_text
 
 GUIDES = (3_000_000, 30_000_000)
 """Sizes that an update is held against, in bytes."""
@@ -18,8 +30,11 @@ ROW = 30.0
 HEAD = 34.0
 FOOT = 24.0
 INSET = 62.0
-SHORT = 0.1
+SHORT = 0.01
 """Seconds below which a transfer lies at the edge of the chart."""
+
+SHARES = 190.0
+"""Room for the shares beside each pass, where the drawing is wide."""
 
 
 def updates_figure(report: MissionReport) -> Figure:
@@ -47,7 +62,7 @@ def updates_drawing(rounds: tuple[RoundReport, ...], full: int, *, width: float)
     """A row a round, and one for the whole model; vertical lines at :data:`GUIDES`."""
     sizes = [entry.delta_bytes for entry in rounds if entry.delta_bytes]
     powers = decades(min([*sizes, 100_000]), max([full, *sizes, GUIDES[-1]]))
-    along = Logarithmic(low=powers[0], high=powers[-1], start=INSET, stop=width - 14)
+    along = Logarithmic(low=powers[0], high=powers[-1], start=INSET, stop=width - 26)
     height = HEAD + ROW * (len(rounds) + 1) + FOOT
     shapes: list[Shape] = list(_decades(powers, along, height))
     for guide in GUIDES:
@@ -61,12 +76,12 @@ def updates_drawing(rounds: tuple[RoundReport, ...], full: int, *, width: float)
     shapes.append(Line(x1=INSET, y1=y, x2=along(full), y2=y, kind="whole stem"))
     shapes.append(Mark(x=along(full), y=y, form=Form.DIAMOND, kind="whole", size=5.5, tip=f"Whole model: {words}"))
     shapes.append(Text(x=along(full) - 10, y=y - 6, text=words, kind="value", anchor="end"))
-    shapes.append(Text(x=INSET - 8, y=y + 4, text="whole", anchor="end"))
+    shapes.append(Text(x=INSET - 10, y=y + 4, text="whole", anchor="end"))
     return Drawing(width=width, height=height, shapes=tuple(shapes))
 
 
 def _update(entry: RoundReport, y: float, along: Scale) -> Iterator[Shape]:
-    yield Text(x=INSET - 8, y=y + 4, text=f"round {entry.round}", anchor="end")
+    yield Text(x=INSET - 10, y=y + 4, text=f"round {entry.round}", anchor="end")
     if not entry.delta_bytes:
         yield Text(x=INSET + 4, y=y + 4, text="no update was built", kind="note", anchor="start")
         return
@@ -119,7 +134,7 @@ def share_drawing(rounds: tuple[RoundReport, ...], *, width: float) -> Drawing:
     for index, entry in enumerate(rounds):
         y, share = top + row * index, share_of(entry)
         words = f"{percent_text(share)} · {bytes_text(entry.downlinked_bytes)} of {bytes_text(entry.captured_bytes)}"
-        shapes.append(Text(x=INSET - 8, y=y + 33, text=f"round {entry.round}", anchor="end"))
+        shapes.append(Text(x=INSET - 10, y=y + 33, text=f"round {entry.round}", anchor="end"))
         shapes.append(Text(x=INSET, y=y + 18, text=words, kind="value", anchor="start"))
         length = along(share * 100) - INSET
         shapes.append(Bar(x=INSET, y=y + 24, width=length, height=12, kind="down", tip=f"Round {entry.round}: {words}"))
@@ -135,9 +150,9 @@ def airtime_figure(report: MissionReport) -> Figure:
     )
     return Figure(
         name="airtime",
-        title="Seconds on the air, pass by pass",
+        title="Time on the air, pass by pass",
         summary=words or "No contact window was used.",
-        wide=airtime_drawing(report.passes, report.link, width=HALF),
+        wide=airtime_drawing(report.passes, report.link, width=FULL),
         narrow=airtime_drawing(report.passes, report.link, width=NARROW),
         keys=(
             Key(form=Form.DOWN, kind="down", text="busy down"),
@@ -145,7 +160,7 @@ def airtime_figure(report: MissionReport) -> Figure:
             Key(form=Form.CIRCLE, kind="window", text="window open"),
         ),
         note=f"Bytes over the nominal rates: {rate_text(report.link.downlink_bps)} down, "
-        f"{rate_text(report.link.uplink_bps)} up. Logarithmic scale.",
+        f"{rate_text(report.link.uplink_bps)} up. Logarithmic scale; shares are of the open window.",
     )
 
 
@@ -168,22 +183,31 @@ def airtime_drawing(passes: tuple[PassReport, ...], link: LinkFacts, *, width: f
     """A row a pass: triangles where the traffic would end if it began at the left edge, a circle for the window."""
     row, top = 22.0, 10.0
     powers = decades(SHORT, max([100.0, *(open_seconds(entry) for entry in passes)]))
-    along = Logarithmic(low=powers[0], high=powers[-1], start=INSET, stop=width - 22)
+    margin = SHARES if width > HALF else 22.0
+    along = Logarithmic(low=powers[0], high=powers[-1], start=INSET, stop=width - margin)
     height = top + row * max(1, len(passes)) + FOOT
     shapes: list[Shape] = []
     for power in powers:
         x = along(power)
         shapes.append(Line(x1=x, y1=top, x2=x, y2=height - FOOT, kind="grid"))
-        shapes.append(Text(x=x, y=height - 8, text=f"{power:g}\N{NO-BREAK SPACE}s", kind="tick"))
+        shapes.append(Text(x=x, y=height - 8, text=f"{power:g}{SPACE}s", kind="tick"))
     for index, entry in enumerate(passes):
-        shapes.extend(_airtime(entry, link, top + row * (index + 0.5), along))
+        y = top + row * (index + 0.5)
+        shapes.extend(_airtime(entry, link, y, along))
+        if width > HALF:
+            shapes.append(Text(x=width, y=y + 4, text=_use(entry, link), kind="label", anchor="end"))
     return Drawing(width=width, height=height, shapes=tuple(shapes))
+
+
+def _use(entry: PassReport, link: LinkFacts) -> str:
+    window = open_seconds(entry)
+    return f"{percent_text(busy_down(entry, link) / window)} down, {percent_text(busy_up(entry, link) / window)} up"
 
 
 def _airtime(entry: PassReport, link: LinkFacts, y: float, along: Scale) -> Iterator[Shape]:
     window = open_seconds(entry)
     tip = f"Pass {entry.number}: open {seconds_text(window)}"
-    yield Text(x=INSET - 8, y=y + 4, text=f"pass {entry.number}", anchor="end")
+    yield Text(x=INSET - 10, y=y + 4, text=f"pass {entry.number}", anchor="end")
     yield Line(x1=INSET, y1=y, x2=along(max(window, SHORT)), y2=y, kind="window stem")
     yield Mark(x=along(max(window, SHORT)), y=y, form=Form.CIRCLE, kind="window", size=4, tip=tip)
     for kind, form, seconds in (

@@ -28,13 +28,13 @@ def count_text(value: int) -> str:
 
 
 def bytes_text(size: float) -> str:
-    """Three significant digits and a decimal unit: ``214 kB``, ``1.93 GB``."""
+    """Three significant digits and a decimal unit: ``214 kB``, ``1.90 GB``; ``3 MB`` where it is exact."""
     scaled, units = float(size), ("B", "kB", "MB", "GB", "TB")
     for unit in units:
         if abs(scaled) < 999.5 or unit == units[-1]:
             break
         scaled /= 1_000
-    return f"{_three_digits(scaled, whole=unit == 'B')}{SPACE}{unit}"
+    return f"{_three_digits(scaled)}{SPACE}{unit}"
 
 
 def rate_text(rate: int) -> str:
@@ -42,11 +42,10 @@ def rate_text(rate: int) -> str:
     return bytes_text(rate).removesuffix("B") + "bit/s"
 
 
-def _three_digits(value: float, *, whole: bool = False) -> str:
-    if whole or abs(value) >= 99.95:
+def _three_digits(value: float) -> str:
+    if abs(value) >= 99.95 or abs(value - round(value)) < 1e-9:
         return f"{value:.0f}"
-    text = f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
-    return text.rstrip("0").rstrip(".")
+    return f"{value:.1f}" if abs(value) >= 9.995 else f"{value:.2f}"
 
 
 def seconds_text(seconds: float) -> str:
@@ -63,7 +62,9 @@ def seconds_text(seconds: float) -> str:
 
 
 def percent_text(share: float) -> str:
-    """``9.3 %`` of a share of 0.093."""
+    """``9.30 %`` of a share of 0.093."""
+    if 0 < share < 0.5e-4:
+        return f"< 0.01{SPACE}%"
     return f"{_three_digits(share * 100)}{SPACE}%"
 
 
@@ -99,7 +100,7 @@ def times_text(count: int, noun: str) -> str:
 
 def digest_text(digest: str) -> str:
     """The first digits of a digest, enough to tell models of a mission apart."""
-    return digest.removeprefix("sha256:")[:10]
+    return digest.removeprefix("sha256:")[:8]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

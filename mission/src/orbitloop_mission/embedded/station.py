@@ -1,0 +1,112 @@
+"""The ground of a mission on one machine: gateway, ledger, Global Manager and its trainer, wired together."""
+
+from __future__ import annotations
+
+import secrets
+from contextlib import ExitStack
+from dataclasses import dataclass
+from types import TracebackType
+from typing import Self
+
+from pydantic import SecretStr
+
+from orbitloop.adapters.durable import write_durably
+from orbitloop.adapters.signatures import SigningKey
+from orbitloop.ports.clock import Clock
+from orbitloop.ports.trainer import Labeler
+from orbitloop.wire.model_folder import Model
+from orbitloop_edge.adapters.imagery import decode_picture
+from orbitloop_ground.adapters.labels import ArchiveLabels, TeacherLabels
+from orbitloop_ground.adapters.registry import ModelRegistry, read_model
+from orbitloop_ground.adapters.round_book import FileRoundBook
+from orbitloop_ground.adapters.yolo.compute import Compute
+from orbitloop_ground.adapters.yolo.finetune import FineTuning, TorchTrainer
+from orbitloop_ground.adapters.yolo.torch_detector import TorchDetector
+from orbitloop_ground.app import GatewayServer, compose, create_app
+from orbitloop_ground.settings import GroundSettings
+from orbitloop_ground.usecases.learn import Classroom, GlobalManager
+from orbitloop_ground.usecases.school import School
+from orbitloop_mission.embedded.narrator import Narrator
+from orbitloop_mission.embedded.plan import Labels, MissionPlan
+from orbitloop_mission.embedded.scenery import Scenery
+from orbitloop_mission.embedded.stopwatch import Stopwatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Credentials:
+    """What a satellite is launched with: its token, and the ground's public key."""
+
+    token: SecretStr
+    ground_key: str
+
+
+class GroundStation:
+    """The ground side of a mission, serving for as long as the ``with`` block lasts.
+
+    Args:
+        plan, scenery, base: the mission, its data and the model that is launched.
+        clock: mission time.
+        narrator: told of training and decisions.
+    """
+
+    def __init__(self, plan: MissionPlan, scenery: Scenery, base: Model, *, clock: Clock, narrator: Narrator) -> None:
+        folder = plan.out / "state" / "ground"
+        key = SigningKey(folder / "signing.key")
+        self.credentials = Credentials(token=SecretStr(secrets.token_urlsafe(32)), ground_key=key.public)
+        settings = GroundSettings(folder=folder, port=0, tokens={plan.satellite: self.credentials.token})
+        self._parts = compose(settings, clock)
+        self._server = GatewayServer(create_app(self._parts))
+        self._stack = ExitStack()
+        self._narrator = narrator
+        self.training = Stopwatch()
+        self.ledger = self._parts.ledger
+        self.models = ModelRegistry(folder / "models")
+        self.models.put(base)
+        self.rounds = FileRoundBook(folder / "rounds.json")
+        self.trainer = TorchTrainer(
+            FineTuning(steps=plan.steps, seed=plan.seed),
+            lambda done, total: narrator.measuring("held-out tiles", done, total),
+        )
+        (folder / "updates").mkdir(exist_ok=True)
+        self.manager = GlobalManager(
+            plan.satellite,
+            Classroom(
+                ledger=self.ledger,
+                models=self.models,
+                rounds=self.rounds,
+                trainer=self.trainer,
+                school=School(self._parts.blobs, _labeler(plan, scenery), decode_picture),
+                sign=key.sign,
+                clock=clock,
+                outbox=folder / "updates",
+                write=write_durably,
+                archive=scenery.archive,
+            ),
+            rule=plan.rule,
+            policy=plan.policy,
+            on_step=self._step,
+            on_action=narrator.decision,
+        )
+
+    def _step(self, step: int, steps: int, loss: float) -> None:
+        self.training.lap()
+        self._narrator.step(step, steps, loss)
+
+    @property
+    def port(self) -> int:
+        """Where the gateway listens."""
+        return self._server.port
+
+    def __enter__(self) -> Self:
+        self._stack.callback(self.ledger.close)
+        self._stack.enter_context(self._server)
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._stack.close()
+
+
+def _labeler(plan: MissionPlan, scenery: Scenery) -> Labeler:
+    if plan.labels is Labels.TEACHER and plan.teacher is not None:
+        return TeacherLabels(TorchDetector(read_model(plan.teacher), Compute.best()).detect)
+    return ArchiveLabels(scenery.annotated)

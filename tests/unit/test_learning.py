@@ -1,0 +1,181 @@
+"""The job's state machine: which step comes next, and that the steps come to an end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from orbitloop.domain.learning import (
+    Action,
+    CloseRound,
+    Evaluate,
+    Evaluation,
+    LearningRule,
+    Observed,
+    Publish,
+    Stage,
+    Train,
+    Wait,
+    decide,
+)
+from orbitloop.domain.rollout import Outcome
+from orbitloop.testing.builders import a_digest
+
+NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
+RULE = LearningRule(least_samples=20, least_gain=0.01, attempts=3, back_off=timedelta(minutes=1))
+IN_TRAIN = Observed(now=NOW, stage=Stage.TRAIN)
+IN_EVAL = Observed(now=NOW, stage=Stage.EVAL, candidate=a_digest())
+IN_DEPLOY = Observed(now=NOW, stage=Stage.DEPLOY, candidate=a_digest(), published=True)
+
+
+def minutes_ago(count: float) -> datetime:
+    return NOW - timedelta(minutes=count)
+
+
+@pytest.mark.parametrize(
+    ("observed", "action"),
+    [
+        (IN_TRAIN, Wait(reason="0 of 20 samples have arrived")),
+        (replace(IN_TRAIN, waiting=19), Wait(reason="19 of 20 samples have arrived")),
+        (replace(IN_TRAIN, waiting=20), Train()),
+        (
+            replace(IN_TRAIN, waiting=20, failures=1, failed_at=NOW),
+            Wait(reason="training failed 1 times; trying again later", until=NOW + timedelta(minutes=1)),
+        ),
+        (replace(IN_TRAIN, waiting=20, failures=1, failed_at=minutes_ago(1)), Train()),
+        (
+            replace(IN_TRAIN, waiting=20, failures=2, failed_at=minutes_ago(1.5)),
+            Wait(reason="training failed 2 times; trying again later", until=minutes_ago(1.5) + timedelta(minutes=2)),
+        ),
+        (replace(IN_TRAIN, waiting=20, failures=2, failed_at=minutes_ago(2)), Train()),
+        (replace(IN_TRAIN, waiting=20, failures=3, failed_at=NOW), CloseRound(reason="training failed 3 times")),
+        (IN_EVAL, Evaluate()),
+        (replace(IN_EVAL, evaluation=Evaluation(flying=0.5, candidate=0.6)), Publish()),
+        (replace(IN_EVAL, evaluation=Evaluation(flying=0.5, candidate=0.515)), Publish()),
+        (
+            replace(IN_EVAL, evaluation=Evaluation(flying=0.5, candidate=0.505)),
+            CloseRound(reason="not better than what flies (+0.005 average precision)"),
+        ),
+        (
+            replace(IN_EVAL, evaluation=Evaluation(flying=0.5, candidate=0.4)),
+            CloseRound(reason="not better than what flies (-0.100 average precision)"),
+        ),
+        (replace(IN_DEPLOY, published=False), Publish()),
+        (IN_DEPLOY, Wait(reason="the update waits for a contact and for the satellite's report")),
+        (replace(IN_DEPLOY, outcome=Outcome.APPLIED), CloseRound(reason="applied")),
+        (replace(IN_DEPLOY, outcome=Outcome.ROLLED_BACK), CloseRound(reason="rolled_back")),
+        (replace(IN_DEPLOY, outcome=Outcome.REFUSED), CloseRound(reason="refused")),
+        (replace(IN_DEPLOY, published=False, outcome=Outcome.APPLIED), CloseRound(reason="applied")),
+    ],
+    ids=[
+        "no samples yet",
+        "one sample short",
+        "enough samples",
+        "failed just now",
+        "failed once, and waited",
+        "failed twice, waited once",
+        "failed twice, waited twice as long",
+        "failed too often",
+        "a candidate to judge",
+        "much better",
+        "just better enough",
+        "better, but not enough",
+        "worse",
+        "not on offer yet",
+        "on offer",
+        "flies",
+        "was rolled back",
+        "was refused",
+        "flies, and the ground forgot that it was on offer",
+    ],
+)
+def test_the_next_step(observed: Observed, action: Action) -> None:
+    assert decide(observed, RULE) == action
+
+
+@dataclass
+class World:
+    """A ground that carries out what ``decide`` says, with a fate for everything it cannot know."""
+
+    observed: Observed
+    trainings: list[bool]
+    gains: list[float]
+    outcomes: list[Outcome]
+    taken: int = 0
+    used: int = 0
+    rounds: int = 0
+    trained: list[int] = field(default_factory=list)
+
+    def carry_out(self, action: Action) -> None:
+        seen = self.observed
+        match action:
+            case Train():
+                if self.trainings.pop(0) if self.trainings else True:
+                    self.taken = seen.waiting
+                    self.trained.append(seen.waiting)
+                    self.observed = replace(seen, stage=Stage.EVAL, candidate=a_digest(self.rounds), waiting=0)
+                else:
+                    self.observed = replace(seen, failures=seen.failures + 1, failed_at=seen.now)
+            case Evaluate():
+                gain = self.gains.pop(0) if self.gains else 0.1
+                self.observed = replace(seen, evaluation=Evaluation(flying=0.5, candidate=0.5 + gain))
+            case Publish():
+                self.observed = replace(seen, stage=Stage.DEPLOY, published=True)
+            case CloseRound():
+                given_up = seen.waiting if seen.stage is Stage.TRAIN else 0
+                self.used += self.taken + given_up
+                self.taken = 0
+                self.rounds += 1
+                self.observed = Observed(now=seen.now, stage=Stage.TRAIN, waiting=seen.waiting - given_up)
+            case Wait():
+                pass
+
+    def settle(self, rule: LearningRule) -> Wait:
+        """Do what is said until there is nothing to do."""
+        for _ in range(6):
+            action = decide(self.observed, rule)
+            if isinstance(action, Wait):
+                return action
+            self.carry_out(action)
+        raise AssertionError(f"still busy after six steps: {self.observed}")
+
+
+@given(
+    arrivals=st.lists(st.integers(0, 40), max_size=6),
+    rule=st.builds(
+        LearningRule,
+        least_samples=st.integers(1, 30),
+        least_gain=st.floats(-0.1, 0.1),
+        attempts=st.integers(1, 4),
+        back_off=st.timedeltas(timedelta(seconds=1), timedelta(minutes=10)),
+    ),
+    trainings=st.lists(st.booleans(), max_size=12),
+    gains=st.lists(st.floats(-0.2, 0.2), max_size=6),
+    outcomes=st.lists(st.sampled_from(Outcome), max_size=6),
+)
+def test_carrying_out_what_is_said_comes_to_rest_and_uses_each_sample_once(
+    arrivals: list[int], rule: LearningRule, trainings: list[bool], gains: list[float], outcomes: list[Outcome]
+) -> None:
+    world = World(observed=IN_TRAIN, trainings=trainings, gains=gains, outcomes=outcomes)
+    for arrived in [*arrivals, 0]:
+        world.observed = replace(world.observed, waiting=world.observed.waiting + arrived)
+        for _ in range(2 * rule.attempts + 4):
+            wait = world.settle(rule)
+            assert decide(world.observed, rule) == wait  # asking again changes nothing
+            if wait.until is not None:
+                assert wait.until > world.observed.now
+                world.observed = replace(world.observed, now=wait.until)
+            elif world.observed.stage is Stage.DEPLOY:
+                outcome = world.outcomes.pop(0) if world.outcomes else Outcome.APPLIED
+                world.observed = replace(world.observed, outcome=outcome)
+            else:
+                break
+        else:
+            raise AssertionError(f"never at rest: {world.observed}")
+        assert world.observed.waiting < rule.least_samples
+    assert world.used + world.observed.waiting == sum(arrivals)
+    assert all(count >= rule.least_samples for count in world.trained)
