@@ -50,9 +50,7 @@ def as_boxes(boxes: Floats) -> list[Box]:
 def crowds(draw: st.DrawFn, most: int = 12) -> Detections:
     """Boxes on a small grid, so that they often overlap, with scores that all differ."""
     corners = draw(
-        st.lists(
-            st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(1, 9), st.integers(1, 9)), max_size=most
-        )
+        st.lists(st.tuples(st.integers(0, 12), st.integers(0, 12), st.integers(1, 9), st.integers(1, 9)), max_size=most)
     )
     scores = draw(st.permutations(range(1, len(corners) + 1)))
     labels = draw(st.lists(st.integers(0, 1), min_size=len(corners), max_size=len(corners)))

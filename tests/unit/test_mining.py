@@ -21,9 +21,7 @@ def never() -> float:
     raise AssertionError("this rule takes no chances")
 
 
-def is_hard(
-    name: str, scores: Sequence[float], *, uniform: Uniform = never, **parameters: str | float
-) -> bool:
+def is_hard(name: str, scores: Sequence[float], *, uniform: Uniform = never, **parameters: str | float) -> bool:
     return verdict(mining_rule(name, parameters), uniform)(detections_scored(*scores))
 
 
@@ -100,7 +98,14 @@ def test_cross_entropy(scores: list[float], threshold: str | float, hard: bool) 
 @pytest.mark.parametrize(
     ("given_probabilities", "wanted"),
     [([0.25] * 4, 0.0), ([0.5, 0.5], 0.0), ([1.0, 0.0, 0.0], 1.0), ([1.0], 1.0), ([0.3], 1.0), ([], 1.0)],
-    ids=["uniform over four", "uniform over two", "one of three, the others nought", "one class", "one, unsure", "none"],
+    ids=[
+        "uniform over four",
+        "uniform over two",
+        "one of three, the others nought",
+        "one class",
+        "one, unsure",
+        "none",
+    ],
 )
 def test_certainty_is_defined_where_logarithms_are_not(given_probabilities: list[float], wanted: float) -> None:
     assert certainty(given_probabilities) == pytest.approx(wanted, abs=1e-12)

@@ -89,7 +89,9 @@ def test_a_flipped_byte_is_refused_or_another_version(position: int, flip: int) 
     assert weights_digest(decoded) != weights_digest(weights)
 
 
-@pytest.mark.parametrize("classes", [("airplane",), ("ship", "car", "\u98de\u673a")], ids=["one class", "three classes"])
+@pytest.mark.parametrize(
+    "classes", [("airplane",), ("ship", "car", "\u98de\u673a")], ids=["one class", "three classes"]
+)
 def test_a_specification_comes_back(classes: tuple[str, ...], tmp_path: Path) -> None:
     path = tmp_path / "detector.json"
     path.write_text(detector_text(a_spec(classes=classes), a_digest()), encoding="utf-8")

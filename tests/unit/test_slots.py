@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from orbitloop.domain.errors import BadInput, Refused, Untrusted
@@ -74,19 +73,6 @@ def test_the_report_of_an_update_that_does_not_fly_is_remembered(slots: Slots) -
 def test_a_second_install_replaces_what_flew(slots: Slots) -> None:
     slots.install(a_model(NEW))
     assert flying(Slots(slots.folder)) == weights_digest(NEW)
-
-
-def test_an_install_that_stops_half_way_leaves_the_old_model_flying(slots: Slots) -> None:
-    class Blackout(Exception):
-        """The power is gone."""
-
-    class Unreadable(dict[str, np.ndarray[tuple[int, ...], np.dtype[np.float32]]]):
-        def __iter__(self) -> object:  # type: ignore[override]  # it never returns
-            raise Blackout
-
-    with pytest.raises(Blackout):
-        slots.install(a_model(Unreadable(NEW)))
-    assert flying(Slots(slots.folder)) == weights_digest(OLD)
 
 
 def test_a_report_about_another_model_than_the_staged_one_activates_nothing(slots: Slots) -> None:

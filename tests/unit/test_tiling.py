@@ -66,7 +66,9 @@ def test_batches_are_channels_first_between_nought_and_one() -> None:
     cover = windows(300, 200, tile=TILE, overlap=OVERLAP)
     groups = list(batches(frame, cover, 4))
     assert [window for group, _ in groups for window in group] == cover
-    assert [len(images) for _, images in groups] == [4] * (len(cover) // 4) + ([len(cover) % 4] if len(cover) % 4 else [])
+    assert [len(images) for _, images in groups] == [4] * (len(cover) // 4) + (
+        [len(cover) % 4] if len(cover) % 4 else []
+    )
     for group, images in groups:
         assert images.dtype == np.float32
         for window, image in zip(group, images, strict=True):

@@ -56,11 +56,12 @@ class LocalController:
         if last is not None:  # a crash may have come between the swap and its report; the ground takes it twice
             outbox.put(last)
         shelf = Shelf(folder / "canaries")
+        chance = random.Random(settings.seed)  # noqa: S311  # chance, not secrecy
         self._frames = ObserveFrames(
             satellite=settings.satellite,
             detector=self._load(self.slots.active()),
             policy=settings.policy,
-            mining=Mining(rule=settings.mining, uniform=random.Random(settings.seed).random),
+            mining=Mining(rule=settings.mining, uniform=chance.random),
             imagery=Imagery(read=read_picture, encode=encode_picture, decode=decode_picture),
             spool=self._spool,
             results=self._results,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -23,7 +22,7 @@ class SigningKey:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
             write_durably(path, Ed25519PrivateKey.generate().private_bytes_raw())
-            os.chmod(path, 0o600)
+            path.chmod(0o600)
         try:
             self._key = Ed25519PrivateKey.from_private_bytes(path.read_bytes())
         except ValueError as error:

@@ -1,9 +1,8 @@
 """Partial updates of a model: integers, a few per tensor, and how they change what flies.
 
 Every step is exact or correctly rounded IEEE 754 single arithmetic on integers and powers of two, so that ground and
-satellite get the same bits whatever their processors: a change is ``weight + quanta * 2**exponent``; a gain
-multiplies by ``1 + quanta * 2**exponent``; a low-rank change adds the product of two integer matrices (Hu et al.
-2022), summed as integers, times a power of two.
+satellite get the same bits whatever their processors: a value moves by ``quanta * 2**exponent``, a channel is
+multiplied by ``1 + quanta * 2**exponent``.
 """
 
 from __future__ import annotations
@@ -52,17 +51,7 @@ class Sparse:
     quanta: Quanta
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LowRank:
-    """The tensor, seen as ``(out, rest)``, moves by ``left @ right * 2**exponent``, of rank ``left.shape[1]``."""
-
-    tensor: str
-    exponent: int
-    left: Quanta
-    right: Quanta
-
-
-Change: TypeAlias = Shift | Gain | Sparse | LowRank
+Change: TypeAlias = Shift | Gain | Sparse
 
 
 def apply(base: Weights, changes: Iterable[Change]) -> dict[str, NDArray[np.float32]]:
@@ -73,7 +62,7 @@ def apply(base: Weights, changes: Iterable[Change]) -> dict[str, NDArray[np.floa
     Raises:
         BadInput: a change names an unknown tensor or does not fit its shape.
     """
-    result = {name: tensor for name, tensor in base.items()}
+    result = dict(base)
     for change in changes:
         if change.tensor not in result:
             raise BadInput(f"the update changes tensor {change.tensor!r}, which this model does not have")
@@ -99,14 +88,6 @@ def _changed(tensor: NDArray[np.float32], change: Change) -> NDArray[np.float32]
             flat = tensor.reshape(-1).copy()
             flat[change.where] += change.quanta.astype(np.float32) * step
             return flat.reshape(tensor.shape)
-        case LowRank():
-            rank = change.left.shape[1]
-            _fits(change.tensor, change.left.shape, (tensor.shape[0], rank))
-            _fits(change.tensor, change.right.shape, (rank, tensor.size // tensor.shape[0]))
-            if rank * 127 * 127 >= 2**24:
-                raise BadInput(f"{change.tensor}: rank {rank} is too high to be summed exactly")
-            moved = change.left.astype(np.float32) @ change.right.astype(np.float32)
-            return tensor + moved.reshape(tensor.shape) * step
         case _:
             assert_never(change)
 

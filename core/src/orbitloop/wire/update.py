@@ -21,7 +21,7 @@ import zstandard
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from orbitloop.domain.delta import Change, Gain, LowRank, Quanta, Shift, Sparse
+from orbitloop.domain.delta import Change, Gain, Quanta, Shift, Sparse
 from orbitloop.domain.detection import Truth
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.units import Digest
@@ -61,12 +61,11 @@ class _Wire(BaseModel):
 
 
 class _ChangeText(_Wire):
-    kind: Literal["shift", "gain", "sparse", "low-rank"]
+    kind: Literal["shift", "gain", "sparse"]
     tensor: str = Field(max_length=200)
     exponent: int
     count: int = Field(ge=0, le=MAX_BODY)
     gaps: int = Field(default=0, ge=0, le=MAX_BODY)
-    rank: int = Field(default=0, ge=0, le=1024)
 
 
 class _CanaryText(_Wire):
@@ -187,15 +186,6 @@ def _written(change: Change) -> tuple[_ChangeText, list[bytes]]:
                 gaps=len(gaps),
             )
             return text, [gaps, change.quanta.tobytes()]
-        case LowRank():
-            text = _ChangeText(
-                kind="low-rank",
-                tensor=change.tensor,
-                exponent=change.exponent,
-                count=change.left.size + change.right.size,
-                rank=change.left.shape[1],
-            )
-            return text, [change.left.tobytes(), change.right.tobytes()]
 
 
 def _parsed(text: _ChangeText, streams: _Streams) -> Change:
@@ -207,15 +197,6 @@ def _parsed(text: _ChangeText, streams: _Streams) -> Change:
         case "sparse":
             where = decode_gaps(streams.take(text.gaps).tobytes())
             return Sparse(tensor=text.tensor, exponent=text.exponent, where=where, quanta=streams.take(text.count))
-        case "low-rank":
-            return _parsed_low_rank(text, streams)
-
-
-def _parsed_low_rank(text: _ChangeText, streams: _Streams) -> LowRank:
-    """Left and right lie one after the other; only the model knows where the border is, so the rank must divide."""
-    if not text.rank or text.count % text.rank:
-        raise BadInput(f"{text.tensor}: {text.count} factors do not make rank {text.rank}")
-    raise BadInput(f"{text.tensor}: low-rank changes need their row count")
 
 
 def encode_gaps(where: NDArray[np.uint32]) -> bytes:

@@ -208,8 +208,8 @@ class ObserveFrames:
                 Candidate(
                     window=window,
                     found=inside,
-                    structure=structure_of(tile),
                     signature=signature_of(tile),
+                    structure=structure_of(tile),
                     size=Bytes(len(encoded)),
                     hard=self._is_hard(confident),
                 ),

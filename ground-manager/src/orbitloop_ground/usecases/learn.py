@@ -212,9 +212,7 @@ class GlobalManager:
         room.write(self._file(digest), data)
         candidate = Candidate(digest=digest, size=Bytes(len(data)), base=update.base, result=update.result)
         held_out = len(room.school.held_out(rounds[-1]))
-        return replace(
-            state, stage=Stage.EVAL, candidate=candidate, samples=len(rounds[-1]), held_out=held_out
-        )
+        return replace(state, stage=Stage.EVAL, candidate=candidate, samples=len(rounds[-1]), held_out=held_out)
 
     def _evaluate(self, state: Round) -> Round:
         assert state.candidate is not None, "Eval is only reached with a candidate"

@@ -1,4 +1,29 @@
-"""The command line, one module a command.
+"""The ``orbitloop`` command.
 
-What belongs here: arguments, progress, exit codes. What does not: anything that a test would want without a terminal.
+What belongs here: reading arguments, showing progress, printing results, and turning errors into one line and an exit
+status. What does not: anything that another program might want to call.
 """
+
+from __future__ import annotations
+
+import logging
+import sys
+
+from orbitloop.domain.errors import OrbitloopError, Refused
+from orbitloop_mission.cli.commands import app
+
+REFUSED, NOT_YET = 2, 75
+"""Exit statuses: wrong input, and (as ``EX_TEMPFAIL`` of sysexits) what may succeed later."""
+
+
+def main() -> None:
+    """Run the command line; errors of orbitloop are one line on standard error and a non-zero exit status."""
+    logging.basicConfig(level=logging.ERROR, format="%(levelname)s %(name)s: %(message)s")
+    try:
+        app()
+    except OrbitloopError as error:
+        sys.stderr.write(f"orbitloop: {error}\n")
+        sys.exit(REFUSED if isinstance(error, Refused) else NOT_YET)
+    except KeyboardInterrupt:
+        sys.stderr.write("orbitloop: stopped\n")
+        sys.exit(130)

@@ -177,7 +177,7 @@ class _Flight:
         if summary.update is not None:
             round_entry.report = self._satellite.last_report()
         self.logbook.passes.append(entry)
-        self._narrator.pass_ends(entry, summary)
+        self._narrator.pass_ends(entry)
 
     def _may_observe_next(self, state: Round) -> bool:
         """Whether the camera gives a frame of the next round during this pass: the swap then happens under load."""
@@ -187,7 +187,7 @@ class _Flight:
         """Hold the contact; what became of it, and how long an update was on the link, in seconds."""
         uplink = Stopwatch()
 
-        def crossed(direction: Direction, count: Bytes) -> None:
+        def crossed(direction: Direction, _: Bytes) -> None:
             if direction is Direction.UP:
                 uplink.lap()
             self._narrator.traffic(_since(before, self._link.traffic()))

@@ -55,6 +55,10 @@ class Gauge:
             )
         return self._known[digest]
 
+    def known(self, digest: Digest) -> Accuracy:
+        """How good a model is that was measured before."""
+        return self._known[digest]
+
 
 def _precision(found: list[Detections], lessons: list[Lesson], classes: int) -> float:
     return mean_average_precision(found, [lesson.truth for lesson in lessons], classes=classes)

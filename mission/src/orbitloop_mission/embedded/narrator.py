@@ -7,7 +7,6 @@ from typing import Protocol
 from orbitloop.domain.contacts import ContactWindow
 from orbitloop.domain.learning import Action
 from orbitloop.ports.rounds import Round
-from orbitloop_edge.usecases.contact import SessionSummary
 from orbitloop_edge.usecases.observe import FrameResult
 from orbitloop_mission.embedded.logbook import PassEntry
 from orbitloop_mission.space_link import Traffic
@@ -32,7 +31,7 @@ class Narrator(Protocol):
         """Bytes since the pass began."""
         ...
 
-    def pass_ends(self, entry: PassEntry, summary: SessionSummary) -> None:
+    def pass_ends(self, entry: PassEntry) -> None:
         """The session is over."""
         ...
 
@@ -64,7 +63,7 @@ class Silent:
     def traffic(self, traffic: Traffic) -> None:
         """Ignored."""
 
-    def pass_ends(self, entry: PassEntry, summary: SessionSummary) -> None:
+    def pass_ends(self, entry: PassEntry) -> None:
         """Ignored."""
 
     def decision(self, state: Round, action: Action) -> None:

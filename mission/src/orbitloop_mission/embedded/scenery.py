@@ -48,7 +48,7 @@ def load_scenery(annotations: Path, *, rounds: int, old_scale: float, seed: int)
     flown = list(split["train"])
     if len(flown) < rounds:
         raise BadInput(f"{annotations}: {len(flown)} train frames are too few for {rounds} rounds")
-    random.Random(seed).shuffle(flown)
+    random.Random(seed).shuffle(flown)  # noqa: S311  # chance, not secrecy
     return Scenery(
         annotated=annotated,
         flown=tuple(tuple(image.path for image in flown[index::rounds]) for index in range(rounds)),

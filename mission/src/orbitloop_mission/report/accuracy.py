@@ -11,8 +11,11 @@ from orbitloop_mission.report.wording import MINUS, OUTCOMES, points_text, preci
 
 LEFT, RIGHT, TOP, BOTTOM = 34.0, 10.0, 14.0, 40.0
 LABEL_GAP = 13.0
-CROWDED = 90.0
-"""Width of a round below which values are not written beside their marks."""
+ROOMY = 90.0
+"""Width of a round from which words and values fit beside their marks."""
+
+NAMED = 58.0
+"""Width of a round from which its name fits, and not only its number."""
 
 
 def accuracy_figure(report: MissionReport) -> Figure:
@@ -31,7 +34,7 @@ def accuracy_figure(report: MissionReport) -> Figure:
         wide=accuracy_drawing(report.rounds, width=HALF),
         narrow=accuracy_drawing(report.rounds, width=NARROW),
         keys=tuple(keys),
-        note="Hollow: before the round. Filled: after it."
+        note="Hollow: before the round. Filled: after it. A round without a word or cross below it was applied."
         + ("" if referenced else " Flown without the reference that trains on all captured data."),
     )
 
@@ -56,7 +59,7 @@ def accuracy_drawing(rounds: tuple[RoundReport, ...], *, width: float, height: f
     shapes: list[Shape] = list(_grid(marks, upwards, width))
     for index, entry in enumerate(rounds):
         shapes.extend(_column(entry, LEFT + column * index, column, upwards))
-        shapes.extend(_foot(entry, LEFT + column * (index + 0.5), height))
+        shapes.extend(_foot(entry, LEFT + column * (index + 0.5), column, height - BOTTOM))
     return Drawing(width=width, height=height, shapes=tuple(shapes))
 
 
@@ -102,16 +105,25 @@ def _column(entry: RoundReport, left: float, width: float, upwards: Linear) -> I
         y = upwards(entry.map50_all_data)
         yield Mark(x=after, y=y, form=Form.DIAMOND, kind="reference", size=5.5, tip=tip)
         values.append(("reference", entry.map50_all_data))
-    if width >= CROWDED:
+    if width >= ROOMY:
         places = spread([upwards(value) for _, value in values], gap=LABEL_GAP, low=upwards.stop, high=upwards.start)
         for (kind, value), y in zip(values, places, strict=True):
             yield Text(x=after + 9, y=y + 4, text=f"{value:.2f}", kind=f"value {kind}", anchor="start")
 
 
-def _foot(entry: RoundReport, x: float, height: float) -> Iterator[Shape]:
-    yield Text(x=x, y=height - BOTTOM + 18, text=f"round {entry.round}", kind="label")
-    if entry.outcome is not RoundOutcome.APPLIED:
-        yield Text(x=x, y=height - BOTTOM + 33, text=OUTCOMES[entry.outcome], kind="warning")
+def _foot(entry: RoundReport, x: float, width: float, y: float) -> Iterator[Shape]:
+    yield Text(x=x, y=y + 18, text=_name(entry.round, width), kind="label")
+    if entry.outcome is RoundOutcome.APPLIED:
+        return
+    words = OUTCOMES[entry.outcome]
+    if width >= ROOMY:
+        yield Text(x=x, y=y + 33, text=words, kind="warning")
+    else:
+        yield Mark(x=x, y=y + 30, form=Form.CROSS, kind="cut", size=3.5, tip=f"Round {entry.round}: {words}")
+
+
+def _name(number: int, width: float) -> str:
+    return f"round {number}" if width >= NAMED else str(number)
 
 
 def forgetting_figure(report: MissionReport) -> Figure:
@@ -156,6 +168,7 @@ def forgetting_drawing(
         shapes.append(Line(x1=x, y1=upwards(0), x2=x, y2=y, kind="old stem"))
         tip = f"After round {number}: {words} points"
         shapes.append(Mark(x=x, y=y, form=Form.SQUARE, kind="old after", size=5.5, tip=tip))
-        shapes.append(Text(x=x + 11, y=y + 4, text=words, kind="value old", anchor="start"))
-        shapes.append(Text(x=x, y=height - 8, text=f"round {number}", kind="label"))
+        if column >= NAMED + 10:
+            shapes.append(Text(x=x + 11, y=y + 4, text=words, kind="value old", anchor="start"))
+        shapes.append(Text(x=x, y=height - 8, text=_name(number, column), kind="label"))
     return Drawing(width=width, height=height, shapes=tuple(shapes))

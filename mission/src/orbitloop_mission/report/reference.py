@@ -14,7 +14,7 @@ _INTRODUCTION = """\
 
 <!-- Generated from orbitloop_mission.report.schema; never edited by hand. -->
 
-A mission writes `report.json`, described here, and `report.html`, which shows the same figures. The tables are generated
+A mission writes `report.json`, described here, and `report.html`, which shows the same figures. The tables are made
 from the same types as the [JSON Schema](report.schema.json); fields that neither knows are refused.
 """
 
@@ -37,7 +37,7 @@ def page_text() -> str:
     whole = schema()
     parts: dict[str, Schema] = whole["$defs"]
     order = _mentioned(whole, parts)
-    chapters = [_chapter("report.json", whole), *(_chapter(name, parts[name]) for name in order)]
+    chapters = [_chapter("report.json", whole, parts), *(_chapter(name, parts[name], parts) for name in order)]
     return "\n".join([_INTRODUCTION, *chapters])
 
 
@@ -53,9 +53,9 @@ def _mentioned(whole: Schema, parts: dict[str, Schema]) -> list[str]:
     return order
 
 
-def _chapter(name: str, part: Schema) -> str:
+def _chapter(name: str, part: Schema, parts: dict[str, Schema]) -> str:
     rows = "".join(
-        f"| `{field}` | {_type(form)} | {_unit(form)} | {_cell(form.get('description', ''))} |\n"
+        f"| `{field}` | {_type(form)} | {_unit(form)} | {_meaning(form, parts)} |\n"
         for field, form in part["properties"].items()
     )
     return f"## {name}\n\n{part['description']}\n\n| field | type | unit | meaning |\n|---|---|---|---|\n{rows}"
@@ -93,5 +93,6 @@ def _unit(form: Schema) -> str:
     return next((str(choice["unit"]) for choice in choices if "unit" in choice), "")
 
 
-def _cell(text: str) -> str:
+def _meaning(form: Schema, parts: dict[str, Schema]) -> str:
+    text: str = form.get("description") or parts.get(_part_of(form), {}).get("description", "")
     return " ".join(text.split()).replace("|", "\\|")

@@ -183,7 +183,7 @@ def _axis(passes: tuple[PassReport, ...], width: float, levels: Levels) -> Itera
         return
     begin, end = extent(passes)
     along = _along(begin, end, width)
-    for moment in time_ticks(begin, end, at_most=max(2, int(width / 110))):
+    for moment in time_ticks(begin, end, at_most=int(width / 85)):
         x = along((moment - begin).total_seconds())
         yield Line(x1=x, y1=levels.axis, x2=x, y2=levels.axis + 10, kind="axis")
         text = f"{moment.day}{SPACE}{moment:%b}{SPACE}{moment:%H:%M}"

@@ -70,7 +70,7 @@ def updates_drawing(rounds: tuple[RoundReport, ...], full: int, *, width: float)
         shapes.append(Line(x1=x, y1=HEAD - 12, x2=x, y2=height - FOOT, kind="guide"))
         shapes.append(Text(x=x, y=HEAD - 18, text=bytes_text(guide), kind="guide-label"))
     for index, entry in enumerate(rounds):
-        shapes.extend(_update(entry, HEAD + ROW * (index + 0.5), along))
+        shapes.extend(_update(entry, HEAD + ROW * (index + 0.5), along, width))
     y = HEAD + ROW * (len(rounds) + 0.5)
     words = bytes_text(full)
     shapes.append(Line(x1=INSET, y1=y, x2=along(full), y2=y, kind="whole stem"))
@@ -80,7 +80,7 @@ def updates_drawing(rounds: tuple[RoundReport, ...], full: int, *, width: float)
     return Drawing(width=width, height=height, shapes=tuple(shapes))
 
 
-def _update(entry: RoundReport, y: float, along: Scale) -> Iterator[Shape]:
+def _update(entry: RoundReport, y: float, along: Scale, width: float) -> Iterator[Shape]:
     yield Text(x=INSET - 10, y=y + 4, text=f"round {entry.round}", anchor="end")
     if not entry.delta_bytes:
         yield Text(x=INSET + 4, y=y + 4, text="no update was built", kind="note", anchor="start")
@@ -88,7 +88,10 @@ def _update(entry: RoundReport, y: float, along: Scale) -> Iterator[Shape]:
     x, words = along(entry.delta_bytes), bytes_text(entry.delta_bytes)
     yield Line(x1=INSET, y1=y, x2=x, y2=y, kind="up stem")
     yield Mark(x=x, y=y, form=Form.UP, kind="up", size=5.5, tip=f"Round {entry.round}: {words}")
-    yield Text(x=x + 11, y=y + 4, text=words, kind="value", anchor="start")
+    if x + 70 < width:
+        yield Text(x=x + 11, y=y + 4, text=words, kind="value", anchor="start")
+    else:
+        yield Text(x=x - 10, y=y - 6, text=words, kind="value", anchor="end")
 
 
 def _decades(powers: tuple[float, ...], along: Scale, height: float) -> Iterator[Shape]:

@@ -8,7 +8,6 @@ the gradient.
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -16,7 +15,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from orbitloop.domain.delta import Change, Gain, LowRank, Quanta, Shift, Sparse
+from orbitloop.domain.delta import Change, Gain, Quanta, Shift, Sparse
 
 
 def rounded(value: Tensor, exponent: int, limit: int) -> Tensor:
@@ -126,49 +125,3 @@ class SparseKnob:
         used = steps != 0
         where = self.where.cpu().numpy().astype(np.uint32)
         return Sparse(tensor=self.tensor, exponent=self.exponent, where=where[used], quanta=steps[used])
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class LowRankKnob:
-    """Adds a product of two thin matrices (Hu et al. 2022): ``left`` ``(out, rank)``, ``right`` ``(rank, rest)``."""
-
-    tensor: str
-    left: Tensor
-    right: Tensor
-    left_exponent: int
-    right_exponent: int
-    limit: int = 127
-
-    @classmethod
-    def of(cls, tensor: str, weight: Tensor, rank: int, generator: torch.Generator) -> LowRankKnob:
-        """A knob that changes nothing yet: ``left`` is zero, ``right`` random of unit length a row."""
-        outputs, rest = weight.shape[0], weight[0].numel()
-        spread = 1 / math.sqrt(rest)
-        right = torch.randn(rank, rest, generator=generator) * spread
-        return cls(
-            tensor=tensor,
-            left=torch.zeros(outputs, rank, requires_grad=True),
-            right=right.requires_grad_(),
-            left_exponent=-10,
-            right_exponent=math.ceil(math.log2(4 * spread / 127)),
-        )
-
-    @property
-    def values(self) -> list[Tensor]:
-        """Both factors."""
-        return [self.left, self.right]
-
-    def turn(self, weight: Tensor) -> Tensor:
-        """``weight + left @ right``."""
-        left = rounded(self.left, self.left_exponent, self.limit)
-        right = rounded(self.right, self.right_exponent, self.limit)
-        return weight + (left @ right).view(weight.shape)
-
-    def change(self) -> Change:
-        """A :class:`LowRank`."""
-        return LowRank(
-            tensor=self.tensor,
-            exponent=self.left_exponent + self.right_exponent,
-            left=quanta(self.left, self.left_exponent, self.limit),
-            right=quanta(self.right, self.right_exponent, self.limit),
-        )

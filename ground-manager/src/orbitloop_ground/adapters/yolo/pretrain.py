@@ -34,7 +34,7 @@ class Recipe:
         seed: seed of everything random.
     """
 
-    steps: int = 6000
+    steps: int = 1200
     batch: int = 16
     side: int = 320
     tile: int = 640
@@ -43,7 +43,7 @@ class Recipe:
     average: float = 0.998
     warmup: int = 200
     seed: int = 7
-    augmentation: Augmentation = Augmentation()
+    augmentation: Augmentation = Augmentation(scales=(0.85, 1.2))
 
 
 def pretrain(

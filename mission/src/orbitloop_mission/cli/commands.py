@@ -1,0 +1,124 @@
+"""The commands: demo, pretrain, passes."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from orbitloop.adapters.orbits import contact_windows
+from orbitloop.domain.contacts import Station
+from orbitloop.domain.learning import LearningRule
+from orbitloop.domain.policy import LinkPolicy
+from orbitloop.domain.units import Bytes
+from orbitloop_mission.cli.console import Terminal
+from orbitloop_mission.cli.pretraining import train_base
+from orbitloop_mission.cli.summary import print_summary
+from orbitloop_mission.embedded.flight import fly
+from orbitloop_mission.embedded.plan import BUPT_1, EPOCH, TONGCHUAN, Labels, MissionPlan
+from orbitloop_mission.embedded.telling import report_of
+from orbitloop_mission.report.files import write_report
+
+app = typer.Typer(
+    help="Close the learning loop between a satellite and the ground.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+EXAMPLES = Path("examples")
+
+
+@app.command()
+def demo(
+    data: Annotated[
+        Path, typer.Option(help="COCO annotations; images need a split: train, val or test.", show_default=True)
+    ] = EXAMPLES / "data/airbus-aircraft/annotations.json",
+    model: Annotated[Path, typer.Option(help="Folder of the model that is launched.")] = EXAMPLES
+    / "models/airplane-1m",
+    out: Annotated[Path, typer.Option(help="Folder of the report and the mission's state; replaced.")] = Path(
+        "build/demo"
+    ),
+    rounds: Annotated[int, typer.Option(help="Learning rounds.")] = 3,
+    steps: Annotated[int, typer.Option(help="Training steps of a round.")] = 300,
+    seed: Annotated[int, typer.Option(help="Seed of training, audit and the order of frames.")] = 0,
+    share: Annotated[float, typer.Option(help="Share of the captured bytes that may come down.")] = 0.095,
+    update_budget: Annotated[int, typer.Option(help="Largest update, in bytes.")] = 300_000,
+    least_samples: Annotated[int, typer.Option(help="Samples that start a round.")] = 40,
+    labels: Annotated[Labels, typer.Option(help="Who labels: the annotations, or a larger model.")] = Labels.TRUTH,
+    teacher: Annotated[Path | None, typer.Option(help="Folder of the larger model.")] = None,
+    reference: Annotated[bool, typer.Option("--reference", help="Train an all-data reference beside it.")] = False,
+    realtime: Annotated[bool, typer.Option("--realtime", help="Wait for the passes at wall speed.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print report.json instead of tables.")] = False,
+) -> None:
+    """Fly a whole mission on this machine: detect, send hard samples down, retrain, send a delta up, swap."""
+    plan = MissionPlan(
+        out=out,
+        data=data,
+        model=model,
+        rounds=rounds,
+        steps=steps,
+        seed=seed,
+        labels=labels,
+        teacher=teacher,
+        reference=reference,
+        realtime=realtime,
+        policy=LinkPolicy(downlink_share=share, update_budget=Bytes(update_budget)),
+        rule=LearningRule(least_samples=least_samples),
+    )
+    console = Console(stderr=as_json)
+    with Terminal(console) as terminal:
+        flown = fly(plan, terminal)
+    report, pictures = report_of(flown)
+    places = write_report(out, report, pictures)
+    if as_json:
+        typer.echo(json.dumps(report.model_dump(mode="json"), indent=2))
+    else:
+        print_summary(console, report, places)
+
+
+@app.command()
+def passes(
+    days: Annotated[float, typer.Option(help="How many days to look ahead.")] = 1.0,
+    start: Annotated[datetime, typer.Option(help="From when on, UTC.")] = EPOCH.replace(tzinfo=None),
+    latitude: Annotated[float, typer.Option(help="Station's latitude, degrees.")] = TONGCHUAN.latitude,
+    longitude: Annotated[float, typer.Option(help="Station's longitude, degrees.")] = TONGCHUAN.longitude,
+    mask: Annotated[float, typer.Option(help="Lowest usable elevation, degrees.")] = TONGCHUAN.mask,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
+) -> None:
+    """Show when the demo's satellite can be heard at a station."""
+    station = Station(name="station", latitude=latitude, longitude=longitude, mask=mask)
+    windows = contact_windows(BUPT_1, station, start.replace(tzinfo=UTC), days)
+    if as_json:
+        rows = [{"aos": w.aos.isoformat(), "los": w.los.isoformat(), "peak_deg": round(w.peak, 1)} for w in windows]
+        typer.echo(json.dumps(rows, indent=2))
+        return
+    table = Table("AOS (UTC)", "LOS (UTC)", "seconds", "peak")
+    for window in windows:
+        table.add_row(
+            f"{window.aos:%Y-%m-%d %H:%M:%S}",
+            f"{window.los:%H:%M:%S}",
+            f"{window.duration.total_seconds():.0f}",
+            f"{window.peak:.0f}°",
+        )
+    Console().print(table)
+
+
+@app.command()
+def pretrain(
+    data: Annotated[Path, typer.Option(help="Folder with annotations.json (COCO), images with split train and test.")],
+    out: Annotated[Path, typer.Option(help="Folder to write the model to.")] = Path("build/model"),
+    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 1200,
+    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 7,
+    largest: Annotated[
+        float, typer.Option(help="Leave out images with an object longer than this, in pixels: not a 1 m view.")
+    ] = 80.0,
+) -> None:
+    """Train a base detector from scratch; on a GPU if there is one."""
+    train_base(data / "annotations.json", out, steps=steps, seed=seed, largest=largest)

@@ -1,0 +1,90 @@
+"""``orbitloop pretrain``: a base model, its card and its figures."""
+
+from __future__ import annotations
+
+import json
+import time
+from pathlib import Path
+
+import numpy as np
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from orbitloop.adapters.durable import write_durably
+from orbitloop.domain.errors import BadInput
+from orbitloop.ports.trainer import Lesson
+from orbitloop.wire.model_folder import Model
+from orbitloop_ground.adapters.coco import CocoSet, read_coco
+from orbitloop_ground.adapters.registry import write_model
+from orbitloop_ground.adapters.yolo.augment import LabelledImage
+from orbitloop_ground.adapters.yolo.export import export_graph
+from orbitloop_ground.adapters.yolo.finetune import FineTuning, TorchTrainer
+from orbitloop_ground.adapters.yolo.network import weights_of
+from orbitloop_ground.adapters.yolo.pretrain import Recipe, pretrain
+from orbitloop_mission.embedded.scenery import lesson_of
+
+
+def train_base(annotations: Path, out: Path, *, steps: int, seed: int, largest: float) -> None:
+    """Train on the split train without images that show objects longer than ``largest`` pixels, write the model.
+
+    Raises:
+        BadInput: the set is missing or malformed, or nothing is left to train on.
+    """
+    console = Console()
+    annotated = read_coco(annotations)
+    images = _views(annotated.where(split="train"), largest)
+    if not images:
+        raise BadInput(f"{annotations}: no image of split 'train' has only objects of at most {largest:g} pixels")
+    console.print(f"{len(images)} images, {sum(len(image.boxes) for image in images)} objects", highlight=False)
+    recipe = Recipe(steps=steps, seed=seed)
+    begun = time.monotonic()
+    with Progress(
+        TextColumn("training"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    ) as progress:
+        task = progress.add_task("", total=steps, note="")
+        network = pretrain(
+            images,
+            annotated.classes,
+            recipe,
+            lambda step, total, loss: progress.update(task, completed=step, note=f"loss {loss:.2f}"),
+        )
+    model = Model(spec=network.spec, weights=weights_of(network), graph=export_graph(network.spec))
+    digest = write_model(out, model, half=True)
+    figures = {
+        "digest": digest,
+        "images": len(images),
+        "objects": sum(len(image.boxes) for image in images),
+        "steps": steps,
+        "seed": seed,
+        "largest_object_px": largest,
+        "seconds": round(time.monotonic() - begun),
+        "map50_test": _precision(model, _lessons(annotated.where(split="test"), float("inf"))),
+        "map50_test_of_such_views": _precision(model, _lessons(annotated.where(split="test"), largest)),
+    }
+    write_durably(out / "metrics.json", (json.dumps(figures, indent=2) + "\n").encode())
+    console.print_json(json.dumps(figures))
+
+
+def _longest(lesson: Lesson) -> float:
+    sides = lesson.truth.boxes[:, 2:] - lesson.truth.boxes[:, :2]
+    return float(sides.max(initial=0.0))
+
+
+def _lessons(annotated: CocoSet, largest: float) -> list[Lesson]:
+    lessons = [lesson_of(image) for image in annotated.images]
+    return [lesson for lesson in lessons if _longest(lesson) <= largest]
+
+
+def _views(annotated: CocoSet, largest: float) -> list[LabelledImage]:
+    return [
+        LabelledImage(pixels=np.asarray(lesson.pixels), boxes=lesson.truth.boxes, labels=lesson.truth.labels)
+        for lesson in _lessons(annotated, largest)
+    ]
+
+
+def _precision(model: Model, lessons: list[Lesson]) -> float | None:
+    return round(TorchTrainer(FineTuning()).precision(model, lessons), 4) if lessons else None

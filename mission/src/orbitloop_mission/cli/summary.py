@@ -1,0 +1,45 @@
+"""The table in the end."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rich.console import Console
+from rich.table import Table
+
+from orbitloop_mission.report.schema import MissionReport
+
+
+def print_summary(console: Console, report: MissionReport, places: tuple[Path, Path]) -> None:
+    """Rounds, targets and where the report lies."""
+    totals = report.totals
+    rounds = Table(
+        "round", "frames", "captured", "sent down", "samples", "update", "uplink", "mAP@0.5 new", "old", "outcome"
+    )
+    for entry in report.rounds:
+        rounds.add_row(
+            str(entry.round),
+            str(entry.frames),
+            f"{entry.captured_bytes / 1e6:.2f} MB",
+            f"{entry.downlinked_bytes / max(1, entry.captured_bytes):.1%}",
+            str(entry.samples_sent),
+            f"{entry.delta_bytes / 1e3:.0f} kB",
+            f"{entry.uplink_seconds:.1f} s",
+            f"{entry.map50_new_before:.3f} → {entry.map50_new_after:.3f}",
+            f"{entry.map50_old_before:.3f} → {entry.map50_old_after:.3f}",
+            entry.outcome.value.replace("_", " "),
+        )
+    targets = Table("target", "wanted", "reached", "")
+    for target in report.targets:
+        mark = {True: "[green]met[/green]", False: "[red]missed[/red]", None: "–"}[target.met]
+        targets.add_row(target.name, target.wanted, target.reached, mark)
+    console.print(rounds)
+    console.print(targets)
+    console.print(
+        f"mAP@0.5 {totals.map50_new_base:.3f} → {totals.map50_new_final:.3f} on the new domain, "
+        f"{totals.map50_old_base:.3f} → {totals.map50_old_final:.3f} on the old; "
+        f"{totals.passes} passes, {totals.wall_seconds:.0f} s on this machine",
+        highlight=False,
+    )
+    for place in places:
+        console.print(f"  {place}", highlight=False)
