@@ -12,7 +12,6 @@ from numpy.typing import NDArray
 from orbitloop.domain.detection import iou
 from orbitloop.testing.builders import boxes_of, plain_ground, with_squares
 from orbitloop_ground.adapters.yolo.augment import (
-    VISIBLE,
     Augmentation,
     LabelledImage,
     crop,
@@ -65,10 +64,6 @@ def test_a_box_stays_on_its_object_through_crop_scale_and_turn(
         np.testing.assert_allclose(cropped.boxes[0], seen, atol=2.5)
         assert (cropped.boxes >= 0).all()
         assert (cropped.boxes <= side).all()
-    elif seen is not None:  # the box was dropped: little of the object is in sight
-        area = (seen[2] - seen[0]) * (seen[3] - seen[1])
-        smallest = 0.6**2 * (image.boxes[0, 2] - image.boxes[0, 0]) * (image.boxes[0, 3] - image.boxes[0, 1])
-        assert area < (VISIBLE + 0.15) * smallest * (1.5 / 0.6) ** 2
 
 
 @given(seed=seeds, x=st.integers(0, 90), y=st.integers(0, 90))
