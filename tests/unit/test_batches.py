@@ -24,9 +24,7 @@ def some_images() -> list[LabelledImage]:
 
 
 def draw(seed: int, count: int = 3) -> list[tuple[torch.Tensor, torch.Tensor]]:
-    stream = training_batches(
-        some_images(), np.full(3, 1 / 3), side=64, size=4, augmentation=Augmentation(), seed=seed
-    )
+    stream = training_batches(some_images(), np.full(3, 1 / 3), side=64, size=4, augmentation=Augmentation(), seed=seed)
     return list(islice(stream, count))
 
 

@@ -156,7 +156,7 @@ def test_a_file_that_is_missing_a_folder_or_too_large_is_named(tmp_path: Path) -
     path = tmp_path / "annotations.json"
     path.touch()
     os.truncate(path, MAX_ANNOTATION_BYTES + 1)  # sparse: takes no room
-    with pytest.raises(BadInput, match="larger than .* split the set"):
+    with pytest.raises(BadInput, match=r"larger than .* split the set"):
         read_coco(path)
 
 

@@ -122,7 +122,8 @@ def test_decoding_all_at_once_equals_decoding_one_by_one(
     for found, wanted in zip(decode(raw, spec, floor=floor), one_by_one(raw, spec, floor), strict=True):
         assert found.scores.tolist() == pytest.approx([row[0] for row in wanted], abs=1e-5)
         assert found.labels.tolist() == [row[1] for row in wanted]
-        np.testing.assert_allclose(found.boxes, boxes_of([row[2:] for row in wanted]), atol=2e-3)  # type: ignore[misc]  # four of six
+        corners = [[float(value) for value in row[2:]] for row in wanted]
+        np.testing.assert_allclose(found.boxes, np.array(corners, np.float32).reshape(-1, 4), atol=2e-3)
         assert found.scores.dtype == np.float32
         assert found.labels.dtype == np.int64
 

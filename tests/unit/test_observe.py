@@ -122,7 +122,7 @@ def test_a_sample_says_where_it_was_cut_and_what_was_seen_in_it(board: Board) ->
     first = found[0, 0, 320, 320]
     assert first.found.boxes.tolist() == [[40, 40, 80, 80]]
     assert (first.frame, first.model, first.captured) == ("0001.png", board.detector.version, LAUNCH)
-    tile = decode_picture(dict((s.id, data) for s, data in board.sent())[first.id], "tile")
+    tile = decode_picture({sample.id: data for sample, data in board.sent()}[first.id], "tile")
     assert np.abs(tile.astype(int) - pixels[:320, :320]).mean() < 25
 
 

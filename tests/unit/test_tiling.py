@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -26,7 +27,7 @@ def test_tiles_cover_every_pixel_and_overlap_as_asked(length: int, tile: int, sh
     assert begins[0] == 0
     assert begins[-1] + tile >= length
     assert begins == sorted(begins)
-    assert all(later <= earlier + tile - overlap for earlier, later in zip(begins, begins[1:], strict=False))
+    assert all(later <= earlier + tile - overlap for earlier, later in pairwise(begins))
     if length >= tile:
         assert begins[-1] + tile == length  # none reaches beyond
     if len(begins) > 1:  # and one fewer would not do

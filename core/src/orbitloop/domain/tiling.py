@@ -100,7 +100,7 @@ def detect(
     Args:
         pixels: ``(h, w, 3)`` uint8 RGB.
         forward: from ``(b, 3, tile, tile)`` float32 in [0, 1] to the raw outputs, one array per head.
-        overlap: least overlap of neighbouring tiles in pixels; about the size of a large object.
+        overlap: least overlap of neighbouring tiles in pixels, about the size of a large object; half a tile at most.
         batch: tiles per call of ``forward``.
 
     Returns:
@@ -109,7 +109,8 @@ def detect(
     rule = suppression or Suppression()
     height, width = pixels.shape[:2]
     found: list[Detections] = []
-    for group, images in batches(pixels, windows(width, height, tile=spec.tile, overlap=overlap), batch):
+    cover = windows(width, height, tile=spec.tile, overlap=min(overlap, spec.tile // 2))
+    for group, images in batches(pixels, cover, batch):
         for window, part in zip(group, decode(forward(images), spec, floor=rule.floor), strict=True):
             alone = suppress(part, overlap=rule.overlap)
             whole = _mistrust_edges(alone, window, width, height, rule.at_edge)
