@@ -25,7 +25,7 @@ class LinkPolicy:
 
     downlink: BitsPerSecond = BitsPerSecond(100_000_000)
     uplink: BitsPerSecond = BitsPerSecond(1_000_000)
-    downlink_share: float = 0.095
+    downlink_share: float = 0.085
     update_budget: Bytes = Bytes(300_000)
     codec: str = "webp"
     quality: int = 30

@@ -24,7 +24,7 @@ from orbitloop.domain.units import Bytes
 SIGNATURE_SIDE = 12
 """Side of the thumbnail by which near-duplicates are recognised, in cells."""
 
-LEAST_VALUE = 0.05
+LEAST_VALUE = 0.02
 """Value up to which a tile is not worth its bytes."""
 
 

@@ -116,7 +116,7 @@ class _Entry(_Part):
     reason: Reason
     value: _Finite
     found: _Found
-    codec: Literal["webp", "jpeg", "png"]
+    codec: Literal["webp", "jpeg", "png", "avif"]
     size: Annotated[int, Field(ge=1, lt=2**31)]
     blob: DigestText
 

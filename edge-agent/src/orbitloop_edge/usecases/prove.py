@@ -101,7 +101,12 @@ class ProveUpdate:
         self._rule = rule or CanaryRule()
 
     def __call__(self, path: Path, offer: Offer) -> UpdateReport:
-        """Prove the update in ``path``; the report says what became of it. Raises only what repeating may cure."""
+        """Prove the update in ``path``; the report says what became of it.
+
+        Raises:
+            Untrusted: what flies is itself damaged; nothing can be built on it.
+            NoSpace: the disk is full; the update may be tried again.
+        """
         active = self._slots.active()
         flying = weights_digest(active.weights)
         try:

@@ -37,7 +37,7 @@ class ArchiveLabels:
     def __init__(self, archive: CocoSet) -> None:
         self._truth = {image.path.name: image.truth for image in archive.images}
 
-    def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Truth | None:
+    def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Truth | None:  # noqa: ARG002  # the port's signature
         """The annotated objects of which at least half is known; ``None`` for a frame that is not in the archive."""
         truth = self._truth.get(frame)
         if truth is None:
@@ -58,7 +58,7 @@ class TeacherLabels:
         self._detect = detect
         self._confident = confident
 
-    def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Truth | None:
+    def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Truth | None:  # noqa: ARG002  # the port's signature
         """What the teacher is confident of, where at least half is known."""
         found = self._detect(pixels)
         keep = (found.scores >= self._confident) & (known_share(found.boxes, known) >= LEAST_KNOWN)

@@ -16,6 +16,7 @@ from orbitloop.domain.contacts import Station
 from orbitloop.domain.learning import LearningRule
 from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.units import Bytes
+from orbitloop_ground.adapters.yolo.pretrain import Recipe
 from orbitloop_mission.cli.console import Terminal
 from orbitloop_mission.cli.pretraining import train_base
 from orbitloop_mission.cli.summary import print_summary
@@ -48,7 +49,7 @@ def demo(
     rounds: Annotated[int, typer.Option(help="Learning rounds.")] = 3,
     steps: Annotated[int, typer.Option(help="Training steps of a round.")] = 300,
     seed: Annotated[int, typer.Option(help="Seed of training, audit and the order of frames.")] = 0,
-    share: Annotated[float, typer.Option(help="Share of the captured bytes that may come down.")] = 0.095,
+    share: Annotated[float, typer.Option(help="Share of the captured bytes that may come down.")] = 0.085,
     update_budget: Annotated[int, typer.Option(help="Largest update, in bytes.")] = 300_000,
     least_samples: Annotated[int, typer.Option(help="Samples that start a round.")] = 40,
     labels: Annotated[Labels, typer.Option(help="Who labels: the annotations, or a larger model.")] = Labels.TRUTH,
@@ -116,9 +117,12 @@ def pretrain(
     out: Annotated[Path, typer.Option(help="Folder to write the model to.")] = Path("build/model"),
     steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 1200,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 7,
+    width: Annotated[
+        int, typer.Option(help="Factor on the channels: 1 is what flies, 2 a teacher for the ground.")
+    ] = 1,
     largest: Annotated[
         float, typer.Option(help="Leave out images with an object longer than this, in pixels: not a 1 m view.")
     ] = 80.0,
 ) -> None:
     """Train a base detector from scratch; on a GPU if there is one."""
-    train_base(data / "annotations.json", out, steps=steps, seed=seed, largest=largest)
+    train_base(data / "annotations.json", out, recipe=Recipe(steps=steps, width=width, seed=seed), largest=largest)

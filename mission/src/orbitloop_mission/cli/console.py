@@ -101,7 +101,7 @@ class Terminal:
         assert state.candidate is not None
         assert state.evaluation is not None
         self.say(
-            f"        round {state.number}: update of {state.candidate.size:,} bytes from {state.samples} samples; "
+            f"        update of {state.candidate.size:,} bytes from {state.samples} samples, "
             f"held-out AP {state.evaluation.flying:.3f} → {state.evaluation.candidate:.3f}"
         )
 

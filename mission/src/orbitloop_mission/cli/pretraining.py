@@ -24,7 +24,7 @@ from orbitloop_ground.adapters.yolo.pretrain import Recipe, pretrain
 from orbitloop_mission.embedded.scenery import lesson_of
 
 
-def train_base(annotations: Path, out: Path, *, steps: int, seed: int, largest: float) -> None:
+def train_base(annotations: Path, out: Path, *, recipe: Recipe, largest: float) -> None:
     """Train on the split train without images that show objects longer than ``largest`` pixels, write the model.
 
     Raises:
@@ -36,7 +36,6 @@ def train_base(annotations: Path, out: Path, *, steps: int, seed: int, largest: 
     if not images:
         raise BadInput(f"{annotations}: no image of split 'train' has only objects of at most {largest:g} pixels")
     console.print(f"{len(images)} images, {sum(len(image.boxes) for image in images)} objects", highlight=False)
-    recipe = Recipe(steps=steps, seed=seed)
     begun = time.monotonic()
     with Progress(
         TextColumn("training"),
@@ -45,21 +44,22 @@ def train_base(annotations: Path, out: Path, *, steps: int, seed: int, largest: 
         TimeRemainingColumn(),
         TextColumn("{task.fields[note]}"),
     ) as progress:
-        task = progress.add_task("", total=steps, note="")
+        task = progress.add_task("", total=recipe.steps, note="")
         network = pretrain(
             images,
             annotated.classes,
             recipe,
             lambda step, total, loss: progress.update(task, completed=step, note=f"loss {loss:.2f}"),
         )
-    model = Model(spec=network.spec, weights=weights_of(network), graph=export_graph(network.spec))
+    model = Model(spec=network.spec, weights=weights_of(network), graph=export_graph(network.spec, width=network.width))
     digest = write_model(out, model, half=True)
     figures = {
         "digest": digest,
         "images": len(images),
         "objects": sum(len(image.boxes) for image in images),
-        "steps": steps,
-        "seed": seed,
+        "steps": recipe.steps,
+        "width": recipe.width,
+        "seed": recipe.seed,
         "largest_object_px": largest,
         "seconds": round(time.monotonic() - begun),
         "map50_test": _precision(model, _lessons(annotated.where(split="test"), float("inf"))),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
@@ -14,22 +15,20 @@ def print_summary(console: Console, report: MissionReport, places: tuple[Path, P
     """Rounds, targets and where the report lies."""
     totals = report.totals
     rounds = Table(
-        "round", "frames", "captured", "sent down", "samples", "update", "uplink", "mAP@0.5 new", "old", "outcome"
+        "round", "frames", "sent down", "samples", "update", "mAP@0.5 new", "old", "outcome", box=SIMPLE_HEAD
     )
     for entry in report.rounds:
         rounds.add_row(
             str(entry.round),
             str(entry.frames),
-            f"{entry.captured_bytes / 1e6:.2f} MB",
-            f"{entry.downlinked_bytes / max(1, entry.captured_bytes):.1%}",
+            f"{entry.downlinked_bytes / 1e3:.0f} kB",
             str(entry.samples_sent),
             f"{entry.delta_bytes / 1e3:.0f} kB",
-            f"{entry.uplink_seconds:.1f} s",
-            f"{entry.map50_new_before:.3f} → {entry.map50_new_after:.3f}",
-            f"{entry.map50_old_before:.3f} → {entry.map50_old_after:.3f}",
+            f"{entry.map50_new_before:.3f}→{entry.map50_new_after:.3f}",
+            f"{entry.map50_old_after:.3f}",
             entry.outcome.value.replace("_", " "),
         )
-    targets = Table("target", "wanted", "reached", "")
+    targets = Table("target", "wanted", "reached", "", box=SIMPLE_HEAD)
     for target in report.targets:
         mark = {True: "[green]met[/green]", False: "[red]missed[/red]", None: "–"}[target.met]
         targets.add_row(target.name, target.wanted, target.reached, mark)

@@ -86,8 +86,10 @@ def fly(plan: MissionPlan, narrator: Narrator) -> Flown:
             seed=plan.seed,
         )
         satellite = stack.enter_context(LocalController(settings, clock, base))
-        flight = _Flight(plan, scenery, base, ground=ground, link=link, satellite=satellite, narrator=narrator)
-        flight.run(clock, windows)
+        flight = _Flight(
+            plan, scenery, base, ground=ground, link=link, satellite=satellite, clock=clock, narrator=narrator
+        )
+        flight.run(windows)
         return Flown(
             plan=plan,
             scenery=scenery,
@@ -112,6 +114,7 @@ class _Flight:
         ground: GroundStation,
         link: SpaceLink,
         satellite: LocalController,
+        clock: MissionClock,
         narrator: Narrator,
     ) -> None:
         self._plan = plan
@@ -119,6 +122,7 @@ class _Flight:
         self._link = link
         self._satellite = satellite
         self._narrator = narrator
+        self._clock = clock
         self._queues = [deque(frames) for frames in scenery.flown]
         self._observed = 0
         self._cut_due = plan.cut_round
@@ -128,11 +132,11 @@ class _Flight:
         self._reference = Reference(ground.trainer, base, scenery, narrator) if plan.reference else None
         self.gauge.accuracy(base, "the launched model")
 
-    def run(self, clock: MissionClock, windows: tuple[ContactWindow, ...]) -> None:
+    def run(self, windows: tuple[ContactWindow, ...]) -> None:
         """Fly until every round is closed, or the passes run out."""
         for number, window in enumerate(windows[: MOST_PASSES_PER_ROUND * self._plan.rounds], start=1):
             self._capture()
-            clock.advance_to(window.aos)
+            self._clock.advance_to(window.aos)
             self._use(PassEntry(number=number, window=window))
             self._learn()
             if len(self._ground.rounds.closed()) >= self._plan.rounds:
@@ -167,12 +171,14 @@ class _Flight:
                 frame.result()
         self._link.cut_after()
         crossed = _since(before, self._link.traffic())
-        entry.down, entry.up, entry.cut = crossed.down, crossed.up, crossed.cuts > 0
+        entry.down, entry.up = crossed.down, crossed.up
+        entry.cut = crossed.cuts > 0 and self._clock.now() < entry.window.los
         entry.bundles, entry.samples = summary.bundles, summary.samples
         entry.update_rounds = (state.number,) if summary.bytes_up else ()
         entry.events.extend(_told(summary, state.number, cut=entry.cut))
         round_entry = self.logbook.rounds[state.number - 1]
-        round_entry.down += crossed.down
+        following = state.stage is Stage.DEPLOY and summary.samples and state.number < len(self.logbook.rounds)
+        (self.logbook.rounds[state.number] if following else round_entry).down += crossed.down
         round_entry.uplink_seconds += uplink
         if summary.update is not None:
             round_entry.report = self._satellite.last_report()
@@ -239,6 +245,8 @@ def _told(summary: SessionSummary, number: int, *, cut: bool) -> list[str]:
         told.append(f"{summary.bytes_up:,} bytes of round {number}'s update went up")
     if cut:
         told.append("the signal was lost; what was received is kept, the rest follows in the next pass")
+    elif not summary.complete:
+        told.append("the pass ended before everything was said; the rest follows in the next one")
     if summary.update is not None:
         told.append(f"the update of round {number} was {summary.update.value.replace('_', ' ')}")
     return told

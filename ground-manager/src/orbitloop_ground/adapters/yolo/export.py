@@ -14,10 +14,11 @@ OPSET = 17
 IR_VERSION = 8
 
 
-def export_graph(spec: DetectorSpec) -> bytes:
-    """ONNX bytes (opset 17) of :class:`YoloTiny` for ``spec``; input ``images``, outputs ``coarse`` and ``fine``.
+def export_graph(spec: DetectorSpec, *, width: int = 1) -> bytes:
+    """ONNX bytes (opset 17) of :class:`YoloTiny`; input ``images``, outputs ``coarse`` and ``fine``.
 
     Every weight refers to external data that does not exist: a runtime must supply it by name.
+
     """
     builder = _Builder()
     value = "images"
@@ -40,7 +41,7 @@ def export_graph(spec: DetectorSpec) -> bytes:
     )
     joined = builder.add("Concat", [raised, fine], axis=1)
     builder.conv("fine_head", builder.block("fine", joined), output="fine")
-    return builder.model(spec)
+    return builder.model(YoloTiny(spec, normalised=False, width=width))
 
 
 class _Builder:
@@ -63,8 +64,9 @@ class _Builder:
         names = [value, f"{module}.conv.weight", f"{module}.conv.bias"]
         return self.add("LeakyRelu", [self.add("Conv", names, **_padding(module))], alpha=LEAK)
 
-    def model(self, spec: DetectorSpec) -> bytes:
-        shapes = {name: list(tensor.shape) for name, tensor in YoloTiny(spec, normalised=False).state_dict().items()}
+    def model(self, network: YoloTiny) -> bytes:
+        spec = network.spec
+        shapes = {name: list(tensor.shape) for name, tensor in network.state_dict().items()}
         channels = [len(head.anchors) * spec.channels for head in spec.heads]
         outputs = [
             helper.make_tensor_value_info(name, TensorProto.FLOAT, ["batch", count, None, None])

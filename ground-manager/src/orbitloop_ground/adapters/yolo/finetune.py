@@ -26,7 +26,7 @@ from orbitloop_ground.adapters.yolo.network import YoloTiny, network_with
 from orbitloop_ground.adapters.yolo.torch_detector import TorchDetector
 
 BYTES_PER_COORDINATE = 1.45
-"""What a sparse coordinate costs once packed: its gap and its quanta, measured on updates of 1 to 4 % of the weights."""
+"""What a sparse coordinate costs once packed: its gap and its quanta, on updates of 1 to 4 % of the weights."""
 FIXED_BYTES = 16_000
 """What gains, biases, header, canaries and signature take at most."""
 

@@ -42,24 +42,26 @@ class YoloTiny(nn.Module):
     Args:
         spec: anchors and classes; its heads must have strides 32 and 16, in this order.
         normalised: with batch normalisation (pretraining) or without (the folded network that flies).
+        width: factor on the number of channels; 1 is what flies, more is a teacher on the ground.
     """
 
-    def __init__(self, spec: DetectorSpec, *, normalised: bool) -> None:
+    def __init__(self, spec: DetectorSpec, *, normalised: bool, width: int = 1) -> None:
         super().__init__()
         if [head.stride for head in spec.heads] != [32, 16]:
             raise ValueError("YOLOv3-tiny has heads of stride 32 and 16, in this order")
         self.spec = spec
-        widths = (3, *BACKBONE)
+        self.width = width
+        widths = (3, *(width * channels for channels in BACKBONE))
         self.backbone = nn.ModuleList(
             Block(before, after, 3, normalised=normalised) for before, after in pairwise(widths)
         )
-        self.top = Block(512, 1024, 3, normalised=normalised)
-        self.neck = Block(1024, 256, 1, normalised=normalised)
-        self.coarse = Block(256, 512, 3, normalised=normalised)
-        self.coarse_head = nn.Conv2d(512, len(spec.heads[0].anchors) * spec.channels, 1)
-        self.lateral = Block(256, 128, 1, normalised=normalised)
-        self.fine = Block(384, 256, 3, normalised=normalised)
-        self.fine_head = nn.Conv2d(256, len(spec.heads[1].anchors) * spec.channels, 1)
+        self.top = Block(512 * width, 1024 * width, 3, normalised=normalised)
+        self.neck = Block(1024 * width, 256 * width, 1, normalised=normalised)
+        self.coarse = Block(256 * width, 512 * width, 3, normalised=normalised)
+        self.coarse_head = nn.Conv2d(512 * width, len(spec.heads[0].anchors) * spec.channels, 1)
+        self.lateral = Block(256 * width, 128 * width, 1, normalised=normalised)
+        self.fine = Block(384 * width, 256 * width, 3, normalised=normalised)
+        self.fine_head = nn.Conv2d(256 * width, len(spec.heads[1].anchors) * spec.channels, 1)
         self._start_heads()
 
     def _start_heads(self) -> None:
@@ -94,7 +96,7 @@ class YoloTiny(nn.Module):
 
 def fold(network: YoloTiny) -> YoloTiny:
     """The same function without normalisation layers: each is folded into the convolution before it."""
-    folded = YoloTiny(network.spec, normalised=False)
+    folded = YoloTiny(network.spec, normalised=False, width=network.width)
     targets = dict(folded.named_modules())
     with torch.no_grad():
         for name, module in network.named_modules():
@@ -121,6 +123,8 @@ def weights_of(network: YoloTiny) -> dict[str, NDArray[np.float32]]:
 
 def network_with(weights: dict[str, NDArray[np.float32]], spec: DetectorSpec) -> YoloTiny:
     """A folded network holding ``weights``; raises ``RuntimeError`` when names or shapes do not fit ``spec``."""
-    network = YoloTiny(spec, normalised=False)
+    first = weights.get("backbone.0.conv.weight")
+    width = 1 if first is None else max(1, len(first) // BACKBONE[0])
+    network = YoloTiny(spec, normalised=False, width=width)
     network.load_state_dict({name: torch.from_numpy(np.array(value)) for name, value in weights.items()})
     return network.eval()

@@ -31,6 +31,7 @@ class Recipe:
         rate: largest learning rate (AdamW, Loshchilov and Hutter 2019; linear warm-up, cosine decay).
         decay: weight decay.
         average: decay of the exponential moving average of the weights, which is what is released.
+        width: factor on the number of channels, see :class:`YoloTiny`.
         seed: seed of everything random.
     """
 
@@ -42,6 +43,7 @@ class Recipe:
     decay: float = 0.02
     average: float = 0.998
     warmup: int = 200
+    width: int = 1
     seed: int = 7
     augmentation: Augmentation = Augmentation(scales=(0.85, 1.2))
 
@@ -62,7 +64,8 @@ def pretrain(
     shapes = np.concatenate([image.boxes[:, 2:] - image.boxes[:, :2] for image in images])
     heads = heads_for(fit_anchors(shapes, count=6, seed=recipe.seed))
     compute = Compute.best()
-    network = compute.place(YoloTiny(DetectorSpec(classes=classes, heads=heads, tile=recipe.tile), normalised=True))
+    spec = DetectorSpec(classes=classes, heads=heads, tile=recipe.tile)
+    network = compute.place(YoloTiny(spec, normalised=True, width=recipe.width))
     average = copy.deepcopy(network).eval()
     optimiser = torch.optim.AdamW(network.parameters(), recipe.rate, weight_decay=recipe.decay)
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_factor(step, recipe))
