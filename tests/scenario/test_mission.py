@@ -31,7 +31,8 @@ def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("data")
     source = EXAMPLES / "data/airbus-aircraft"
     document = json.loads((source / "annotations.json").read_text())
-    images, annotations = [], []
+    images: list[dict[str, object]] = []
+    annotations: list[dict[str, object]] = []
     for number, split in enumerate(("train",) * 5 + ("val",) + ("test",) * 2):
         entry = document["images"][number]
         boxes = [a["bbox"] for a in document["annotations"] if a["image_id"] == entry["id"]]

@@ -44,6 +44,7 @@ class FineTuning:
         side: side of a crop in pixels.
         rate: learning rate of the sparse coordinates (Adam; short warm-up, cosine decay).
         replay: share of the crops that show old pictures.
+        exponent: a coordinate moves in steps of ``2**exponent``.
         limit: largest number of steps that a coordinate may move either way.
         augmentation: how crops are drawn; its scales reach down to the old domain's.
         seed: seed of everything random.
@@ -55,7 +56,8 @@ class FineTuning:
     side: int = 320
     rate: float = 1e-3
     replay: float = 0.2
-    limit: int = 7
+    exponent: int = -9
+    limit: int = 31
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(scales=(0.45, 1.3)))
     seed: int = 0
 
@@ -148,16 +150,13 @@ class TorchTrainer:
         if count <= 0:
             return []
         least = everything.topk(min(count, len(everything))).values[-1]
-        reach = self._recipe.rate * self._recipe.steps * 0.35
-        exponent = round(math.log2(reach / self._recipe.limit))
         knobs: list[Knob] = []
         for name, gradient in gradients.items():
             where = (gradient.reshape(-1) >= least).nonzero()[:, 0]
             if len(where):
                 moves = torch.zeros(len(where), device=where.device, requires_grad=True)
-                knobs.append(
-                    SparseKnob(tensor=name, where=where, moves=moves, exponent=exponent, limit=self._recipe.limit)
-                )
+                exponent, limit = self._recipe.exponent, self._recipe.limit
+                knobs.append(SparseKnob(tensor=name, where=where, moves=moves, exponent=exponent, limit=limit))
         return knobs
 
     def _optimise(self, network: YoloTiny, knobs: list[Knob], stream: Iterator[Batch], on_step: OnStep) -> None:
