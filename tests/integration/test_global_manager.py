@@ -50,8 +50,9 @@ class EverythingIsGround:
 class QuickTrainer:
     """Moves one bias by one quantum; better by ``gain``; fails as often as told."""
 
-    def __init__(self, *, gain: float = 0.1, failures: int = 0) -> None:
+    def __init__(self, *, gain: float = 0.1, failures: int = 0, quantum: int = 1) -> None:
         self.gain = gain
+        self.quantum = quantum
         self.failures = failures
         self.base: Digest | None = None
         self.lessons: list[int] = []
@@ -63,7 +64,7 @@ class QuickTrainer:
         self.base = weights_digest(flying.weights)
         self.lessons.append(len(lessons.new))
         bias = next(name for name, tensor in flying.weights.items() if tensor.ndim == 1)
-        quanta = np.ones(flying.weights[bias].size, np.int8)
+        quanta = np.full(flying.weights[bias].size, self.quantum, np.int8)
         changes = (Shift(tensor=bias, exponent=-5, quanta=quanta),)
         on_step(1, 1, 0.5)
         return Trained(changes=changes, weights=apply(flying.weights, changes))
@@ -259,6 +260,13 @@ def test_an_update_over_the_budget_is_a_failed_training(build: Build) -> None:
     ground.receive(range(20))
     ground.manager.reconcile()
     assert "over the budget of 100" in ground.rounds.current().failure
+
+
+def test_a_training_that_changes_nothing_is_not_sent_up(build: Build) -> None:
+    ground = build(QuickTrainer(quantum=0))
+    ground.receive(range(20))
+    ground.manager.reconcile()
+    assert "nothing to send" in ground.rounds.current().failure
 
 
 def test_a_restarted_ground_goes_on_where_it_was(build: Build) -> None:

@@ -204,6 +204,8 @@ class GlobalManager:
             changes=made.changes,
             canary=tuple(canaries),
         )
+        if update.result == update.base:
+            raise BadInput("training moved no weight by a whole step, so there is nothing to send; train longer")
         data = pack_update(update, room.sign)
         if len(data) > self._policy.update_budget:
             raise BadInput(f"the update takes {len(data)} bytes, over the budget of {self._policy.update_budget}")

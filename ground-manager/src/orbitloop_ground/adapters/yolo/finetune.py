@@ -25,7 +25,7 @@ from orbitloop_ground.adapters.yolo.loss import detection_loss
 from orbitloop_ground.adapters.yolo.network import YoloTiny, network_with
 from orbitloop_ground.adapters.yolo.torch_detector import TorchDetector
 
-BYTES_PER_COORDINATE = 1.45
+BYTES_PER_COORDINATE = 0.95
 """What a sparse coordinate costs once packed: its gap and its quanta, on updates of 1 to 4 % of the weights."""
 FIXED_BYTES = 16_000
 """What gains, biases, header, canaries and signature take at most."""

@@ -1,0 +1,120 @@
+"""Lessons from samples: frames put together again, labelled where they are known, held-out tiles kept apart."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from orbitloop.domain.detection import Truth
+from orbitloop.domain.rollout import is_canary
+from orbitloop.domain.tiling import PAD, Window
+from orbitloop.domain.units import Digest
+from orbitloop.ports.sample_store import ReceivedSample
+from orbitloop.testing.builders import a_digest, some_detections, some_truth
+from orbitloop.testing.samples import LAUNCH, a_sample
+from orbitloop_ground.adapters.coco import CocoSet
+from orbitloop_ground.adapters.labels import ArchiveLabels, TeacherLabels, known_share
+from orbitloop_ground.usecases.school import School
+
+
+class OneTile:
+    """A blob store in which every blob is the same byte."""
+
+    def put(self, blobs: Mapping[Digest, bytes]) -> None:
+        raise AssertionError("lessons only read")
+
+    def get(self, digest: Digest) -> bytes:
+        return b"\x07"
+
+
+def grey(data: bytes, source: str) -> NDArray[np.uint8]:
+    return np.full((320, 320, 3), data[0], np.uint8)
+
+
+class Shown:
+    """Remembers what it was shown and labels it with fixed objects."""
+
+    def __init__(self, truth: Truth | None) -> None:
+        self.truth = truth
+        self.shown: list[tuple[str, NDArray[np.uint8], NDArray[np.bool_]]] = []
+
+    def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Truth | None:
+        self.shown.append((frame, pixels, known))
+        return self.truth
+
+
+def received(x: int, y: int, *, held_out: bool, frame: str = "one.jpg") -> ReceivedSample:
+    name = next(a_digest((x, y, n)) for n in range(1000) if is_canary(a_digest((x, y, n))) == held_out)
+    sample = replace(a_sample()[0], id=name, frame=frame, window=Window(x0=x, y0=y, width=320, height=320))
+    return ReceivedSample(
+        sample=sample, satellite="sat-1", blob=a_digest(), bundle=a_digest(), received=LAUNCH, round=None
+    )
+
+
+def test_tiles_of_one_frame_make_one_lesson_with_grey_where_nothing_came_down() -> None:
+    labeler = Shown(some_truth((10.0, 10.0, 40.0, 40.0)))
+    school = School(OneTile(), labeler, grey)
+    lessons = school.lessons([received(0, 0, held_out=False), received(640, 0, held_out=False)])
+    assert len(lessons) == 1
+    pixels = lessons[0].pixels
+    assert pixels.shape == (320, 960, 3)
+    assert (pixels[:, :320] == 7).all()
+    assert (pixels[:, 320:640] == PAD).all()
+    assert labeler.shown[0][2].sum() == 2 * 320 * 320
+
+
+def test_held_out_tiles_are_lessons_of_their_own_and_in_no_other() -> None:
+    school = School(OneTile(), Shown(some_truth((650.0, 10.0, 990.0, 40.0))), grey)
+    samples = [received(0, 0, held_out=False), received(640, 0, held_out=True)]
+    assert school.lessons(samples)[0].pixels.shape == (320, 320, 3)
+    (tile,) = school.held_out(samples)
+    assert tile.pixels.shape == (320, 320, 3)
+    assert tile.truth.boxes.tolist() == [[10, 10, 320, 40]]  # in its own pixels, cut at its edge
+
+
+def test_canaries_say_what_the_satellite_should_find_in_the_tiles_it_kept() -> None:
+    school = School(OneTile(), Shown(some_truth((650.0, 10.0, 700.0, 40.0))), grey)
+    sample = received(640, 0, held_out=True)
+    (canary,) = school.canaries([sample, received(0, 0, held_out=False)])
+    assert canary.sample == sample.sample.id
+    assert canary.truth.boxes.tolist() == [[10, 10, 60, 40]]
+
+
+def test_frames_that_nobody_can_label_teach_nothing() -> None:
+    school = School(OneTile(), Shown(None), grey)
+    assert school.lessons([received(0, 0, held_out=False)]) == []
+    assert school.held_out([received(0, 0, held_out=True)]) == []
+
+
+@pytest.mark.parametrize(
+    ("box", "share"),
+    [
+        ((0.0, 0.0, 10.0, 10.0), 1.0),
+        ((5.0, 0.0, 15.0, 10.0), 0.5),
+        ((10.0, 0.0, 20.0, 10.0), 0.0),
+        ((-5.0, 0.0, 5.0, 10.0), 0.5),
+    ],
+    ids=["inside", "half", "beside", "leaving the frame"],
+)
+def test_the_known_share_of_a_box_is_counted_in_pixels(box: tuple[float, float, float, float], share: float) -> None:
+    known = np.zeros((20, 20), bool)
+    known[:, :10] = True
+    assert known_share(some_truth(box).boxes, known).tolist() == pytest.approx([share])
+
+
+def test_a_teacher_labels_what_it_is_sure_of_where_it_can_see() -> None:
+    found = some_detections((0, 0, 8, 8), (0, 10, 8, 18), (12, 0, 19, 8), scores=[0.9, 0.3, 0.9])
+    known = np.zeros((20, 20), bool)
+    known[:, :10] = True
+    truth = TeacherLabels(lambda pixels: found).label("any", np.zeros((20, 20, 3), np.uint8), known)
+    assert truth is not None
+    assert truth.boxes.tolist() == [[0, 0, 8, 8]]
+
+
+def test_the_archive_knows_only_its_own_frames() -> None:
+    labels = ArchiveLabels(CocoSet(classes=("airplane",), images=()))
+    assert labels.label("stranger.jpg", np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), bool)) is None
