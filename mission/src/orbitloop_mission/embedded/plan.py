@@ -41,6 +41,7 @@ class MissionPlan:
         realtime: run between passes at wall speed as well.
         reference: train an all-data, full-precision reference beside it.
         labels: who labels; ``teacher`` needs the folder of a larger model.
+        gateway_port: TCP port of the ground's gateway on this machine; 0 takes a free one.
         cut_round: round whose update loses the signal after ``cut_after`` bytes at first, to show that it resumes.
     """
 
@@ -55,6 +56,7 @@ class MissionPlan:
     reference: bool = False
     labels: Labels = Labels.TRUTH
     teacher: Path | None = None
+    gateway_port: int = 0
     cut_round: int | None = 2
     cut_after: Bytes = Bytes(120_000)
     satellite: str = "bupt-1"
@@ -68,6 +70,8 @@ class MissionPlan:
     def __post_init__(self) -> None:
         if self.rounds < 1:
             raise BadInput(f"a mission of {self.rounds} rounds does nothing; ask for at least 1")
+        if not 0 <= self.gateway_port < 2**16:
+            raise BadInput(f"gateway port {self.gateway_port} must be 0 to 65535")
         if not 0 < self.old_scale <= 1:
             raise BadInput(f"old-scale {self.old_scale} must be above 0 and at most 1")
         if self.labels is Labels.TEACHER and self.teacher is None:

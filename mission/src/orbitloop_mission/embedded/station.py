@@ -55,7 +55,7 @@ class GroundStation:
         self.credentials = Credentials(token=SecretStr(secrets.token_urlsafe(32)), ground_key=key.public)
         settings = GroundSettings(folder=folder, port=0, tokens={plan.satellite: self.credentials.token})
         self._parts = compose(settings, clock)
-        self._server = GatewayServer(create_app(self._parts))
+        self._server = GatewayServer(create_app(self._parts), port=plan.gateway_port)
         self._stack = ExitStack()
         self._narrator = narrator
         self.training = Stopwatch()
