@@ -14,21 +14,11 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orbitloop.adapters.durable import discard_unfinished, sync_folder, write_durably
+from orbitloop.adapters.model_files import read_weights, write_weights
 from orbitloop.domain.errors import BadInput, Untrusted
-from orbitloop.domain.units import Digest
 from orbitloop.domain.versions import Weights, weights_digest
 from orbitloop.wire.messages import DigestText, UpdateReport
-from orbitloop.wire.model_folder import (
-    DETECTOR,
-    GRAPH,
-    WEIGHTS,
-    Model,
-    decode_weights,
-    detector_text,
-    encode_weights,
-    read_detector,
-    read_file,
-)
+from orbitloop.wire.model_folder import DETECTOR, GRAPH, Model, read_detector, read_file
 
 SlotName = Literal["a", "b"]
 
@@ -67,7 +57,7 @@ class Slots:
             slot = self._spare()  # what flies stays whole until the last step
         except BadInput:
             slot = "a"
-        digest = self._write(slot, model.weights, model)
+        digest = write_weights(self.folder / slot, model.spec, model.weights)
         write_durably(self.folder / GRAPH, model.graph)
         self._set(SlotState(active=slot, flying=digest))
 
@@ -94,7 +84,7 @@ class Slots:
     def stage(self, weights: Weights) -> Model:
         """Write new weights into the slot that does not fly, durably, and read them back."""
         slot = self._spare()
-        self._write(slot, weights, self.active())
+        write_weights(self.folder / slot, self.active().spec, weights)
         return self._read(slot)
 
     def activate(self, report: UpdateReport) -> None:
@@ -118,16 +108,6 @@ class Slots:
     def _set(self, state: SlotState) -> None:
         write_durably(self.folder / "state.json", state.model_dump_json(indent=2).encode())
 
-    def _write(self, slot: SlotName, weights: Weights, like: Model) -> Digest:
-        digest = weights_digest(weights)
-        write_durably(self.folder / slot / WEIGHTS, encode_weights(weights))
-        write_durably(self.folder / slot / DETECTOR, detector_text(like.spec, digest).encode())
-        return digest
-
     def _read(self, slot: SlotName) -> Model:
-        folder = self.folder / slot
-        detector = read_detector(folder / DETECTOR)
-        weights = decode_weights(read_file(folder / WEIGHTS), str(folder / WEIGHTS))
-        if weights_digest(weights) != detector.digest:
-            raise Untrusted(f"{folder}: the weights are not those of {DETECTOR}; install the model again")
-        return Model(spec=detector.spec(), weights=weights, graph=read_file(self.folder / GRAPH))
+        spec, weights = read_weights(self.folder / slot)
+        return Model(spec=spec, weights=weights, graph=read_file(self.folder / GRAPH))

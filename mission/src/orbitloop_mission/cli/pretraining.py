@@ -11,11 +11,11 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from orbitloop.adapters.durable import write_durably
+from orbitloop.adapters.model_files import write_model
 from orbitloop.domain.errors import BadInput
 from orbitloop.ports.trainer import Lesson
 from orbitloop.wire.model_folder import Model
 from orbitloop_ground.adapters.coco import CocoSet, read_coco
-from orbitloop_ground.adapters.registry import write_model
 from orbitloop_ground.adapters.yolo.augment import LabelledImage
 from orbitloop_ground.adapters.yolo.export import export_graph
 from orbitloop_ground.adapters.yolo.finetune import FineTuning, TorchTrainer

@@ -10,6 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 
+from orbitloop.adapters.model_files import read_model
 from orbitloop.adapters.orbits import contact_windows, propagation_delay
 from orbitloop.domain.contacts import ContactWindow
 from orbitloop.domain.learning import Stage
@@ -21,7 +22,6 @@ from orbitloop.wire.model_folder import Model
 from orbitloop_edge.app import LocalController
 from orbitloop_edge.settings import EdgeSettings
 from orbitloop_edge.usecases.contact import Direction, SessionSummary
-from orbitloop_ground.adapters.registry import read_model
 from orbitloop_mission.embedded.clock import MissionClock
 from orbitloop_mission.embedded.logbook import Logbook, PassEntry, RoundEntry
 from orbitloop_mission.embedded.measure import Gauge

@@ -11,13 +11,14 @@ from typing import Self
 from pydantic import SecretStr
 
 from orbitloop.adapters.durable import write_durably
+from orbitloop.adapters.model_files import read_model
 from orbitloop.adapters.signatures import SigningKey
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.trainer import Labeler
 from orbitloop.wire.model_folder import Model
 from orbitloop_edge.adapters.imagery import decode_picture
 from orbitloop_ground.adapters.labels import ArchiveLabels, TeacherLabels
-from orbitloop_ground.adapters.registry import ModelRegistry, read_model
+from orbitloop_ground.adapters.registry import ModelRegistry
 from orbitloop_ground.adapters.round_book import FileRoundBook
 from orbitloop_ground.adapters.yolo.compute import Compute
 from orbitloop_ground.adapters.yolo.finetune import FineTuning, TorchTrainer
