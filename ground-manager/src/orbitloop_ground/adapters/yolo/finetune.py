@@ -43,6 +43,7 @@ class FineTuning:
         batch: crops per step.
         side: side of a crop in pixels.
         rate: learning rate of the sparse coordinates (Adam; short warm-up, cosine decay).
+        full_rate: learning rate when every weight is free.
         replay: share of the crops that show old pictures.
         exponent: a coordinate moves in steps of ``2**exponent``.
         limit: largest number of steps that a coordinate may move either way.
@@ -54,9 +55,10 @@ class FineTuning:
     probes: int = 12
     batch: int = 8
     side: int = 320
-    rate: float = 1e-3
+    rate: float = 4e-3
+    full_rate: float = 1e-3
     replay: float = 0.2
-    exponent: int = -9
+    exponent: int = -8
     limit: int = 31
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(scales=(0.45, 1.3)))
     seed: int = 0
@@ -91,7 +93,7 @@ class TorchTrainer:
         network = self._compute.place(network_with(dict(flying.weights), flying.spec)).train()
         knobs: list[Knob] = []
         stream = self._stream(lessons)
-        optimiser = torch.optim.Adam(network.parameters(), self._recipe.rate)
+        optimiser = torch.optim.Adam(network.parameters(), self._recipe.full_rate)
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate_factor)
         for step in range(1, self._recipe.steps + 1):
             loss = self._loss(network, knobs, next(stream))
