@@ -54,8 +54,18 @@ def test_a_station_that_is_no_place_is_refused() -> None:
         (("--rounds", "0"), "0 rounds"),
         (("--share", "2"), "downlink share 2.0"),
         (("--labels", "teacher"), "--teacher"),
+        (("--mining", "Psychic"), "IBT"),
+        (("--parameter", "threshold"), "key=value"),
     ],
-    ids=["no data folder", "unknown model", "no rounds", "impossible share", "no teacher"],
+    ids=[
+        "no data folder",
+        "unknown model",
+        "no rounds",
+        "impossible share",
+        "no teacher",
+        "unknown miner",
+        "no parameter",
+    ],
 )
 def test_what_cannot_fly_is_said_in_one_line(tmp_path: Path, arguments: tuple[str, str], named: str) -> None:
     done = orbitloop("demo", "--out", tmp_path, *arguments)

@@ -5,11 +5,22 @@ from __future__ import annotations
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
+from onnxruntime.capi.onnxruntime_pybind11_state import (
+    Fail,
+    InvalidArgument,
+    InvalidGraph,
+    InvalidProtobuf,
+    NotImplemented,  # noqa: A004  # onnxruntime's name for an unknown operator
+    RuntimeException,
+)
 
 from orbitloop.domain.detection import Detections, DetectorSpec, Floats
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.tiling import detect
 from orbitloop.domain.versions import Weights, weights_digest
+
+_UNLOADABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException, ValueError)
+"""What onnxruntime raises for graphs and tensors that it cannot use; its types share no base below Exception."""
 
 
 class OnnxDetector:
@@ -35,7 +46,7 @@ class OnnxDetector:
         options.add_external_initializers(names, values)
         try:
             self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except Exception as error:  # onnxruntime raises its own types, which share no public base below Exception
+        except _UNLOADABLE as error:
             raise BadInput(f"the graph does not load with these {len(names)} tensors: {error}") from error
         self.spec = spec
         self.version = weights_digest(weights)

@@ -13,7 +13,9 @@ from rich.table import Table
 
 from orbitloop.adapters.orbits import contact_windows
 from orbitloop.domain.contacts import Station
+from orbitloop.domain.errors import BadInput
 from orbitloop.domain.learning import LearningRule
+from orbitloop.domain.mining import mining_rule
 from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.units import Bytes
 from orbitloop_ground.adapters.yolo.pretrain import Recipe
@@ -52,6 +54,12 @@ def demo(
     share: Annotated[float, typer.Option(help="Share of the captured bytes that may come down.")] = 0.085,
     update_budget: Annotated[int, typer.Option(help="Largest update, in bytes.")] = 300_000,
     least_samples: Annotated[int, typer.Option(help="Samples that start a round.")] = 40,
+    mining: Annotated[
+        str, typer.Option(help="Which tiles count as hard: CloudOnly, IBT, CrossEntropy, Threshold, Random, EdgeOnly.")
+    ] = "CloudOnly",
+    parameter: Annotated[
+        list[str] | None, typer.Option(help="Parameter of --mining as key=value; may be repeated.")
+    ] = None,
     labels: Annotated[Labels, typer.Option(help="Who labels: the annotations, or a larger model.")] = Labels.TRUTH,
     teacher: Annotated[Path | None, typer.Option(help="Folder of the larger model.")] = None,
     gateway_port: Annotated[int, typer.Option(help="TCP port of the gateway here; 0 takes a free one.")] = 0,
@@ -72,6 +80,7 @@ def demo(
         gateway_port=gateway_port,
         reference=reference,
         realtime=realtime,
+        mining=mining_rule(mining, _parameters(parameter or [])),
         policy=LinkPolicy(downlink_share=share, update_budget=Bytes(update_budget)),
         rule=LearningRule(least_samples=least_samples),
     )
@@ -84,6 +93,15 @@ def demo(
         typer.echo(json.dumps(report.model_dump(mode="json"), indent=2))
     else:
         print_summary(console, report, places)
+
+
+def _parameters(given: list[str]) -> dict[str, str]:
+    """``key=value`` pairs, as ``hardExampleMining.parameters`` of a manifest holds them."""
+    pairs = [entry.partition("=") for entry in given]
+    for key, equals, value in pairs:
+        if not (key and equals and value):
+            raise BadInput(f"--parameter {key + equals + value!r} is no key=value, for instance threshold_img=0.9")
+    return {key: value for key, _, value in pairs}
 
 
 @app.command()
