@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import errno
-import os
 import socket
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -16,13 +14,13 @@ from typing import Self
 import pytest
 from pydantic import SecretStr
 
-from orbitloop.adapters.durable import naming_full_disk
 from orbitloop.domain.digests import digest_of, hexadecimal
 from orbitloop.domain.errors import BadInput, Untrusted
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Blobs
 from orbitloop.ports.updates import PublishedUpdate
+from orbitloop.testing.blobs import FullBlobs
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.wire.bundle import Limits
@@ -429,23 +427,6 @@ def test_a_wrong_token_is_told_apart_from_a_lost_link(mission: Mission) -> None:
     assert mission.spool.state().samples == 3
     with pytest.raises(BadInput, match="token"):
         GatewayClient("http://127.0.0.1", "")
-
-
-class FullBlobs:
-    """A blob store on a full disk, until :attr:`full` is taken back."""
-
-    def __init__(self) -> None:
-        self.full = True
-        self.stored: dict[Digest, bytes] = {}
-
-    def put(self, blobs: Mapping[Digest, bytes]) -> None:
-        with naming_full_disk(Path("/ground/blobs")):
-            if self.full:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.stored |= blobs
-
-    def get(self, digest: Digest) -> bytes:
-        return self.stored[digest]
 
 
 def test_a_full_disk_on_the_ground_leaves_the_bundle_on_board_and_costs_nothing_twice(tmp_path: Path) -> None:

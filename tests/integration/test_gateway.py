@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import base64
-import errno
-import os
 import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -22,13 +20,13 @@ import zstandard
 from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from orbitloop.adapters.durable import naming_full_disk
 from orbitloop.domain.digests import digest_of, hexadecimal
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Blobs
 from orbitloop.ports.updates import PublishedUpdate
+from orbitloop.testing.blobs import FullBlobs
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.wire.bundle import MAGIC, pack
@@ -569,23 +567,6 @@ def test_a_gateway_killed_while_a_bundle_arrives_keeps_what_it_acknowledged(tmp_
         assert 9_000 <= offset <= 20_000
         client.patch(where, content=bundle[offset:], headers=BODY | {"Upload-Offset": str(offset)})
         assert client.get(f"{where}/receipt").json()["samples"] == 60
-
-
-class FullBlobs:
-    """A blob store on a full disk, until :attr:`full` is taken back."""
-
-    def __init__(self) -> None:
-        self.full = True
-        self.stored: dict[Digest, bytes] = {}
-
-    def put(self, blobs: Mapping[Digest, bytes]) -> None:
-        with naming_full_disk(Path("/ground/blobs")):
-            if self.full:
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-        self.stored |= blobs
-
-    def get(self, digest: Digest) -> bytes:
-        return self.stored[digest]
 
 
 def test_a_full_disk_keeps_the_bundle_and_the_receipt_finishes_it_later(tmp_path: Path) -> None:
