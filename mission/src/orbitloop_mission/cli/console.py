@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from orbitloop.domain.contacts import ContactWindow
-from orbitloop.domain.learning import Action, CloseRound, Evaluate, Publish, Train, Wait
+from orbitloop.domain.learning import Action, CloseRound, Evaluate, Publish, Stage, Train, Wait
 from orbitloop.ports.rounds import Round
 from orbitloop_edge.usecases.observe import FrameResult
 from orbitloop_mission.embedded.logbook import PassEntry
@@ -94,6 +94,8 @@ class Terminal:
                 self.say(f"        [green]round {state.number} closed: {action.reason}[/green]")
             case Wait():
                 self._hide("training")
+                if state.failure and state.stage is Stage.TRAIN:
+                    self.say(f"        [red]round {state.number}: training failed: {state.failure}[/red]")
             case _:
                 assert_never(action)
 

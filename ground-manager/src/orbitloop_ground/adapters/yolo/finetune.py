@@ -13,10 +13,12 @@ from torch.func import functional_call
 
 from orbitloop.domain.delta import Change, apply
 from orbitloop.domain.detection import mean_average_precision
-from orbitloop.domain.units import Bytes
+from orbitloop.domain.errors import BadInput
+from orbitloop.domain.units import Bytes, Digest
 from orbitloop.domain.versions import Weights
 from orbitloop.ports.trainer import Lesson, Lessons, OnStep, Trained
 from orbitloop.wire.model_folder import Model
+from orbitloop.wire.update import Update, pack_update
 from orbitloop_ground.adapters.yolo.augment import Augmentation, LabelledImage
 from orbitloop_ground.adapters.yolo.batches import training_batches
 from orbitloop_ground.adapters.yolo.compute import Compute
@@ -26,8 +28,10 @@ from orbitloop_ground.adapters.yolo.network import YoloTiny, network_with
 from orbitloop_ground.adapters.yolo.torch_detector import TorchDetector
 
 BYTES_PER_COORDINATE = 0.95
-"""What a sparse coordinate costs once packed: its gap and its quanta, on updates of 1 to 4 % of the weights."""
-FIXED_BYTES = 16_000
+"""What a sparse coordinate costs once packed, its gap and its quanta: a first guess, measured after training."""
+CANARY_BYTES = 12_000
+"""What the labels of the canaries take at most in practice: some hundred boxes."""
+FIXED_BYTES = 8_000 + CANARY_BYTES
 """What gains, biases, header, canaries and signature take at most."""
 
 Batch = tuple[Tensor, Tensor]
@@ -83,7 +87,12 @@ class TorchTrainer:
         network = self._compute.place(network_with(dict(flying.weights), flying.spec)).train()
         stream = self._stream(lessons)
         knobs = self._knobs(network, stream, budget)
-        self._optimise(network, knobs, stream, on_step)
+        self._optimise(network, knobs, stream, self._recipe.steps, on_step)
+        size = packed_size(knobs)
+        while size > budget:
+            knobs = thinned(knobs, keep=0.95 * budget / size)
+            self._optimise(network, knobs, stream, self._recipe.steps // 5, on_step)
+            size = packed_size(knobs)
         changes: list[Change] = [knob.change() for knob in knobs]
         return Trained(changes=tuple(changes), weights=apply(flying.weights, changes))
 
@@ -94,7 +103,7 @@ class TorchTrainer:
         knobs: list[Knob] = []
         stream = self._stream(lessons)
         optimiser = torch.optim.Adam(network.parameters(), self._recipe.full_rate)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate_factor)
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_factor(step, self._recipe.steps))
         for step in range(1, self._recipe.steps + 1):
             loss = self._loss(network, knobs, next(stream))
             optimiser.zero_grad()
@@ -161,18 +170,20 @@ class TorchTrainer:
                 knobs.append(SparseKnob(tensor=name, where=where, moves=moves, exponent=exponent, limit=limit))
         return knobs
 
-    def _optimise(self, network: YoloTiny, knobs: list[Knob], stream: Iterator[Batch], on_step: OnStep) -> None:
+    def _optimise(
+        self, network: YoloTiny, knobs: list[Knob], stream: Iterator[Batch], steps: int, on_step: OnStep
+    ) -> None:
         optimiser = torch.optim.Adam(
             [{"params": knob.values, "lr": self._recipe.rate * _haste(knob)} for knob in knobs]
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, self._rate_factor)
-        for step in range(1, self._recipe.steps + 1):
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_factor(step, steps))
+        for step in range(1, steps + 1):
             loss = self._loss(network, knobs, next(stream))
             optimiser.zero_grad()
             loss.backward()
             optimiser.step()
             schedule.step()
-            on_step(step, self._recipe.steps, loss.item())
+            on_step(step, steps, loss.item())
 
     def _loss(self, network: YoloTiny, knobs: list[Knob], batch: Batch) -> Tensor:
         weights: dict[str, Tensor] = dict(network.named_parameters())
@@ -182,9 +193,32 @@ class TorchTrainer:
             outputs = functional_call(network, weights, (self._compute.move(batch[0]),))
         return detection_loss(outputs, batch[1].to(self._compute.device), network.spec)
 
-    def _rate_factor(self, step: int) -> float:
-        warm = min(1.0, (step + 1) / 20)
-        return warm * (0.05 + 0.95 * (1 + math.cos(math.pi * step / self._recipe.steps)) / 2)
+
+def _rate_factor(step: int, steps: int) -> float:
+    warm = min(1.0, (step + 1) / 20)
+    return warm * (0.05 + 0.95 * (1 + math.cos(math.pi * step / steps)) / 2)
+
+
+def packed_size(knobs: list[Knob]) -> int:
+    """Bytes of the signed update that ``knobs`` make, without canaries, which are counted at their most."""
+    nowhere = Digest("sha256:" + 64 * "0")
+    update = Update(base=nowhere, result=nowhere, changes=tuple(knob.change() for knob in knobs))
+    return len(pack_update(update, lambda message: bytes(64))) + CANARY_BYTES
+
+
+def thinned(knobs: list[Knob], *, keep: float) -> list[Knob]:
+    """The same knobs with only the share ``keep`` of the sparse coordinates, those that moved furthest.
+
+    What is dropped was trained together with what stays, so train on after it.
+    """
+    sparse = [knob for knob in knobs if isinstance(knob, SparseKnob)]
+    if not sparse:
+        raise BadInput("the update's budget does not even pay for biases and gains; allow more bytes")
+    moves = torch.cat([knob.moves.detach().abs() for knob in sparse])
+    count = int(keep * len(moves))
+    least = moves.topk(count).values[-1] if count else moves.max() + 1
+    lean = [knob.at_least(float(least)) for knob in sparse]
+    return [knob for knob in knobs if not isinstance(knob, SparseKnob)] + [knob for knob in lean if len(knob.where)]
 
 
 def _haste(knob: Knob) -> float:

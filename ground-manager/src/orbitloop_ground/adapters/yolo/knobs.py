@@ -113,6 +113,17 @@ class SparseKnob:
         """The moves."""
         return [self.moves]
 
+    def at_least(self, move: float) -> SparseKnob:
+        """The same knob without the coordinates that moved less than ``move``."""
+        stays = self.moves.detach().abs() >= move
+        return SparseKnob(
+            tensor=self.tensor,
+            where=self.where[stays],
+            moves=self.moves.detach()[stays].clone().requires_grad_(),
+            exponent=self.exponent,
+            limit=self.limit,
+        )
+
     def turn(self, weight: Tensor) -> Tensor:
         """``weight`` with the chosen values moved."""
         moved = rounded(self.moves, self.exponent, self.limit)
