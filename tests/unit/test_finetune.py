@@ -7,13 +7,14 @@ import pytest
 import torch
 
 from orbitloop.domain.delta import Sparse, apply
+from orbitloop.domain.errors import BadInput
 from orbitloop.domain.units import Bytes
 from orbitloop.domain.versions import weights_digest
 from orbitloop.ports.trainer import Lesson, Lessons
 from orbitloop.testing.builders import a_digest, a_spec, some_truth
 from orbitloop.wire.model_folder import Model
 from orbitloop.wire.update import Update, pack_update
-from orbitloop_ground.adapters.yolo.finetune import FineTuning, TorchTrainer
+from orbitloop_ground.adapters.yolo.finetune import FineTuning, TorchTrainer, thinned
 from orbitloop_ground.adapters.yolo.knobs import GainKnob, Knob, ShiftKnob, SparseKnob, rounded
 from orbitloop_ground.adapters.yolo.network import YoloTiny, weights_of
 
@@ -109,3 +110,16 @@ def test_the_same_seed_makes_the_same_update(model: Model, lessons: Lessons) -> 
 def test_nothing_to_learn_from_is_said(model: Model) -> None:
     with pytest.raises(ValueError, match="nothing to learn from"):
         TorchTrainer(QUICK).train(model, Lessons(new=[], old=[]), Bytes(30_000), lambda *_: None)
+
+
+def test_an_update_that_came_out_too_large_keeps_what_moved_furthest() -> None:
+    lean = thinned(knobs(), keep=0.34)
+    (sparse,) = [knob for knob in lean if isinstance(knob, SparseKnob)]
+    (whole,) = [knob for knob in knobs() if isinstance(knob, SparseKnob)]
+    furthest = int(whole.moves.abs().argmax())
+    assert sparse.where.tolist() == [int(whole.where[furthest])]
+
+
+def test_a_budget_that_pays_for_nothing_is_refused() -> None:
+    with pytest.raises(BadInput, match="allow more bytes"):
+        thinned([knob for knob in knobs() if not isinstance(knob, SparseKnob)], keep=0.5)
