@@ -24,6 +24,8 @@ from orbitloop_mission.report.files import read_report, write_report
 EXAMPLES = Path(__file__).parents[2] / "examples"
 SIDE = 640
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
+
 
 @pytest.fixture(scope="module")
 def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
