@@ -17,7 +17,6 @@ from orbitloop.domain.detection import Truth
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, Refused
 from orbitloop.domain.learning import LearningRule, Stage
-from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.rollout import Outcome, is_canary
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.domain.versions import weights_digest
@@ -101,7 +100,7 @@ class Ground:
             SATELLITE,
             room,
             rule=LearningRule(least_samples=10, attempts=2, back_off=timedelta(minutes=5)),
-            policy=LinkPolicy(update_budget=Bytes(budget)),
+            budget=lambda: Bytes(budget),
         )
 
     def hear(self, flying: Digest) -> None:

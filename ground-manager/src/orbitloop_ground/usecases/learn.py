@@ -24,7 +24,6 @@ from orbitloop.domain.learning import (
     Wait,
     decide,
 )
-from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.domain.versions import weights_digest
 from orbitloop.ports.clock import Clock
@@ -99,7 +98,7 @@ class GlobalManager:
         satellite: whose rounds these are.
         room: the adapters.
         rule: when to train and what is good enough.
-        policy: budget of an update.
+        budget: most bytes that the next update may take: what the policy allows and the next pass can carry.
         on_step: told of training progress.
         on_action: told of each decision before it is carried out.
     """
@@ -110,14 +109,14 @@ class GlobalManager:
         room: Classroom,
         *,
         rule: LearningRule,
-        policy: LinkPolicy,
+        budget: Callable[[], Bytes],
         on_step: OnStep | None = None,
         on_action: Callable[[Round, Action], None] | None = None,
     ) -> None:
         self._satellite = satellite
         self._room = room
         self._rule = rule
-        self._policy = policy
+        self._budget = budget
         self._on_step = on_step or (lambda step, steps, loss: None)
         self._on_action = on_action or (lambda state, action: None)
 
@@ -195,9 +194,8 @@ class GlobalManager:
         rounds = [room.ledger.consumed(self._name(number)) for number in range(1, state.number + 1)]
         lessons = room.school.lessons([entry for samples in rounds for entry in samples])
         canaries = room.school.canaries(rounds[-1])
-        made = room.trainer.train(
-            flying, Lessons(new=lessons, old=room.archive), self._policy.update_budget, self._on_step
-        )
+        budget = self._budget()
+        made = room.trainer.train(flying, Lessons(new=lessons, old=room.archive), budget, self._on_step)
         update = Update(
             base=weights_digest(flying.weights),
             result=weights_digest(made.weights),
@@ -207,8 +205,8 @@ class GlobalManager:
         if update.result == update.base:
             raise BadInput("training moved no weight by a whole step, so there is nothing to send; train longer")
         data = pack_update(update, room.sign)
-        if len(data) > self._policy.update_budget:
-            raise BadInput(f"the update takes {len(data)} bytes, over the budget of {self._policy.update_budget}")
+        if len(data) > budget:
+            raise BadInput(f"the update takes {len(data)} bytes, over the budget of {budget}")
         digest = digest_of(data)
         room.models.put(Model(spec=flying.spec, weights=made.weights, graph=flying.graph))
         room.write(self._file(digest), data)

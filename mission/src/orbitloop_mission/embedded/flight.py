@@ -68,8 +68,10 @@ def fly(plan: MissionPlan, narrator: Narrator) -> Flown:
     (plan.out / "state" / "satellite").mkdir(parents=True)
     clock = MissionClock(plan.start, realtime=plan.realtime)
     with ExitStack() as stack:
-        ground = stack.enter_context(GroundStation(plan, scenery, base, clock=clock, narrator=narrator))
         windows = contact_windows(plan.orbit, plan.station, plan.start, 14.0)
+        ground = stack.enter_context(
+            GroundStation(plan, scenery, base, clock=clock, windows=windows, narrator=narrator)
+        )
         profile = LinkProfile(
             downlink=plan.policy.downlink,
             uplink=plan.policy.uplink,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import secrets
 from contextlib import ExitStack
 from dataclasses import dataclass
+from datetime import datetime
 from types import TracebackType
 from typing import Self
 
@@ -13,6 +14,9 @@ from pydantic import SecretStr
 from orbitloop.adapters.durable import write_durably
 from orbitloop.adapters.model_files import read_model
 from orbitloop.adapters.signatures import SigningKey
+from orbitloop.domain.contacts import ContactWindow
+from orbitloop.domain.policy import LinkPolicy
+from orbitloop.domain.units import Bytes, capacity
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.trainer import Labeler
 from orbitloop.wire.model_folder import Model
@@ -47,10 +51,20 @@ class GroundStation:
     Args:
         plan, scenery, base: the mission, its data and the model that is launched.
         clock: mission time.
+        windows: the contact plan.
         narrator: told of training and decisions.
     """
 
-    def __init__(self, plan: MissionPlan, scenery: Scenery, base: Model, *, clock: Clock, narrator: Narrator) -> None:
+    def __init__(
+        self,
+        plan: MissionPlan,
+        scenery: Scenery,
+        base: Model,
+        *,
+        clock: Clock,
+        windows: tuple[ContactWindow, ...],
+        narrator: Narrator,
+    ) -> None:
         folder = plan.out / "state" / "ground"
         key = SigningKey(folder / "signing.key")
         self.credentials = Credentials(token=SecretStr(secrets.token_urlsafe(32)), ground_key=key.public)
@@ -84,7 +98,7 @@ class GroundStation:
                 archive=scenery.archive,
             ),
             rule=plan.rule,
-            policy=plan.policy,
+            budget=lambda: update_budget(plan.policy, windows, clock.now()),
             on_step=self._step,
             on_action=narrator.decision,
         )
@@ -105,6 +119,14 @@ class GroundStation:
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self._stack.close()
+
+
+def update_budget(policy: LinkPolicy, windows: tuple[ContactWindow, ...], now: datetime) -> Bytes:
+    """What the next update may take: the policy's limit, or what the next pass can carry if that is less."""
+    coming = min((window for window in windows if window.aos > now), default=None)
+    if coming is None:
+        return policy.update_budget
+    return min(policy.update_budget, capacity(coming.duration, policy.uplink))
 
 
 def _labeler(plan: MissionPlan, scenery: Scenery) -> Labeler:
