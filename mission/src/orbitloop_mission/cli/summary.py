@@ -14,9 +14,7 @@ from orbitloop_mission.report.schema import MissionReport
 def print_summary(console: Console, report: MissionReport, places: tuple[Path, Path]) -> None:
     """Rounds, targets and where the report lies."""
     totals = report.totals
-    rounds = Table(
-        "round", "frames", "sent down", "samples", "update", "mAP@0.5 new", "old", "outcome", box=SIMPLE_HEAD
-    )
+    rounds = Table("round", "frames", "sent down", "samples", "update", "AP new", "AP old", "outcome", box=SIMPLE_HEAD)
     for entry in report.rounds:
         rounds.add_row(
             str(entry.round),
@@ -24,7 +22,7 @@ def print_summary(console: Console, report: MissionReport, places: tuple[Path, P
             f"{entry.downlinked_bytes / 1e3:.0f} kB",
             str(entry.samples_sent),
             f"{entry.delta_bytes / 1e3:.0f} kB",
-            f"{entry.map50_new_before:.3f}→{entry.map50_new_after:.3f}",
+            f"{entry.map50_new_before:.3f} → {entry.map50_new_after:.3f}",
             f"{entry.map50_old_after:.3f}",
             entry.outcome.value.replace("_", " "),
         )

@@ -86,7 +86,7 @@ def _round(flown: Flown, entry: RoundEntry) -> RoundReport:
         canary_after=report.canary_after if report else None,
         reconstructed_identical=applied and candidate is not None and entry.after == candidate.result,
         outcome=RoundOutcome(report.outcome.value) if report else RoundOutcome.NOT_SENT,
-        reason=report.reason if report and report.reason else (entry.state.closed or ""),
+        reason=report.reason if report else (entry.state.closed or ""),
     )
 
 

@@ -27,7 +27,7 @@ from orbitloop_ground.adapters.yolo.loss import detection_loss
 from orbitloop_ground.adapters.yolo.network import YoloTiny, network_with
 from orbitloop_ground.adapters.yolo.torch_detector import TorchDetector
 
-BYTES_PER_COORDINATE = 0.95
+BYTES_PER_COORDINATE = 1.1
 """What a sparse coordinate costs once packed, its gap and its quanta: a first guess, measured after training."""
 CANARY_BYTES = 12_000
 """What the labels of the canaries take at most in practice: some hundred boxes."""
@@ -90,7 +90,7 @@ class TorchTrainer:
         self._optimise(network, knobs, stream, self._recipe.steps, on_step)
         size = packed_size(knobs)
         while size > budget:
-            knobs = thinned(knobs, keep=0.95 * budget / size)
+            knobs = thinned(knobs, keep=0.85 * budget / size)
             self._optimise(network, knobs, stream, self._recipe.steps // 5, on_step)
             size = packed_size(knobs)
         changes: list[Change] = [knob.change() for knob in knobs]
