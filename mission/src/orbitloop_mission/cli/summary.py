@@ -14,7 +14,10 @@ from orbitloop_mission.report.schema import MissionReport
 def print_summary(console: Console, report: MissionReport, places: tuple[Path, Path]) -> None:
     """Rounds, targets and where the report lies."""
     totals = report.totals
-    rounds = Table("round", "frames", "sent down", "samples", "update", "AP new", "AP old", "outcome", box=SIMPLE_HEAD)
+    rounds = Table("round", "frames", "down", "samples", "up", box=SIMPLE_HEAD)
+    rounds.add_column("mAP@0.5 new", no_wrap=True)
+    rounds.add_column("old")
+    rounds.add_column("outcome")
     for entry in report.rounds:
         rounds.add_row(
             str(entry.round),
