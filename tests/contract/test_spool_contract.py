@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from orbitloop.adapters.durable import discard_unfinished
 from orbitloop.domain.digests import digest_of, hexadecimal
 from orbitloop.domain.errors import BadInput, NoSpace, Untrusted
 from orbitloop.domain.units import Bytes, Digest
@@ -127,6 +128,48 @@ def test_a_delivery_told_twice_or_of_an_unknown_bundle_changes_nothing(spool: Sp
     assert spool.state().samples == 1
 
 
+def test_an_unsealed_bundle_gives_its_samples_back_to_be_sent_once_each_alone(spool: Spool) -> None:
+    added = {a_sample(number)[0].id for number in range(4)}
+    for number in range(4):
+        spool.add(*a_sample(number))
+    sealed = spool.seal(PLENTY)
+    assert sealed is not None
+    before = spool.state()
+    for _ in range(2):
+        spool.unseal(sealed[0])
+        spool.unseal(digest_of(b"unknown"))
+    assert spool.state() == before
+    smaller = spool.seal(PLENTY)
+    assert smaller is not None
+    assert len(unpack(smaller[1])) == 1
+    spool.unseal(sealed[0])  # told again: the new bundle stays
+    assert spool.seal(PLENTY) == smaller
+    sent = drained(spool)
+    assert len(sent) == len(added)
+    assert set(sent) == added
+    spool.unseal(sealed[0])
+    assert spool.state().samples == 0
+
+
+def test_a_sample_that_is_refused_again_and_again_holds_up_no_other(spool: Spool) -> None:
+    unwanted = a_sample(0, value=100.0)
+    for item in (unwanted, a_sample(1), a_sample(2)):
+        spool.add(*item)
+    delivered: list[Digest] = []
+    for number in range(3, 9):
+        sealed = spool.seal(PLENTY)
+        assert sealed is not None
+        names = [sample.id for sample in unpack(sealed[1]).samples]
+        if unwanted[0].id in names:
+            spool.unseal(sealed[0])
+            spool.add(*a_sample(number))
+        else:
+            delivered += names
+            spool.delivered(sealed[0])
+    assert {a_sample(number)[0].id for number in (1, 2, 3)} <= set(delivered)
+    assert len(delivered) == len(set(delivered))
+
+
 def test_a_sample_that_the_ground_holds_is_not_taken_again(spool: Spool) -> None:
     spool.add(*a_sample(1))
     drained(spool)
@@ -161,6 +204,21 @@ def test_what_waits_on_disk_survives_a_restart_with_the_bundle_byte_for_byte(tmp
     with opened(tmp_path) as spool:
         assert spool.state() == before
         assert spool.seal(PLENTY) == sealed
+
+
+def test_an_unsealed_bundle_stays_so_after_a_restart_and_leaves_no_file(tmp_path: Path) -> None:
+    with opened(tmp_path) as spool:
+        for number in range(3):
+            spool.add(*a_sample(number))
+        sealed = spool.seal(PLENTY)
+        assert sealed is not None
+        spool.unseal(sealed[0])
+    assert not list((tmp_path / "bundles").iterdir())
+    with opened(tmp_path) as spool:
+        again = spool.seal(PLENTY)
+        assert again is not None
+        assert len(unpack(again[1])) == 1
+        assert len(drained(spool)) == 3
 
 
 def test_files_that_no_row_names_are_removed_at_the_next_start(tmp_path: Path) -> None:
@@ -242,6 +300,7 @@ def test_a_satellite_killed_at_any_moment_loses_nothing_and_sends_nothing_twice(
         while (sealed := spool.seal(PLENTY)) is not None:
             (ground / hexadecimal(sealed[0])).write_bytes(sealed[1])
             spool.delivered(sealed[0])
+    discard_unfinished(ground)  # the worker may have died while it wrote here, too
     held = [sample.id for path in ground.iterdir() for sample in unpack(path.read_bytes()).samples]
     assert len(held) == len(set(held))
     assert {a_sample(number, size=300)[0].id for number in range(acknowledged + 1)} <= set(held)

@@ -10,6 +10,7 @@ import os
 import shutil
 import signal
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 from orbitloop.domain.versions import weights_digest
@@ -39,7 +40,7 @@ def swap(folder: Path) -> None:
     slots.stage(some_weights(2))
     slots.activate(a_report(some_weights(2)))
     slots.remember(a_report(some_weights(2)))
-    slots.install(a_model(some_weights(3)))
+    slots.install(replace(a_model(some_weights(3)), graph=b"a newer graph"))
 
 
 def survived(step: int, folder: Path) -> bool:

@@ -120,6 +120,7 @@ class Mission:
     spool: DiskSpool = field(init=False)
     crossed: dict[Direction, int] = field(default_factory=lambda: dict.fromkeys(Direction, 0))
     largest_update: Bytes = PLENTY
+    largest_bundle: Bytes = PLENTY
     blobs: Blobs | None = None
     token: str = "secret-1"
 
@@ -130,7 +131,11 @@ class Mission:
 
     @contextmanager
     def ground(self) -> Iterator[None]:
-        options = GroundSettings(folder=self.folder / "ground", tokens={"sat-1": SecretStr("secret-1")})
+        options = GroundSettings(
+            folder=self.folder / "ground",
+            tokens={"sat-1": SecretStr("secret-1")},
+            max_bundle_bytes=self.largest_bundle,
+        )
         made = compose(options, CLOCK)
         self.parts = made if self.blobs is None else replace(made, blobs=self.blobs)
         with GatewayServer(create_app(self.parts)) as self.server:
@@ -355,6 +360,29 @@ def test_an_update_whose_file_changed_on_the_ground_is_refused_with_the_reason(m
     (report,) = mission.parts.ledger.reports("sat-1")
     assert "thrown away" in report.reason
     assert mission.contact().bytes_up == 0
+
+
+def test_an_update_that_the_ground_does_not_serve_is_a_problem_and_no_refusal(mission: Mission) -> None:
+    update = mission.publish()
+    mission.through(up=30_000)
+    stored = update.path.rename(update.path.with_suffix(".moved"))
+    summary = mission.contact()
+    assert not summary.complete
+    assert summary.update is None
+    assert mission.outbox().waiting() == mission.parts.ledger.reports("sat-1") == []
+    stored.rename(update.path)
+    assert mission.contact().update == Outcome.APPLIED
+    assert mission.crossed[Direction.UP] == update.size
+
+
+def test_bundles_larger_than_the_ground_takes_come_down_in_smaller_ones(tmp_path: Path) -> None:
+    mission = Mission(folder=tmp_path, largest_bundle=Bytes(12_000))
+    with mission.spool, mission.ground():
+        spooled = mission.spooled(6, size=5_000)
+        assert not mission.contact().complete
+        assert mission.spool.state().samples == 6
+        assert mission.contact().complete
+        assert sorted(mission.received()) == sorted(spooled)
 
 
 def test_an_update_too_large_is_turned_down_without_fetching_it(mission: Mission) -> None:

@@ -16,7 +16,7 @@ from orbitloop.domain.delta import Shift, apply
 from orbitloop.domain.detection import Truth
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, Refused
-from orbitloop.domain.learning import LearningRule, Stage
+from orbitloop.domain.learning import LearningRule, Stage, Wait
 from orbitloop.domain.rollout import Outcome, is_canary
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.domain.versions import weights_digest
@@ -194,7 +194,7 @@ def test_held_out_samples_are_not_trained_on_but_sent_up_as_canaries(build: Buil
 def test_the_next_round_builds_on_what_the_satellite_applied(build: Build) -> None:
     ground = build()
     for number in (1, 2):
-        ground.receive(range(100 * number, 100 * number + 20))
+        ground.receive(range(100 * number, 100 * number + 30))
         ground.manager.reconcile()
         ground.report(Outcome.APPLIED)
         ground.manager.reconcile()
@@ -208,7 +208,7 @@ def test_the_next_round_builds_on_what_the_satellite_applied(build: Build) -> No
 @pytest.mark.parametrize("outcome", [Outcome.REFUSED, Outcome.ROLLED_BACK])
 def test_an_update_that_does_not_fly_closes_the_round_with_the_reason(build: Build, outcome: Outcome) -> None:
     ground = build()
-    ground.receive(range(20))
+    ground.receive(range(30))
     ground.manager.reconcile()
     flying = ground.manager.flying()
     ground.report(outcome)
@@ -219,7 +219,7 @@ def test_an_update_that_does_not_fly_closes_the_round_with_the_reason(build: Bui
 
 def test_a_candidate_that_is_not_better_is_never_offered(build: Build) -> None:
     ground = build(QuickTrainer(gain=-0.2))
-    ground.receive(range(20))
+    ground.receive(range(30))
     ground.manager.reconcile()
     assert "not better" in str(ground.rounds.closed()[0].closed)
     assert ground.ledger.offer_for(SATELLITE, ground.manager.flying()) is None
@@ -227,15 +227,16 @@ def test_a_candidate_that_is_not_better_is_never_offered(build: Build) -> None:
 
 def test_each_sample_is_used_by_one_round(build: Build) -> None:
     ground = build(QuickTrainer(gain=-0.2))
-    ground.receive(range(20))
+    ground.receive(range(30))
     ground.manager.reconcile()
     assert ground.manager.reconcile().reason.startswith("0 of 10")
 
 
 def test_a_failed_training_is_tried_again_after_a_while_and_then_given_up(build: Build, clock: VirtualClock) -> None:
     ground = build(QuickTrainer(failures=2))
-    ground.receive(range(20))
+    ground.receive(range(30))
     first = ground.manager.reconcile()
+    assert isinstance(first, Wait)
     assert first.until == clock.now() + timedelta(minutes=5)
     assert ground.rounds.current().failure == "out of memory"
     clock.advance(timedelta(minutes=5))
@@ -246,31 +247,58 @@ def test_a_failed_training_is_tried_again_after_a_while_and_then_given_up(build:
 def test_a_failed_training_succeeds_the_second_time_on_the_same_samples(build: Build, clock: VirtualClock) -> None:
     trainer = QuickTrainer(failures=1)
     ground = build(trainer)
-    ground.receive(range(20))
+    ground.receive(range(30))
     ground.manager.reconcile()
     clock.advance(timedelta(minutes=5))
     ground.manager.reconcile()
     assert ground.rounds.current().stage is Stage.DEPLOY
-    assert ground.rounds.current().samples == 20
+    assert ground.rounds.current().samples == 30
 
 
 def test_an_update_over_the_budget_is_a_failed_training(build: Build) -> None:
     ground = build(budget=100)
-    ground.receive(range(20))
+    ground.receive(range(30))
     ground.manager.reconcile()
-    assert "over the budget of 100" in ground.rounds.current().failure
+    assert "over the budget of 100" in ground.rounds.closed()[0].failure
 
 
 def test_a_training_that_changes_nothing_is_not_sent_up(build: Build) -> None:
     ground = build(QuickTrainer(quantum=0))
-    ground.receive(range(20))
+    ground.receive(range(30))
     ground.manager.reconcile()
-    assert "nothing to send" in ground.rounds.current().failure
+    assert "nothing to send" in ground.rounds.closed()[0].failure
+
+
+def test_an_update_whose_report_was_lost_is_known_by_what_flies(build: Build) -> None:
+    ground = build()
+    ground.receive(range(30))
+    ground.manager.reconcile()
+    candidate = ground.rounds.current().candidate
+    assert candidate is not None
+    ground.hear(candidate.result)
+    ground.manager.reconcile()
+    assert ground.rounds.closed()[0].closed == "applied"
+
+
+def test_an_update_for_a_model_that_flies_no_more_is_given_up(build: Build) -> None:
+    ground = build()
+    ground.receive(range(30))
+    ground.manager.reconcile()
+    ground.hear(digest_of(b"installed by hand"))
+    ground.manager.reconcile()
+    assert "another model flies" in str(ground.rounds.closed()[0].closed)
+
+
+def test_an_update_that_nothing_can_judge_is_not_offered(build: Build) -> None:
+    ground = build()
+    ground.receive(range(20))  # none of them is held out
+    ground.manager.reconcile()
+    assert "held-out" in str(ground.rounds.closed()[0].closed)
 
 
 def test_a_restarted_ground_goes_on_where_it_was(build: Build) -> None:
     ground = build()
-    ground.receive(range(20))
+    ground.receive(range(30))
     ground.manager.reconcile()
     candidate = ground.rounds.current().candidate
     ground.ledger.close()

@@ -13,6 +13,7 @@ from PIL import Image
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.learning import LearningRule
 from orbitloop.domain.policy import LinkPolicy
+from orbitloop.domain.rollout import CanaryRule
 from orbitloop.domain.units import Bytes
 from orbitloop.domain.versions import weights_digest
 from orbitloop_mission.embedded.flight import Flown, fly
@@ -63,9 +64,10 @@ def plan(data: Path, tmp_path_factory: pytest.TempPathFactory) -> MissionPlan:
         model=EXAMPLES / "models/airplane-1m",
         steps=16,
         cut_round=2,
-        cut_after=Bytes(10_000),
+        cut_after=Bytes(24_000),
         policy=LinkPolicy(downlink_share=0.6, update_budget=Bytes(60_000)),
-        rule=LearningRule(least_samples=1, least_gain=-1.0),
+        rule=LearningRule(least_samples=1, least_gain=-1.0, least_held_out=0),
+        canary=CanaryRule(least=0, tolerance=1.0),
     )
 
 
@@ -164,3 +166,18 @@ def test_a_corrupt_frame_costs_itself_and_nothing_else(plan: MissionPlan, data: 
     flown = fly(replace(plan, out=tmp_path / "out", data=frames / "annotations.json", rounds=1), Silent())
     assert flown.telemetry.frames_processed == 5
     assert flown.received > 0
+
+
+def test_a_mission_that_cannot_learn_says_what_it_waited_for(plan: MissionPlan, tmp_path: Path) -> None:
+    patient = replace(plan, out=tmp_path, rounds=1, rule=LearningRule(least_samples=10_000))
+    flown = fly(patient, Silent())
+    assert "of 10000 samples" in flown.logbook.unfinished
+    assert report_of(flown)[0].rounds == ()
+
+
+def test_an_update_that_nothing_proved_does_not_fly(plan: MissionPlan, tmp_path: Path) -> None:
+    strict = replace(plan, out=tmp_path, rounds=1, canary=CanaryRule(least=1_000), cut_round=None)
+    report, _ = report_of(fly(strict, Silent()))
+    assert [entry.outcome.value for entry in report.rounds] == ["rolled_back"]
+    assert report.rounds[0].flying_model == report.rounds[0].base_model
+    assert "canary tiles" in report.rounds[0].reason

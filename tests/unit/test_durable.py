@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
+import sqlite3
+import stat
 from pathlib import Path
 
 import pytest
@@ -33,6 +35,32 @@ def test_another_fault_of_the_disk_passes_as_it_is(tmp_path: Path) -> None:
 def test_a_write_that_really_meets_a_full_device_is_refused_with_no_space() -> None:
     with pytest.raises(NoSpace), naming_full_disk(Path("/dev/full")), Path("/dev/full").open("wb", buffering=0) as full:
         full.write(b"x")
+
+
+def test_a_full_database_is_no_space_and_its_other_faults_pass_as_they_are() -> None:
+    rows = sqlite3.connect(":memory:")
+    rows.execute("create table log (line text)")
+    rows.execute("pragma max_page_count = 2")
+    with pytest.raises(NoSpace, match=r"spool\.db"), naming_full_disk(Path("spool.db")):
+        rows.execute("insert into log values (?)", (100_000 * "x",))
+    with pytest.raises(sqlite3.OperationalError, match="no such table"), naming_full_disk(Path("spool.db")):
+        rows.execute("insert into elsewhere values (1)")
+    rows.close()
+
+
+@pytest.mark.parametrize(
+    ("umask", "mode", "expected"),
+    [(0o022, 0o666, 0o644), (0o077, 0o666, 0o600), (0o002, 0o666, 0o664), (0o022, 0o600, 0o600)],
+)
+def test_a_written_file_has_the_mode_that_was_asked_for_less_the_umask(
+    tmp_path: Path, umask: int, mode: int, expected: int
+) -> None:
+    before = os.umask(umask)
+    try:
+        write_durably(tmp_path / "report.json", b"{}", mode)
+    finally:
+        os.umask(before)
+    assert stat.S_IMODE((tmp_path / "report.json").stat().st_mode) == expected
 
 
 def test_a_failed_write_leaves_the_old_file_and_no_leftover(tmp_path: Path) -> None:

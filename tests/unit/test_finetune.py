@@ -108,12 +108,12 @@ def test_the_same_seed_makes_the_same_update(model: Model, lessons: Lessons) -> 
 
 
 def test_nothing_to_learn_from_is_said(model: Model) -> None:
-    with pytest.raises(ValueError, match="nothing to learn from"):
+    with pytest.raises(BadInput, match="nothing to learn from"):
         TorchTrainer(QUICK).train(model, Lessons(new=[], old=[]), Bytes(30_000), lambda *_: None)
 
 
 def test_an_update_that_came_out_too_large_keeps_what_moved_furthest() -> None:
-    lean = thinned(knobs(), keep=0.34)
+    lean = thinned(knobs(), keep=0.5)  # one of the three rounds to nothing already
     (sparse,) = [knob for knob in lean if isinstance(knob, SparseKnob)]
     (whole,) = [knob for knob in knobs() if isinstance(knob, SparseKnob)]
     furthest = int(whole.moves.abs().argmax())

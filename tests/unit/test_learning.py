@@ -28,8 +28,8 @@ from orbitloop.testing.builders import a_digest
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 RULE = LearningRule(least_samples=20, least_gain=0.01, attempts=3, back_off=timedelta(minutes=1))
 IN_TRAIN = Observed(now=NOW, stage=Stage.TRAIN)
-IN_EVAL = Observed(now=NOW, stage=Stage.EVAL, candidate=a_digest())
-IN_DEPLOY = Observed(now=NOW, stage=Stage.DEPLOY, candidate=a_digest(), published=True)
+IN_EVAL = Observed(now=NOW, stage=Stage.EVAL, candidate=a_digest(), held_out=4)
+IN_DEPLOY = Observed(now=NOW, stage=Stage.DEPLOY, candidate=a_digest(), held_out=4, published=True)
 
 
 def minutes_ago(count: float) -> datetime:
@@ -64,7 +64,15 @@ def minutes_ago(count: float) -> datetime:
             replace(IN_EVAL, evaluation=Evaluation(flying=0.5, candidate=0.4)),
             CloseRound(reason="not better than what flies (-0.100 average precision)"),
         ),
-        (replace(IN_DEPLOY, published=False), Publish()),
+        (
+            replace(IN_EVAL, held_out=0, evaluation=Evaluation(flying=0.0, candidate=0.0)),
+            CloseRound(reason="only 0 held-out samples, too few to judge the update by"),
+        ),
+        (
+            replace(IN_DEPLOY, superseded=True),
+            CloseRound(reason="another model flies; the update can no longer be applied"),
+        ),
+        (replace(IN_DEPLOY, superseded=True, outcome=Outcome.APPLIED), CloseRound(reason="applied")),
         (IN_DEPLOY, Wait(reason="the update waits for a contact and for the satellite's report")),
         (replace(IN_DEPLOY, outcome=Outcome.APPLIED), CloseRound(reason="applied")),
         (replace(IN_DEPLOY, outcome=Outcome.ROLLED_BACK), CloseRound(reason="rolled_back")),
@@ -85,7 +93,9 @@ def minutes_ago(count: float) -> datetime:
         "just better enough",
         "better, but not enough",
         "worse",
-        "not on offer yet",
+        "nothing to judge it by",
+        "superseded",
+        "reported before it was superseded",
         "on offer",
         "flies",
         "was rolled back",
@@ -117,7 +127,9 @@ class World:
                 if self.trainings.pop(0) if self.trainings else True:
                     self.taken = seen.waiting
                     self.trained.append(seen.waiting)
-                    self.observed = replace(seen, stage=Stage.EVAL, candidate=a_digest(self.rounds), waiting=0)
+                    self.observed = replace(
+                        seen, stage=Stage.EVAL, candidate=a_digest(self.rounds), held_out=3, waiting=0
+                    )
                 else:
                     self.observed = replace(seen, failures=seen.failures + 1, failed_at=seen.now)
             case Evaluate():

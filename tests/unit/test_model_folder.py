@@ -125,6 +125,7 @@ def test_a_malformed_specification_is_refused_by_file_and_field(
         read_detector(path)
     assert str(path) in str(refusal.value)
     assert field in str(refusal.value)
+    assert len(str(refusal.value).splitlines()) == 1
 
 
 def test_what_is_not_json_is_refused_by_name(tmp_path: Path) -> None:
@@ -137,6 +138,17 @@ def test_what_is_not_json_is_refused_by_name(tmp_path: Path) -> None:
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(BadInput, match="weights: no such file; a model is a folder with"):
         read_file(tmp_path / "weights")
+
+
+def test_a_folder_in_place_of_a_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=rf"{tmp_path}: cannot be read \(Is a directory"):
+        read_file(tmp_path)
+
+
+def test_a_file_in_place_of_a_folder_is_named(tmp_path: Path) -> None:
+    (tmp_path / "model").touch()
+    with pytest.raises(BadInput, match=r"model/weights: cannot be read \(Not a directory"):
+        read_file(tmp_path / "model" / "weights")
 
 
 def test_a_file_larger_than_any_model_is_not_read(tmp_path: Path) -> None:

@@ -216,17 +216,18 @@ def test_an_update_that_must_not_fly_leaves_the_satellite_as_it_was(
 @pytest.mark.parametrize(
     ("kept", "named"), [(2, 5), (5, 2), (0, 5), (5, 0)], ids=["two kept", "two named", "none kept", "none named"]
 )
-def test_too_few_canaries_cannot_object(tmp_path: Path, kept: int, named: int) -> None:
+def test_nothing_flies_that_too_few_canaries_proved(tmp_path: Path, kept: int, named: int) -> None:
     satellite = Satellite(tmp_path, kept=kept)
-    report = satellite.prove(an_update([BLINDED], canaries=named))
-    assert report.outcome is Outcome.APPLIED
-    assert satellite.flying() == report.flying == weights_digest(apply(OLD, [BLINDED]))
+    report = satellite.prove(an_update([IMPROVED], canaries=named))
+    assert report.outcome is Outcome.ROLLED_BACK
+    assert "canary tiles are on board" in report.reason
+    assert satellite.flying() == report.flying == weights_digest(OLD)
 
 
 def test_damaged_canaries_are_left_out(satellite: Satellite) -> None:
     for path in sorted((satellite.folder / "canaries").glob("*.png"))[:3]:
         path.write_bytes(b"damaged")
-    assert satellite.prove(an_update([BLINDED])).outcome is Outcome.APPLIED  # two are left: too few
+    assert "only 2 canary tiles" in satellite.prove(an_update([IMPROVED])).reason
 
 
 def test_a_refused_update_does_not_stand_in_the_way_of_a_good_one(satellite: Satellite) -> None:

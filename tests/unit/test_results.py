@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from orbitloop.domain.detection import Detections
+from orbitloop.domain.errors import NoSpace
 from orbitloop.domain.units import Bytes
 from orbitloop.testing.builders import a_digest, some_detections
 from orbitloop.testing.samples import LAUNCH
@@ -91,3 +92,13 @@ def test_what_was_found_can_be_read_with_any_sqlite(results: FrameResults, tmp_p
     rows.close()
     assert json.loads(found) == [[1.0, 2.0, 3.3, 4.0, 0.1235, 0]]
     assert (model, error) == (a_digest("model"), "")
+
+
+def test_a_full_disk_is_said_and_what_was_kept_stays(results: FrameResults) -> None:
+    results.record(a_result("1.png", size=700, samples=4))
+    results._rows.execute("pragma max_page_count = 1")  # SQLite takes the pages there are as the least
+    with pytest.raises(NoSpace, match=r"results\.db"):
+        results.captured(10_000 * "x", LAUNCH)
+    with pytest.raises(NoSpace, match=r"results\.db"):
+        results.record(a_result("2.png", error=10_000 * "x"))
+    assert results.telemetry().frames_processed == 1

@@ -33,8 +33,8 @@ def test_whether_a_sample_is_held_out_never_changes(ending: str, held_out: bool)
         (10, 0.8, 0.78, False),
         (10, 0.8, 0.7, True),
         (3, 0.8, 0.0, True),
-        (2, 0.8, 0.0, False),
-        (0, 0.0, 0.0, False),
+        (2, 0.8, 0.9, True),
+        (0, 0.0, 0.0, True),
     ],
     ids=[
         "better",
@@ -42,8 +42,8 @@ def test_whether_a_sample_is_held_out_never_changes(ending: str, held_out: bool)
         "worse within tolerance",
         "worse",
         "just enough tiles",
-        "too few tiles to tell",
-        "no tiles at all",
+        "proved on too few tiles",
+        "proved on no tile at all",
     ],
 )
 def test_canaries_object_to_an_update_that_is(tiles: int, before: float, after: float, objects: bool) -> None:

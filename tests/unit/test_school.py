@@ -118,3 +118,15 @@ def test_a_teacher_labels_what_it_is_sure_of_where_it_can_see() -> None:
 def test_the_archive_knows_only_its_own_frames() -> None:
     labels = ArchiveLabels(CocoSet(classes=("airplane",), images=()))
     assert labels.label("stranger.jpg", np.zeros((4, 4, 3), np.uint8), np.ones((4, 4), bool)) is None
+
+
+@pytest.mark.parametrize(
+    ("x", "side"), [(0, 400), (0, 10), (20_000, 320)], ids=["picture too small", "picture too large", "far away"]
+)
+def test_a_sample_that_is_not_what_its_header_says_is_left_out_and_the_others_teach(x: int, side: int) -> None:
+    school = School(OneTile(), Shown(some_truth((10.0, 10.0, 40.0, 40.0))), grey)
+    good, bad = received(320, 320, held_out=False), received(x, 0, held_out=False)
+    bad = replace(bad, sample=replace(bad.sample, window=Window(x0=x, y0=0, width=side, height=side)))
+    (lesson,) = school.lessons([bad, good])
+    assert lesson.pixels.shape == (640, 640, 3)
+    assert school.lessons([bad]) == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -75,6 +76,13 @@ def test_a_second_install_replaces_what_flew(slots: Slots) -> None:
     assert flying(Slots(slots.folder)) == weights_digest(NEW)
 
 
+def test_a_second_install_brings_its_own_graph_and_leaves_the_one_that_flies_until_then(slots: Slots) -> None:
+    before = the_graph(slots)
+    slots.install(replace(a_model(NEW), graph=b"a newer graph"))
+    assert Slots(slots.folder).active().graph == b"a newer graph"
+    assert the_graph(slots) != before
+
+
 def test_a_report_about_another_model_than_the_staged_one_activates_nothing(slots: Slots) -> None:
     slots.stage(NEW)
     with pytest.raises(Untrusted, match="stage it again"):
@@ -101,6 +109,24 @@ def tamper_with_digest(slots: Slots) -> None:
     (slots.folder / "a" / DETECTOR).write_text(detector_text(a_model().spec, a_digest()))
 
 
+def tamper_with_specification(slots: Slots) -> None:
+    other = replace(a_model().spec, classes=("ship",))
+    (slots.folder / "a" / DETECTOR).write_text(detector_text(other, weights_digest(OLD)))
+
+
+def tamper_with_graph(slots: Slots) -> None:
+    the_graph(slots).write_bytes(b"another graph")
+
+
+def lose_graph(slots: Slots) -> None:
+    the_graph(slots).unlink()
+
+
+def the_graph(slots: Slots) -> Path:
+    (path,) = slots.folder.glob("*.onnx")
+    return path
+
+
 def cut_weights(slots: Slots) -> None:
     path = slots.folder / "a" / WEIGHTS
     path.write_bytes(path.read_bytes()[:-9])
@@ -125,6 +151,9 @@ def invent_a_slot(slots: Slots) -> None:
         tamper_with_weights,
         tamper_with_weights_and_digest,
         tamper_with_digest,
+        tamper_with_specification,
+        tamper_with_graph,
+        lose_graph,
         cut_weights,
         lose_weights,
         empty_state,
@@ -134,8 +163,9 @@ def invent_a_slot(slots: Slots) -> None:
 def test_a_damaged_model_never_flies_and_can_be_installed_again(slots: Slots, damage: object) -> None:
     damage(slots)  # type: ignore[operator]  # one of the functions above
     again = Slots(slots.folder)
-    with pytest.raises(Refused, match=str(slots.folder)):
+    with pytest.raises(Refused, match=str(slots.folder)) as refusal:
         again.active()
+    assert len(str(refusal.value).splitlines()) == 1
     again.install(a_model(NEW))
     assert flying(Slots(slots.folder)) == weights_digest(NEW)
 

@@ -125,8 +125,17 @@ def test_a_private_key_is_for_its_owner_alone_and_stays_the_same(tmp_path: Path)
     assert SigningKey(tmp_path / "key").public == first.public
 
 
+@pytest.mark.parametrize("mode", [0o640, 0o604])
+def test_a_private_key_that_others_may_read_is_refused(tmp_path: Path, mode: int) -> None:
+    SigningKey(tmp_path / "key")
+    (tmp_path / "key").chmod(mode)
+    with pytest.raises(BadInput, match="chmod 600"):
+        SigningKey(tmp_path / "key")
+
+
 def test_keys_that_are_none_are_refused(tmp_path: Path) -> None:
     (tmp_path / "key").write_bytes(b"short")
+    (tmp_path / "key").chmod(0o600)
     with pytest.raises(BadInput, match="not an Ed25519 key"):
         SigningKey(tmp_path / "key")
     with pytest.raises(BadInput, match="no Ed25519 public key"):

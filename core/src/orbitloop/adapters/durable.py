@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import errno
 import os
-import tempfile
+import secrets
+import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,13 +18,19 @@ _UNFINISHED = ".unfinished"
 
 @contextmanager
 def naming_full_disk(path: Path) -> Iterator[None]:
-    """Turn the system's "disk full" into ``NoSpace`` naming ``path``; other errors pass as they are."""
+    """Turn "disk full" of the system or of SQLite into ``NoSpace`` naming ``path``; other errors pass as they are."""
     try:
         yield
-    except OSError as error:
-        if error.errno not in _FULL:
+    except (OSError, sqlite3.OperationalError) as error:
+        if not _says_full(error):
             raise
         raise NoSpace(f"the disk is full: {path} could not be written; free space on its volume") from error
+
+
+def _says_full(error: OSError | sqlite3.OperationalError) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in _FULL
+    return error.sqlite_errorcode == sqlite3.SQLITE_FULL
 
 
 def sync_folder(folder: Path) -> None:
@@ -44,17 +51,22 @@ def sync_file(path: Path) -> None:
         os.close(descriptor)
 
 
-def write_unlisted(path: Path, data: bytes) -> None:
+def write_unlisted(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Replace ``path`` by ``data`` atomically; the caller makes the name durable with :func:`sync_folder`.
 
     For many files in one folder, which then share that one call.
+
+    Args:
+        path: the file.
+        data: all of its bytes.
+        mode: its permissions, less those that the umask takes.
 
     Raises:
         NoSpace: the disk is full; ``path`` is as it was.
     """
     with naming_full_disk(path):
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=".", suffix=_UNFINISHED)
-        unfinished = Path(name)
+        unfinished = path.parent / f".{secrets.token_hex(8)}{_UNFINISHED}"
+        descriptor = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode)
         try:
             with os.fdopen(descriptor, "wb") as file:
                 file.write(data)
@@ -66,13 +78,18 @@ def write_unlisted(path: Path, data: bytes) -> None:
             raise
 
 
-def write_durably(path: Path, data: bytes) -> None:
+def write_durably(path: Path, data: bytes, mode: int = 0o666) -> None:
     """Replace ``path`` by ``data``: after return it survives a power cut, before it the old file does.
+
+    Args:
+        path: the file.
+        data: all of its bytes.
+        mode: its permissions, less those that the umask takes.
 
     Raises:
         NoSpace: the disk is full; ``path`` is as it was.
     """
-    write_unlisted(path, data)
+    write_unlisted(path, data, mode)
     with naming_full_disk(path):
         sync_folder(path.parent)
 

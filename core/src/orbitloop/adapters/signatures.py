@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from pathlib import Path
 
 from cryptography.exceptions import InvalidSignature
@@ -16,13 +17,17 @@ class SigningKey:
 
     Args:
         path: the file; a new key is made if there is none.
+
+    Raises:
+        BadInput: the file is no key, or others may read it.
     """
 
     def __init__(self, path: Path) -> None:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_durably(path, Ed25519PrivateKey.generate().private_bytes_raw())
-            path.chmod(0o600)
+            write_durably(path, Ed25519PrivateKey.generate().private_bytes_raw(), mode=0o600)
+        if path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH):
+            raise BadInput(f"{path}: others than its owner may read this private key; chmod 600 it, or make a new one")
         try:
             self._key = Ed25519PrivateKey.from_private_bytes(path.read_bytes())
         except ValueError as error:

@@ -79,8 +79,8 @@ def window_at(plan: tuple[ContactWindow, ...], moment: datetime) -> ContactWindo
 
 
 def next_window(plan: tuple[ContactWindow, ...], moment: datetime) -> ContactWindow | None:
-    """The first window that has not ended at ``moment``; it may be open already."""
-    return min((window for window in plan if window.los > moment), default=None)
+    """The first window that begins after ``moment``, whatever is open then."""
+    return min((window for window in plan if window.aos > moment), default=None)
 
 
 def light_time(distance: float) -> timedelta:

@@ -20,7 +20,7 @@ from orbitloop.domain.versions import Weights
 Quanta: TypeAlias = NDArray[np.int8]
 
 EXPONENTS = range(-40, 9)
-"""Powers of two that a step may be: far from where single precision would round or overflow."""
+"""Powers of two that a step may be: far from where single precision would overflow or lose the step."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

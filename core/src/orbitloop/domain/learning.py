@@ -31,11 +31,13 @@ class LearningRule:
         least_samples: labelled, not yet used samples that start a round.
         least_gain: by how much average precision must rise on held-out samples for an update to be sent.
         attempts: how often a failed training is tried before the round is closed.
+        least_held_out: fewest held-out samples of a round to judge an update by.
         back_off: wait after the first failure; doubled after each further one.
     """
 
     least_samples: int = 20
     least_gain: float = 0.0
+    least_held_out: int = 1
     attempts: int = 3
     back_off: timedelta = timedelta(minutes=1)
 
@@ -56,23 +58,27 @@ class Observed:
         now: the moment of the decision, UTC.
         stage: where the round is.
         waiting: labelled samples that no round has used.
+        held_out: of the round's samples, those that were kept out of training.
         failures: failed trainings of this round.
         failed_at: when the last one failed.
         candidate: digest of the update that was built in this round.
         evaluation: how the candidate did.
         published: whether the candidate is on offer.
         outcome: what the satellite reported of it.
+        superseded: another model flies than the candidate's base or result: nobody will ever report on it.
     """
 
     now: datetime
     stage: Stage
     waiting: int = 0
+    held_out: int = 0
     failures: int = 0
     failed_at: datetime | None = None
     candidate: Digest | None = None
     evaluation: Evaluation | None = None
     published: bool = False
     outcome: Outcome | None = None
+    superseded: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,6 +140,8 @@ def _in_train(observed: Observed, rule: LearningRule) -> Action:
 
 
 def _in_eval(observed: Observed, rule: LearningRule) -> Action:
+    if observed.held_out < rule.least_held_out:
+        return CloseRound(reason=f"only {observed.held_out} held-out samples, too few to judge the update by")
     if observed.evaluation is None:
         return Evaluate()
     gain = observed.evaluation.candidate - observed.evaluation.flying
@@ -145,6 +153,6 @@ def _in_eval(observed: Observed, rule: LearningRule) -> Action:
 def _in_deploy(observed: Observed) -> Action:
     if observed.outcome is not None:
         return CloseRound(reason=observed.outcome.value)
-    if not observed.published:
-        return Publish()
+    if observed.superseded:
+        return CloseRound(reason="another model flies; the update can no longer be applied")
     return Wait(reason="the update waits for a contact and for the satellite's report")

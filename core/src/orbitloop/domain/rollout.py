@@ -25,7 +25,7 @@ class CanaryRule:
 
     Args:
         tolerance: how much average precision may fall on the canary tiles before the update is rolled back.
-        least: fewest tiles for the comparison to count; with fewer, only a model that breaks is rolled back.
+        least: fewest tiles that prove anything; with fewer, the update is rolled back.
     """
 
     tolerance: float = 0.03
@@ -48,7 +48,9 @@ def is_canary(sample: Digest) -> bool:
 
 def objection(result: CanaryResult, rule: CanaryRule) -> str | None:
     """Why the new model must not fly, or ``None``."""
-    if result.tiles < rule.least or result.after >= result.before - rule.tolerance:
+    if result.tiles < rule.least:
+        return f"only {result.tiles} canary tiles are on board, {rule.least} are needed to prove a model"
+    if result.after >= result.before - rule.tolerance:
         return None
     return (
         f"worse on {result.tiles} canary tiles: average precision {result.after:.3f} after, "

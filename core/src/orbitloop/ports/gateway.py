@@ -17,7 +17,6 @@ class Transfer:
     """A bundle that the ground has room for; ``offset`` of its ``size`` bytes are there already."""
 
     bundle: Digest
-    location: str
     size: Bytes
     offset: Bytes
 

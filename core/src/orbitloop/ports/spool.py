@@ -32,10 +32,19 @@ class Spool(Protocol):
         """The next bundle to send, at most ``budget`` bytes: an unfinished one first, else a new one of the samples
         with the most value per byte. ``None`` when nothing waits or not even one sample fits.
 
-        The same bundle comes again, byte for byte, until it is acknowledged with :meth:`delivered`.
+        The same bundle comes again, byte for byte, until it is acknowledged with :meth:`delivered` or given up
+        with :meth:`unseal`.
         """
         ...
 
     def delivered(self, bundle: Digest) -> None:
         """The ground holds this bundle durably: its samples leave the spool. Idempotent."""
+        ...
+
+    def unseal(self, bundle: Digest) -> None:
+        """The ground will never take this bundle: its samples wait again. Idempotent.
+
+        Whichever of them the ground minds, it holds up no other: from now on each travels in a bundle of its own,
+        after what was never refused, and after what was refused less often.
+        """
         ...

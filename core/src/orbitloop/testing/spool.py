@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, NoSpace
@@ -44,6 +46,7 @@ class MemorySpool:
         self._limits = limits or Limits()
         self._waiting: dict[Digest, _Waiting] = {}
         self._gone: set[Digest] = set()
+        self._refused: Counter[Digest] = Counter()
         self._sealed: _Sealed | None = None
 
     def add(self, sample: Sample, pixels: bytes) -> bool:
@@ -74,7 +77,12 @@ class MemorySpool:
         """The next bundle to send; the unfinished one first, whatever its size."""
         if self._sealed is None:
             ranked = sorted(self._waiting.values(), key=lambda item: rank(item.sample.id, item.sample.value, item.cost))
-            chosen = fill(((item.sample.id, item.cost) for item in ranked), budget, self._limits)
+            fresh = [item for item in ranked if item.sample.id not in self._refused]
+            refused = sorted(
+                (item for item in ranked if item.sample.id in self._refused),
+                key=lambda item: self._refused[item.sample.id],
+            )
+            chosen = _chosen(fresh, budget, self._limits) or _chosen(refused, budget, replace(self._limits, samples=1))
             if not chosen:
                 return None
             picked = [self._waiting[name] for name in chosen]
@@ -88,5 +96,17 @@ class MemorySpool:
             return
         for name in self._sealed.samples:
             del self._waiting[name]
+            self._refused.pop(name, None)
         self._gone |= self._sealed.samples
         self._sealed = None
+
+    def unseal(self, bundle: Digest) -> None:
+        """The ground will never take this bundle: its samples wait again, each to travel alone. Idempotent."""
+        if self._sealed is None or self._sealed.digest != bundle:
+            return
+        self._refused.update(self._sealed.samples)
+        self._sealed = None
+
+
+def _chosen(ranked: Iterable[_Waiting], budget: Bytes, limits: Limits) -> list[Digest]:
+    return fill(((item.sample.id, item.cost) for item in ranked), budget, limits)

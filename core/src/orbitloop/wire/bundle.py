@@ -28,6 +28,7 @@ from orbitloop.domain.errors import BadInput, Untrusted
 from orbitloop.domain.samples import Reason, Sample
 from orbitloop.domain.tiling import Window
 from orbitloop.domain.units import Bytes, Digest
+from orbitloop.wire.complaints import first_complaint
 from orbitloop.wire.messages import DigestText, Name
 
 MAGIC = b"OLBUNDL\x01"
@@ -153,7 +154,8 @@ def entry_of(satellite: str, sample: Sample, pixels: bytes) -> bytes:
     try:
         _Entry.model_validate(entry)
     except ValidationError as error:
-        raise BadInput(f"sample {sample.id} of frame {sample.frame!r} cannot be sent: {_first(error)}") from None
+        why = first_complaint(error)
+        raise BadInput(f"sample {sample.id} of frame {sample.frame!r} cannot be sent: {why}") from None
     if sample.size != len(pixels):
         raise BadInput(f"sample {sample.id} says {sample.size} bytes of pixels, {len(pixels)} were given; encode again")
     if sample.id != _identity(satellite, sample.frame, sample.window, entry["blob"]):
@@ -170,7 +172,7 @@ def sample_from(entry: bytes) -> Sample:
     try:
         return _sample(_Entry.model_validate_json(entry))
     except ValidationError as error:
-        raise BadInput(f"stored description of a sample is damaged: {_first(error)}") from None
+        raise BadInput(f"stored description of a sample is damaged: {first_complaint(error)}") from None
 
 
 def blob_of(entry: bytes) -> Digest:
@@ -282,7 +284,7 @@ def _header(text: bytes, allowed: Limits) -> _Header:
     try:
         header = _Header.model_validate_json(text)
     except ValidationError as error:
-        raise BadInput(f"bundle header: {_first(error)}") from None
+        raise BadInput(f"bundle header: {first_complaint(error)}") from None
     if header.version != _VERSION:
         raise BadInput(f"bundle header of version {header.version}; this side reads version {_VERSION}, upgrade it")
     if len(header.samples) > allowed.samples:
@@ -360,8 +362,3 @@ def _short(value: float) -> float:
 
 def _sha256(data: bytes) -> bytes:
     return bytes.fromhex(hexadecimal(digest_of(data)))
-
-
-def _first(error: ValidationError) -> str:
-    first = error.errors(include_url=False)[0]
-    return f"{'.'.join(str(part) for part in first['loc']) or 'document'}: {first['msg']}"

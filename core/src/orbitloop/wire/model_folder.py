@@ -6,7 +6,6 @@ satellite replaces tensors without rewriting a graph. Weights may be stored as f
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -17,8 +16,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from orbitloop.domain.detection import DetectorSpec, Head
+from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput
+from orbitloop.domain.units import Digest
 from orbitloop.domain.versions import Weights
+from orbitloop.wire.complaints import first_complaint
 from orbitloop.wire.messages import DigestText
 
 DETECTOR, WEIGHTS, GRAPH = "detector.json", "weights.safetensors", "graph.onnx"
@@ -36,19 +38,24 @@ class HeadText(BaseModel):
     anchors: tuple[tuple[Side, Side], ...] = Field(min_length=1)
 
 
-class DetectorText(BaseModel):
-    """``detector.json``: how to read the graph's outputs, and the digest of the weights beside it."""
+class SpecText(BaseModel):
+    """How to read the graph's outputs."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     classes: tuple[str, ...]
     heads: tuple[HeadText, ...]
     tile: int = Field(gt=0, le=4096)
-    digest: DigestText
 
     def spec(self) -> DetectorSpec:
         """The domain's view of it."""
         heads = tuple(Head(stride=head.stride, anchors=head.anchors) for head in self.heads)
         return DetectorSpec(classes=self.classes, heads=heads, tile=self.tile)
+
+
+class DetectorText(SpecText):
+    """``detector.json``: how to read the graph's outputs, and the digest of the weights beside it."""
+
+    digest: DigestText
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -93,24 +100,35 @@ def decode_weights(data: bytes, source: str) -> dict[str, np.ndarray[tuple[int, 
 
 def detector_text(spec: DetectorSpec, digest: str) -> str:
     """``detector.json`` for a specification and the digest of its weights."""
-    heads = tuple(HeadText(stride=head.stride, anchors=head.anchors) for head in spec.heads)
-    text = DetectorText.model_validate({"classes": spec.classes, "heads": heads, "tile": spec.tile, "digest": digest})
+    text = DetectorText.model_validate(_spec_text(spec).model_dump() | {"digest": digest})
     return text.model_dump_json(indent=2) + "\n"
 
 
+def spec_digest(spec: DetectorSpec) -> Digest:
+    """The digest of a specification: it stays while weights are replaced."""
+    return digest_of(_spec_text(spec).model_dump_json().encode())
+
+
+def _spec_text(spec: DetectorSpec) -> SpecText:
+    heads = tuple(HeadText(stride=head.stride, anchors=head.anchors) for head in spec.heads)
+    return SpecText(classes=spec.classes, heads=heads, tile=spec.tile)
+
+
 def read_file(path: Path) -> bytes:
-    """The bytes of a model's file; raises ``BadInput`` when it is missing or larger than any model."""
+    """The bytes of a model's file; raises ``BadInput`` when it cannot be read or is larger than any model."""
     try:
         if path.stat().st_size > MAX_TENSOR_FILE:
             raise BadInput(f"{path}: larger than {MAX_TENSOR_FILE} bytes; this is no model of ours")
         return path.read_bytes()
     except FileNotFoundError as error:
         raise BadInput(f"{path}: no such file; a model is a folder with {DETECTOR}, {WEIGHTS} and {GRAPH}") from error
+    except OSError as error:
+        raise BadInput(f"{path}: cannot be read ({error.strerror}); give a model folder of your own") from error
 
 
 def read_detector(path: Path) -> DetectorText:
     """Read ``detector.json``; raises ``BadInput`` naming the file and the field."""
     try:
         return DetectorText.model_validate_json(read_file(path))
-    except (ValidationError, json.JSONDecodeError) as error:
-        raise BadInput(f"{path}: {error}") from error
+    except ValidationError as error:
+        raise BadInput(f"{path}: {first_complaint(error)}; fetch the model again") from error

@@ -21,7 +21,7 @@ from orbitloop.wire.messages import Hello, Message, Receipt, Telemetry, UpdateRe
 _TUS = {"Tus-Resumable": "1.0.0"}
 _BODY = "application/offset+octet-stream"
 _LARGEST_ANSWER = 64 * 2**10
-_PIECE = 16 * 2**10
+_PIECE = 2 * 2**10
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -77,9 +77,9 @@ class GatewayClient:
         headers = _TUS | {"Upload-Length": str(size), "Upload-Metadata": metadata}
         with self._request("POST", "/v1/bundles", headers=headers) as response:
             offset = _offset(response)
-            if not 0 <= offset <= size or "Location" not in response.headers:
+            if not 0 <= offset <= size:
                 raise BadInput(f"ground: bundle {bundle} of {size} bytes cannot stand at {offset}")
-            return Transfer(bundle=bundle, location=response.headers["Location"], size=size, offset=Bytes(offset))
+            return Transfer(bundle=bundle, size=size, offset=Bytes(offset))
 
     def send(self, transfer: Transfer, parts: Iterable[bytes], size: Bytes) -> Transfer:
         """Send the next ``size`` bytes, given in ``parts``, behind ``transfer.offset``; returns where it stands now.
@@ -94,13 +94,10 @@ class GatewayClient:
             "Content-Length": str(size),
             "Upload-Offset": str(transfer.offset),
         }
-        with self._request("PATCH", transfer.location, headers=headers, content=iter(parts)) as response:
-            return Transfer(
-                bundle=transfer.bundle,
-                location=transfer.location,
-                size=transfer.size,
-                offset=Bytes(_offset(response)),
-            )
+        # Not to the Location that was answered: the token goes nowhere but to the ground.
+        path = f"/v1/bundles/{transfer.bundle}"
+        with self._request("PATCH", path, headers=headers, content=iter(parts)) as response:
+            return Transfer(bundle=transfer.bundle, size=transfer.size, offset=Bytes(_offset(response)))
 
     def receipt(self, bundle: Digest) -> Receipt | None:
         """The ground's word that it holds the bundle durably."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import struct
 import warnings
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from orbitloop.domain.errors import BadInput
 
 MAX_PIXELS = 100_000_000
 """Largest frame that is decoded at all: 300 MB as RGB on a computer with a few gigabytes."""
+
+_FORMATS = ("JPEG", "PNG", "WEBP", "TIFF", "AVIF", "JPEG2000")
+"""What cameras write and what is kept on board; Pillow's other decoders are not for bytes from outside."""
 
 
 def decode_picture(data: bytes, source: str) -> NDArray[np.uint8]:
@@ -27,7 +31,7 @@ def decode_picture(data: bytes, source: str) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # our own limit is checked below
-            with Image.open(io.BytesIO(data)) as picture:
+            with Image.open(io.BytesIO(data), formats=_FORMATS) as picture:
                 if picture.width * picture.height > MAX_PIXELS:
                     raise BadInput(
                         f"{source}: {picture.width}x{picture.height} pixels are more than the limit of {MAX_PIXELS}; "
@@ -36,7 +40,7 @@ def decode_picture(data: bytes, source: str) -> NDArray[np.uint8]:
                 return _rgb(picture, source)
     except Image.DecompressionBombError as error:
         raise BadInput(f"{source}: unpacks to more than {MAX_PIXELS} pixels; refused") from error
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as error:
+    except (UnidentifiedImageError, OSError, EOFError, SyntaxError, ValueError, struct.error) as error:
         raise BadInput(f"{source}: cannot be read as a picture ({error}); capture or copy it again") from error
 
 

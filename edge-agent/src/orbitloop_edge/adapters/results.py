@@ -41,6 +41,9 @@ class FrameResults:
     Args:
         path: the SQLite file; made if missing.
         satellite: name that telemetry carries.
+
+    Raises:
+        NoSpace: the disk is full.
     """
 
     def __init__(self, path: Path, satellite: str) -> None:
@@ -48,16 +51,17 @@ class FrameResults:
         self._satellite = satellite
         self._lock = threading.Lock()
         self._rows = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        self._rows.execute("pragma journal_mode=wal")
-        self._rows.execute("pragma synchronous=full")
-        self._rows.executescript(_SCHEMA)
+        with naming_full_disk(path):
+            self._rows.execute("pragma journal_mode=wal")
+            self._rows.execute("pragma synchronous=full")
+            self._rows.executescript(_SCHEMA)
 
     def close(self) -> None:
         """Let go of the file."""
         self._rows.close()
 
     def captured(self, frame: str, at: datetime) -> None:
-        """A frame has been handed over."""
+        """A frame has been handed over. Raises ``NoSpace`` when the disk is full."""
         with self._lock, naming_full_disk(self._path):
             self._rows.execute(
                 "insert into frames (name, captured) values (?, ?) on conflict (name) do nothing",
@@ -65,7 +69,7 @@ class FrameResults:
             )
 
     def record(self, result: FrameResult) -> None:
-        """Keep a frame's result."""
+        """Keep a frame's result. Raises ``NoSpace`` when the disk is full."""
         found = [
             [*(round(float(value), 1) for value in box), round(float(score), 4), int(label)]
             for box, score, label in zip(result.found.boxes, result.found.scores, result.found.labels, strict=True)

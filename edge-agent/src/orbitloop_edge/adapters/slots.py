@@ -1,9 +1,9 @@
 """Two places for a model on board: one flies, the other receives.
 
-slots/state.json              which slot flies, and what became of the last update; replaced atomically
+slots/state.json              which slot flies with which bytes, and what became of the last update; replaced atomically
 slots/{a,b}/detector.json     how to read the outputs, and the digest of the weights
 slots/{a,b}/weights.safetensors
-slots/graph.onnx              the graph without weights, the same for both
+slots/{digest}.onnx           the graph without weights, the same for both
 """
 
 from __future__ import annotations
@@ -15,20 +15,25 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orbitloop.adapters.durable import discard_unfinished, sync_folder, write_durably
 from orbitloop.adapters.model_files import read_weights, write_weights
+from orbitloop.domain.digests import digest_of, hexadecimal
 from orbitloop.domain.errors import BadInput, Untrusted
+from orbitloop.domain.units import Digest
 from orbitloop.domain.versions import Weights, weights_digest
+from orbitloop.wire.complaints import first_complaint
 from orbitloop.wire.messages import DigestText, UpdateReport
-from orbitloop.wire.model_folder import DETECTOR, GRAPH, Model, read_detector, read_file
+from orbitloop.wire.model_folder import DETECTOR, Model, read_detector, read_file, spec_digest
 
 SlotName = Literal["a", "b"]
 
 
 class SlotState(BaseModel):
-    """``state.json``: the slot that flies, its digest, and the report of the last update, for a restart."""
+    """``state.json``: the slot that flies, the digests of all that it is made of, and the last update's report."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     active: SlotName
     flying: DigestText
+    spec: DigestText
+    graph: DigestText
     last: UpdateReport | None = None
 
 
@@ -58,8 +63,12 @@ class Slots:
         except BadInput:
             slot = "a"
         digest = write_weights(self.folder / slot, model.spec, model.weights)
-        write_durably(self.folder / GRAPH, model.graph)
-        self._set(SlotState(active=slot, flying=digest))
+        graph = digest_of(model.graph)
+        write_durably(self._graph(graph), model.graph)
+        self._set(SlotState(active=slot, flying=digest, spec=spec_digest(model.spec), graph=graph))
+        for other in self.folder.glob("*.onnx"):
+            if other != self._graph(graph):
+                other.unlink()
 
     def state(self) -> SlotState:
         """What flies; raises ``BadInput`` when nothing was ever installed or the state is unreadable."""
@@ -69,16 +78,21 @@ class Slots:
         try:
             return SlotState.model_validate_json(path.read_bytes())
         except ValidationError as error:
-            raise BadInput(f"{path}: unreadable ({error}); install the model again") from error
+            raise BadInput(f"{path}: unreadable ({first_complaint(error)}); install the model again") from error
 
     def active(self) -> Model:
         """The flying model; raises ``Untrusted`` when its bytes are not what they were."""
         state = self.state()
         model = self._read(state.active)
-        if weights_digest(model.weights) != state.flying:
-            raise Untrusted(
-                f"{self.folder / state.active}: these are not the weights that fly; install the model again"
-            )
+        found = (weights_digest(model.weights), spec_digest(model.spec), digest_of(model.graph))
+        for what, was, now in zip(
+            ("weights", "specification", "graph"), (state.flying, state.spec, state.graph), found, strict=True
+        ):
+            if was != now:
+                raise Untrusted(
+                    f"{self.folder}: {what} of slot {state.active}: {now} instead of {was}, which flies; "
+                    "install the model again"
+                )
         return model
 
     def stage(self, weights: Weights) -> Model:
@@ -93,10 +107,11 @@ class Slots:
         Raises:
             Untrusted: the report is about another model than the one that was staged.
         """
-        staged = read_detector(self.folder / self._spare() / DETECTOR).digest
+        state, spare = self.state(), self._spare()
+        staged = read_detector(self.folder / spare / DETECTOR).digest
         if staged != report.flying:
             raise Untrusted(f"{self.folder}: {staged} was staged, but {report.flying} is to fly; stage it again")
-        self._set(SlotState(active=self._spare(), flying=report.flying, last=report))
+        self._set(state.model_copy(update={"active": spare, "flying": report.flying, "last": report}))
 
     def remember(self, report: UpdateReport) -> None:
         """Keep the report of an update that did not fly; the model stays."""
@@ -110,4 +125,7 @@ class Slots:
 
     def _read(self, slot: SlotName) -> Model:
         spec, weights = read_weights(self.folder / slot)
-        return Model(spec=spec, weights=weights, graph=read_file(self.folder / GRAPH))
+        return Model(spec=spec, weights=weights, graph=read_file(self._graph(self.state().graph)))
+
+    def _graph(self, digest: Digest) -> Path:
+        return self.folder / f"{hexadecimal(digest)}.onnx"

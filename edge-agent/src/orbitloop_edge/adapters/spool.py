@@ -13,6 +13,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Self
 
@@ -42,7 +43,15 @@ CREATE TABLE IF NOT EXISTS samples (
 CREATE INDEX IF NOT EXISTS samples_by_rank ON samples (bundle, rank, id);
 CREATE INDEX IF NOT EXISTS samples_by_size ON samples (size);
 CREATE TABLE IF NOT EXISTS bundles (digest TEXT PRIMARY KEY) STRICT;
+CREATE TABLE IF NOT EXISTS refused (id TEXT PRIMARY KEY, times INTEGER NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS gone (at INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE) STRICT;
+"""
+
+_FRESH = """
+SELECT id, cost FROM samples WHERE bundle IS NULL AND id NOT IN (SELECT id FROM refused) ORDER BY rank, id
+"""
+_REFUSED = """
+SELECT id, cost FROM samples JOIN refused USING (id) WHERE bundle IS NULL ORDER BY times, rank, id
 """
 
 
@@ -69,13 +78,14 @@ class DiskSpool:
         self._budget = budget
         self._limits = limits or Limits(packed=Bytes(16 * 2**20))
         self._samples, self._bundles = folder / "samples", folder / "bundles"
+        self._folder = folder
         self._guard = threading.RLock()
         with naming_full_disk(folder):
             for place in (self._samples, self._bundles):
                 place.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(folder / "lock")
         self._database = sqlite3.connect(folder / "spool.db", isolation_level=None, check_same_thread=False)
-        with self._naming_full_disk():
+        with naming_full_disk(folder):
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.execute("PRAGMA synchronous = FULL")  # a commit is on disk before it returns
             self._database.executescript(_SCHEMA)
@@ -111,7 +121,7 @@ class DiskSpool:
             waiting = self.state().bytes
             if waiting + sample.size > self._budget:
                 raise NoSpace(
-                    f"the spool in {self._samples.parent} holds {waiting} of {self._budget} bytes; "
+                    f"the spool in {self._folder} holds {waiting} of {self._budget} bytes; "
                     "wait for a contact or raise its budget"
                 )
             write_durably(self._pixels(sample.id), pixels)
@@ -147,11 +157,29 @@ class DiskSpool:
                     "INSERT OR IGNORE INTO gone (id) SELECT id FROM samples WHERE bundle = ?", (bundle,)
                 )
                 self._database.execute("DELETE FROM gone WHERE at <= (SELECT max(at) FROM gone) - ?", (_REMEMBERED,))
+                self._database.execute(
+                    "DELETE FROM refused WHERE id IN (SELECT id FROM samples WHERE bundle = ?)", (bundle,)
+                )
                 self._database.execute("DELETE FROM samples WHERE bundle = ?", (bundle,))
                 self._database.execute("DELETE FROM bundles WHERE digest = ?", (bundle,))
             for name in names:
                 self._pixels(name).unlink(missing_ok=True)
             self._bundle(bundle).unlink(missing_ok=True)
+
+    def unseal(self, bundle: Digest) -> None:
+        """The ground will never take this bundle: its samples wait again, each to travel alone. Idempotent."""
+        with self._guard, self._transaction():
+            self._database.execute(
+                "INSERT INTO refused (id, times) SELECT id, 1 FROM samples WHERE bundle = ? "
+                "ON CONFLICT (id) DO UPDATE SET times = times + 1",
+                (bundle,),
+            )
+            self._let_go(bundle)
+        self._bundle(bundle).unlink(missing_ok=True)
+
+    def _let_go(self, bundle: Digest) -> None:
+        self._database.execute("UPDATE samples SET bundle = NULL WHERE bundle = ?", (bundle,))
+        self._database.execute("DELETE FROM bundles WHERE digest = ?", (bundle,))
 
     def _unfinished(self) -> tuple[Digest, bytes] | None:
         row = self._database.execute("SELECT digest FROM bundles").fetchone()
@@ -165,15 +193,15 @@ class DiskSpool:
         # The disk has lost it. The samples are still here, each with its own digest: seal them afresh.
         _log.warning("bundle_damaged", extra={"bundle": digest, "path": str(path)})
         with self._transaction():
-            self._database.execute("UPDATE samples SET bundle = NULL WHERE bundle = ?", (digest,))
-            self._database.execute("DELETE FROM bundles WHERE digest = ?", (digest,))
+            self._let_go(digest)
         path.unlink(missing_ok=True)
         return None
 
     def _seal_new(self, budget: Bytes) -> tuple[Digest, bytes] | None:
         while True:
-            ranked = self._database.execute("SELECT id, cost FROM samples WHERE bundle IS NULL ORDER BY rank, id")
-            chosen = fill(((Digest(name), Bytes(price)) for name, price in ranked), budget, self._limits)
+            chosen = self._chosen(_FRESH, budget, self._limits) or self._chosen(
+                _REFUSED, budget, replace(self._limits, samples=1)
+            )
             if not chosen:
                 return None
             read = [self._read(name) for name in chosen]
@@ -189,6 +217,10 @@ class DiskSpool:
                 "UPDATE samples SET bundle = ? WHERE id = ?", [(digest, name) for name in chosen]
             )
         return digest, data
+
+    def _chosen(self, ranking: str, budget: Bytes, limits: Limits) -> list[Digest]:
+        ranked = self._database.execute(ranking)
+        return fill(((Digest(name), Bytes(price)) for name, price in ranked), budget, limits)
 
     def _read(self, name: Digest) -> tuple[Sample, bytes] | None:
         entry = self._database.execute("SELECT entry FROM samples WHERE id = ?", (name,)).fetchone()[0]
@@ -230,7 +262,7 @@ class DiskSpool:
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        with self._naming_full_disk():
+        with naming_full_disk(self._folder):
             self._database.execute("BEGIN IMMEDIATE")
             try:
                 yield
@@ -238,15 +270,6 @@ class DiskSpool:
             except BaseException:
                 self._database.rollback()
                 raise
-
-    @contextmanager
-    def _naming_full_disk(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_FULL:
-                raise
-            raise NoSpace(f"the disk of the spool in {self._samples.parent} is full; free space on it") from error
 
 
 def _locked(path: Path) -> int:

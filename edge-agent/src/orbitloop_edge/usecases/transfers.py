@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
-from orbitloop.domain.errors import BadInput, NotYet, Untrusted
+from orbitloop.domain.errors import BadInput, NotYet, Refused, Untrusted
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.gateway import Downlink, Inbox, Transfer, Uplink
 from orbitloop.ports.spool import Spool
@@ -27,40 +28,48 @@ def send_bundles(ground: Downlink, spool: Spool, budget: Bytes, crossed: Crossed
     Raises:
         LinkClosed: the signal was lost; what the ground has is kept there.
         NotYet: the ground cannot take more now.
-        Refused: the ground does not want the bundle, nor the same one again.
+        BadInput: the ground will never take the bundle; its samples wait again, to be sealed afresh.
+        Untrusted: the ground does not want this satellite's bundles, or had one of them damaged twice.
     """
     left = budget
     sent_again: Digest | None = None
     while left > 0 and (sealed := spool.seal(left)) is not None:
         bundle, data = sealed
-        transfer = ground.begin(bundle, Bytes(len(data)))
-        count = Bytes(min(left, transfer.size - transfer.offset))
-        left = Bytes(left - count)
         try:
-            receipt = _send(ground, transfer, memoryview(data)[transfer.offset :][:count], crossed)
+            transfer = ground.begin(bundle, Bytes(len(data)))
+            count = Bytes(min(left, transfer.size - transfer.offset))
+            left = Bytes(left - count)
+            whole = _send(ground, transfer, memoryview(data)[transfer.offset :][:count], crossed)
+        except BadInput:
+            spool.unseal(bundle)
+            raise
         except Untrusted:
             if sent_again == bundle:
                 raise
             sent_again = bundle  # damaged on the way, and thrown away by the ground: from 0, once
             continue
-        if receipt is not None:
+        if whole:
+            receipt = _receipt(ground, bundle)
             spool.delivered(bundle)
             yield receipt
 
 
-def _send(ground: Downlink, transfer: Transfer, data: memoryview, crossed: Crossed) -> Receipt | None:
-    """Send ``data``, and get the receipt if it was the rest of the bundle."""
+def _send(ground: Downlink, transfer: Transfer, data: memoryview, crossed: Crossed) -> bool:
+    """Send ``data``; returns whether it was the rest of the bundle."""
     if data:
         now = ground.send(transfer, _pieces(data, crossed), Bytes(len(data)))
         if now.offset != transfer.offset + len(data):
             raise NotYet(
                 f"the ground kept bundle {transfer.bundle} up to {now.offset} of {now.size} bytes; go on there"
             )
-        if now.offset < now.size:
-            return None
-    receipt = ground.receipt(transfer.bundle)
-    if receipt is None or receipt.bundle != transfer.bundle:
-        raise NotYet(f"the ground has all of bundle {transfer.bundle} and gives no receipt; ask again next contact")
+        return now.offset == now.size
+    return True
+
+
+def _receipt(ground: Downlink, bundle: Digest) -> Receipt:
+    receipt = ground.receipt(bundle)
+    if receipt is None or receipt.bundle != bundle:
+        raise NotYet(f"the ground has all of bundle {bundle} and gives no receipt; ask again next contact")
     return receipt
 
 
@@ -76,7 +85,7 @@ def fetch_update(ground: Uplink, offer: Offer, inbox: Inbox, crossed: Crossed) -
 
     Raises:
         LinkClosed: the signal was lost; what arrived is kept.
-        NotYet: the ground, or the disk on board, cannot go on now.
+        NotYet: the ground, or the disk on board, does not go on now; what arrived is kept.
         Untrusted: what the ground serves under this digest is something else.
         BadInput: the ground serves more than it offered.
     """
@@ -92,7 +101,11 @@ def fetch_update(ground: Uplink, offer: Offer, inbox: Inbox, crossed: Crossed) -
 def _fetch_from(held: Bytes, ground: Uplink, offer: Offer, inbox: Inbox, crossed: Crossed) -> Path:
     start = held if held <= offer.size else Bytes(0)
     if start < offer.size:
-        with ground.fetch(offer.digest, start) as (begins, parts):
+        with ExitStack() as open_for:
+            try:
+                begins, parts = open_for.enter_context(ground.fetch(offer.digest, start))
+            except Refused as error:  # says nothing against the update: the offer stands
+                raise NotYet(f"update {offer.digest} is not served now ({error}); ask again next contact") from error
             inbox.keep(offer.digest, begins, _counted(parts, Bytes(offer.size - begins), crossed))
         if (now := inbox.held(offer.digest)) < offer.size:
             raise NotYet(f"update {offer.digest}: the ground ended after {now} of {offer.size} bytes; go on there")

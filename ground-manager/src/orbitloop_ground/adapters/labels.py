@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 
 import numpy as np
@@ -9,6 +10,8 @@ from numpy.typing import NDArray
 
 from orbitloop.domain.detection import Detections, Floats, Truth
 from orbitloop_ground.adapters.coco import CocoSet
+
+_log = logging.getLogger(__name__)
 
 LEAST_KNOWN = 0.5
 """Share of an object that must have come down for it to be labelled."""
@@ -36,14 +39,22 @@ class ArchiveLabels:
 
     def __init__(self, archive: CocoSet) -> None:
         self._truth = {image.path.name: image.truth for image in archive.images}
+        self._strangers: set[str] = set()
 
     def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Truth | None:  # noqa: ARG002  # the port's signature
         """The annotated objects of which at least half is known; ``None`` for a frame that is not in the archive."""
         truth = self._truth.get(frame)
         if truth is None:
+            self._note_stranger(frame)
             return None
         keep = known_share(truth.boxes, known) >= LEAST_KNOWN
         return Truth(boxes=truth.boxes[keep], labels=truth.labels[keep])
+
+    def _note_stranger(self, frame: str) -> None:
+        """Once a frame: many tiles of it come down."""
+        if frame not in self._strangers:
+            self._strangers.add(frame)
+            _log.warning("frame_without_labels", extra={"frame": frame})
 
 
 class TeacherLabels:

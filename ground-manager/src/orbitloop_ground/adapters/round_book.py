@@ -9,6 +9,7 @@ from pydantic import TypeAdapter, ValidationError
 from orbitloop.adapters.durable import discard_unfinished, write_durably
 from orbitloop.domain.errors import BadInput
 from orbitloop.ports.rounds import Round
+from orbitloop.wire.complaints import first_complaint
 
 _ROUNDS = TypeAdapter(list[Round])
 
@@ -51,4 +52,4 @@ class FileRoundBook:
         try:
             return _ROUNDS.validate_json(self._path.read_bytes())
         except ValidationError as error:
-            raise BadInput(f"{self._path}: unreadable ({error}); restore it from a copy") from error
+            raise BadInput(f"{self._path}: unreadable ({first_complaint(error)}); restore it from a copy") from error

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol, assert_never
 
 from orbitloop.domain.digests import digest_of
-from orbitloop.domain.errors import BadInput, OrbitloopError
+from orbitloop.domain.errors import BadInput, OrbitloopError, Refused
 from orbitloop.domain.learning import (
     Action,
     CloseRound,
@@ -24,11 +24,12 @@ from orbitloop.domain.learning import (
     Wait,
     decide,
 )
+from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.domain.versions import weights_digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.rounds import Candidate, Round, RoundBook
-from orbitloop.ports.sample_store import SampleLedger
+from orbitloop.ports.sample_store import ReceivedSample, SampleLedger
 from orbitloop.ports.trainer import Lesson, Lessons, OnStep, Trainer
 from orbitloop.ports.updates import PublishedUpdate, UpdateLedger
 from orbitloop.wire.messages import Hello, UpdateReport
@@ -120,8 +121,8 @@ class GlobalManager:
         self._on_step = on_step or (lambda step, steps, loss: None)
         self._on_action = on_action or (lambda state, action: None)
 
-    def reconcile(self) -> Wait:
-        """Decide and act until there is nothing to do; says what is waited for."""
+    def reconcile(self) -> Wait | CloseRound:
+        """Decide and act until a round is closed or there is nothing to do; says which. Call it again after either."""
         while True:
             state = self._room.rounds.current()
             action = decide(self._observe(state), self._rule)
@@ -129,6 +130,8 @@ class GlobalManager:
             if isinstance(action, Wait):
                 return action
             self._room.rounds.save(self._carry_out(state, action))
+            if isinstance(action, CloseRound):
+                return action
 
     def flying(self) -> Digest:
         """Digest of what flies, by the satellite's own latest word."""
@@ -141,21 +144,30 @@ class GlobalManager:
         return hello[1].flying
 
     def _observe(self, state: Round) -> Observed:
-        outcome = None
-        if state.candidate is not None and state.published:
-            reports = self._room.ledger.reports(self._satellite, state.candidate.digest)
-            outcome = reports[-1].outcome if reports else None
+        outcome = self._outcome(state)
+        flying = self.flying() if state.published else None
         return Observed(
             now=self._room.clock.now(),
             stage=state.stage,
             waiting=self._room.ledger.count_waiting((self._satellite,)) + self._claimed(state),
+            held_out=state.held_out,
             failures=state.failures,
             failed_at=state.failed_at,
             candidate=state.candidate.digest if state.candidate else None,
             evaluation=state.evaluation,
             published=state.published,
             outcome=outcome,
+            superseded=_superseded(state.candidate, flying),
         )
+
+    def _outcome(self, state: Round) -> Outcome | None:
+        """What became of the candidate: as reported, or, should the report be lost, as what flies tells."""
+        if state.candidate is None or not state.published:
+            return None
+        reports = self._room.ledger.reports(self._satellite, state.candidate.digest)
+        if reports:
+            return reports[-1].outcome
+        return Outcome.APPLIED if self.flying() == state.candidate.result else None
 
     def _claimed(self, state: Round) -> int:
         return len(self._room.ledger.consumed(self._name(state.number))) if state.stage is Stage.TRAIN else 0
@@ -184,20 +196,26 @@ class GlobalManager:
             return self._trained(state)
         except (OrbitloopError, RuntimeError, MemoryError) as error:  # torch reports its own failures as RuntimeError
             _log.warning("training failed", extra={"round": state.number, "error": str(error)})
-            return replace(
-                state, failures=state.failures + 1, failed_at=self._room.clock.now(), failure=str(error)[:2000]
-            )
+            # What is refused once will be refused again: no further attempt.
+            failures = self._rule.attempts if isinstance(error, Refused) else state.failures + 1
+            return replace(state, failures=failures, failed_at=self._room.clock.now(), failure=str(error)[:2000])
+
+    def _samples(self, state: Round) -> list[ReceivedSample]:
+        """The samples of this round and of all before it."""
+        rounds = (self._room.ledger.consumed(self._name(number)) for number in range(1, state.number + 1))
+        return [entry for samples in rounds for entry in samples]
 
     def _trained(self, state: Round) -> Round:
         room = self._room
         flying = room.models.get(self.flying())
-        rounds = [room.ledger.consumed(self._name(number)) for number in range(1, state.number + 1)]
-        lessons = room.school.lessons([entry for samples in rounds for entry in samples])
-        canaries = room.school.canaries(rounds[-1])
-        budget = self._budget()
-        made = room.trainer.train(flying, Lessons(new=lessons, old=room.archive), budget, self._on_step)
+        samples = self._samples(state)
+        lessons, canaries = room.school.lessons(samples), room.school.canaries(samples)
+        budget, base = self._budget(), weights_digest(flying.weights)
+        labels = len(pack_update(Update(base=base, result=base, changes=(), canary=tuple(canaries)), room.sign))
+        room_left = Bytes(max(0, budget - labels))
+        made = room.trainer.train(flying, Lessons(new=lessons, old=room.archive), room_left, self._on_step)
         update = Update(
-            base=weights_digest(flying.weights),
+            base=base,
             result=weights_digest(made.weights),
             changes=made.changes,
             canary=tuple(canaries),
@@ -211,14 +229,14 @@ class GlobalManager:
         room.models.put(Model(spec=flying.spec, weights=made.weights, graph=flying.graph))
         room.write(self._file(digest), data)
         candidate = Candidate(digest=digest, size=Bytes(len(data)), base=update.base, result=update.result)
-        held_out = len(room.school.held_out(rounds[-1]))
-        return replace(state, stage=Stage.EVAL, candidate=candidate, samples=len(rounds[-1]), held_out=held_out)
+        mine = room.ledger.consumed(self._name(state.number))
+        held_out = len(room.school.held_out(mine))
+        return replace(state, stage=Stage.EVAL, candidate=candidate, samples=len(mine), held_out=held_out)
 
     def _evaluate(self, state: Round) -> Round:
         assert state.candidate is not None, "Eval is only reached with a candidate"
         room = self._room
-        rounds = [room.ledger.consumed(self._name(number)) for number in range(1, state.number + 1)]
-        tests = room.school.held_out([entry for samples in rounds for entry in samples])
+        tests = room.school.held_out(self._samples(state))
         evaluation = Evaluation(
             flying=room.trainer.precision(room.models.get(state.candidate.base), tests),
             candidate=room.trainer.precision(room.models.get(state.candidate.result), tests),
@@ -242,3 +260,7 @@ class GlobalManager:
 
     def _file(self, digest: Digest) -> Path:
         return self._room.outbox / f"{digest.removeprefix('sha256:')}.olu"
+
+
+def _superseded(candidate: Candidate | None, flying: Digest | None) -> bool:
+    return candidate is not None and flying is not None and flying not in (candidate.base, candidate.result)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 
@@ -9,14 +10,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbitloop.domain.detection import Truth
+from orbitloop.domain.errors import BadInput, Refused
 from orbitloop.domain.rollout import is_canary
 from orbitloop.domain.tiling import PAD, Window
 from orbitloop.ports.sample_store import Blobs, ReceivedSample
 from orbitloop.ports.trainer import Labeler, Lesson
 from orbitloop.wire.update import CanaryTruth
 
+_log = logging.getLogger(__name__)
+
 Decode = Callable[[bytes, str], NDArray[np.uint8]]
 """From encoded pixels and a name for errors to ``(h, w, 3)`` uint8 RGB."""
+
+FARTHEST = 16_384
+"""Farthest right or lower edge of a sample in its frame, in pixels: a frame of 16,384 pixels square takes 800 MB."""
 
 MOST_CANARIES = 24
 """Tiles whose labels go up with an update: about 60 bytes each."""
@@ -65,17 +72,38 @@ class School:
         return tiles
 
     def _lesson(self, frame: str, entries: list[ReceivedSample]) -> Lesson | None:
-        width = max(entry.sample.window.box[2] for entry in entries)
-        height = max(entry.sample.window.box[3] for entry in entries)
+        tiles = [(entry.sample.window, tile) for entry in entries if (tile := self._tile(entry)) is not None]
+        if not tiles:
+            return None
+        width = max(window.box[2] for window, _ in tiles)
+        height = max(window.box[3] for window, _ in tiles)
         pixels = np.full((height, width, 3), PAD, np.uint8)
         known = np.zeros((height, width), bool)
-        for entry in entries:
-            x0, y0, x1, y1 = entry.sample.window.box
-            tile = self._decode(self._blobs.get(entry.blob), f"sample {entry.sample.id}")
-            pixels[y0:y1, x0:x1] = tile[: y1 - y0, : x1 - x0]
+        for window, tile in tiles:
+            x0, y0, x1, y1 = window.box
+            pixels[y0:y1, x0:x1] = tile
             known[y0:y1, x0:x1] = True
         truth = self._labeler.label(frame, pixels, known)
         return None if truth is None else Lesson(pixels=pixels, truth=truth)
+
+    def _tile(self, entry: ReceivedSample) -> NDArray[np.uint8] | None:
+        """The sample's pixels, or ``None`` (and a line in the log) if they are not what its header says.
+
+        One bad sample must not keep a satellite from learning: nothing that came down is trusted.
+        """
+        window = entry.sample.window
+        try:
+            if max(window.box) > FARTHEST:
+                raise BadInput(f"sample {entry.sample.id}: its window reaches to {max(window.box)} pixels")
+            tile = self._decode(self._blobs.get(entry.blob), f"sample {entry.sample.id}")
+            if tile.shape[:2] != (window.height, window.width):
+                raise BadInput(
+                    f"sample {entry.sample.id}: {tile.shape[1]}x{tile.shape[0]} pixels do not fill its window"
+                )
+        except Refused as error:
+            _log.warning("sample_unusable", extra={"satellite": entry.satellite, "why": str(error)})
+            return None
+        return tile
 
 
 def _inside(lesson: Lesson, window: Window) -> Lesson:

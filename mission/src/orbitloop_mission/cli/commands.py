@@ -13,7 +13,7 @@ from rich.table import Table
 
 from orbitloop.adapters.orbits import contact_windows
 from orbitloop.domain.contacts import Station
-from orbitloop.domain.errors import BadInput
+from orbitloop.domain.errors import BadInput, NotYet
 from orbitloop.domain.learning import LearningRule
 from orbitloop.domain.mining import mining_rule
 from orbitloop.domain.policy import LinkPolicy
@@ -36,15 +36,16 @@ app = typer.Typer(
 )
 
 EXAMPLES = Path("examples")
+DATA = EXAMPLES / "data/airbus-aircraft/annotations.json"
+MODEL = EXAMPLES / "models/airplane-1m"
 
 
 @app.command()
 def demo(
     data: Annotated[
         Path, typer.Option(help="COCO annotations; images need a split: train, val or test.", show_default=True)
-    ] = EXAMPLES / "data/airbus-aircraft/annotations.json",
-    model: Annotated[Path, typer.Option(help="Folder of the model that is launched.")] = EXAMPLES
-    / "models/airplane-1m",
+    ] = DATA,
+    model: Annotated[Path, typer.Option(help="Folder of the model that is launched.")] = MODEL,
     out: Annotated[Path, typer.Option(help="Folder of the report and the mission's state; replaced.")] = Path(
         "build/demo"
     ),
@@ -68,6 +69,7 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json instead of tables.")] = False,
 ) -> None:
     """Fly a whole mission on this machine: detect, send hard samples down, retrain, send a delta up, swap."""
+    _check_bundled(data, model)
     plan = MissionPlan(
         out=out,
         data=data,
@@ -93,6 +95,18 @@ def demo(
         typer.echo(json.dumps(report.model_dump(mode="json"), indent=2))
     else:
         print_summary(console, report, places)
+    if flown.logbook.unfinished:
+        raise NotYet(
+            f"the passes ran out before {rounds} rounds were closed: {flown.logbook.unfinished}; "
+            "lower --least-samples or raise --share"
+        )
+
+
+def _check_bundled(*given: Path) -> None:
+    """Refuse a default that is not there: the bundled data and model are found from the root of a checkout only."""
+    for path in given:
+        if path in (DATA, MODEL) and not path.exists():
+            raise BadInput(f"{path}: not found from here; run from the root of the checkout or give --data and --model")
 
 
 def _parameters(given: list[str]) -> dict[str, str]:

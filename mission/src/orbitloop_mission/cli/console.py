@@ -8,6 +8,7 @@ from typing import Self, assert_never
 
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.text import Text
 
 from orbitloop.domain.contacts import ContactWindow
 from orbitloop.domain.learning import Action, CloseRound, Evaluate, Publish, Stage, Train, Wait
@@ -27,11 +28,11 @@ class Terminal:
     def __init__(self, console: Console) -> None:
         self._console = console
         self._progress = Progress(
-            TextColumn("  {task.description:<34}"),
+            TextColumn("  {task.description:<34}", markup=False),
             BarColumn(bar_width=28),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
-            TextColumn("{task.fields[note]}"),
+            TextColumn("{task.fields[note]}", markup=False),
             console=console,
             transient=True,
         )
@@ -46,21 +47,25 @@ class Terminal:
         self._progress.stop()
 
     def say(self, text: str) -> None:
-        """A line that stays."""
-        self._console.print(text, highlight=False)
+        """A line that stays, word for word: brackets in it are no markup."""
+        self._line(text)
+
+    def _line(self, *parts: str | tuple[str, str]) -> None:
+        self._console.print(Text.assemble(*parts))
 
     def frame(self, result: FrameResult, done: int, total: int) -> None:
         """The frames' bar, and a line for a frame that could not be read."""
         if result.error:
-            self.say(f"  [yellow]{result.error}[/yellow]")
+            self._line((f"  {result.error}", "yellow"))
         seen = int((result.found.scores > 0.5).sum())
         self._show("frames", "frames observed on board", done, total, f"{seen} objects, {result.samples} samples")
 
     def pass_begins(self, number: int, window: ContactWindow) -> None:
         """A line for the pass."""
-        self.say(
-            f"[bold]pass {number}[/bold]  {window.aos:%d %b %H:%M:%S} UTC over {window.station}, "
-            f"{window.duration.total_seconds():.0f} s, up to {window.peak:.0f}°"
+        self._line(
+            (f"pass {number}", "bold"),
+            f"  {window.aos:%d %b %H:%M:%S} UTC over {window.station}, "
+            f"{window.duration.total_seconds():.0f} s, up to {window.peak:.0f}°",
         )
         with self._guard:
             self._started = self._progress.get_time()
@@ -91,11 +96,11 @@ class Terminal:
                 self._hide("held-out tiles")
                 self._say_published(state)
             case CloseRound():
-                self.say(f"        [green]round {state.number} closed: {action.reason}[/green]")
+                self._line((f"        round {state.number} closed: {action.reason}", "green"))
             case Wait():
                 self._hide("training")
                 if state.failure and state.stage is Stage.TRAIN:
-                    self.say(f"        [red]round {state.number}: training failed: {state.failure}[/red]")
+                    self._line((f"        round {state.number}: training failed: {state.failure}", "red"))
             case _:
                 assert_never(action)
 

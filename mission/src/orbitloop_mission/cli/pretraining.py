@@ -21,15 +21,20 @@ from orbitloop_ground.adapters.yolo.export import export_graph
 from orbitloop_ground.adapters.yolo.finetune import FineTuning, TorchTrainer
 from orbitloop_ground.adapters.yolo.network import weights_of
 from orbitloop_ground.adapters.yolo.pretrain import Recipe, pretrain
+from orbitloop_mission.embedded.plan import LARGEST_SEED
 from orbitloop_mission.embedded.scenery import lesson_of
+
+WIDEST = 3
+"""Largest factor on the channels: the weights of a wider detector are a larger file than a model may have."""
 
 
 def train_base(annotations: Path, out: Path, *, recipe: Recipe, largest: float) -> None:
     """Train on the split train without images that show objects longer than ``largest`` pixels, write the model.
 
     Raises:
-        BadInput: the set is missing or malformed, or nothing is left to train on.
+        BadInput: an argument is out of range, the set is missing or malformed, or nothing is left to train on.
     """
+    _check(recipe, largest)
     console = Console()
     annotated = read_coco(annotations)
     images = _views(annotated.where(split="train"), largest)
@@ -67,6 +72,17 @@ def train_base(annotations: Path, out: Path, *, recipe: Recipe, largest: float) 
     }
     write_durably(out / "metrics.json", (json.dumps(figures, indent=2) + "\n").encode())
     console.print_json(json.dumps(figures))
+
+
+def _check(recipe: Recipe, largest: float) -> None:
+    if recipe.steps < 1:
+        raise BadInput(f"steps {recipe.steps} must be at least 1")
+    if not 1 <= recipe.width <= WIDEST:
+        raise BadInput(f"width {recipe.width} must be 1 to {WIDEST}")
+    if not 0 <= recipe.seed <= LARGEST_SEED:
+        raise BadInput(f"seed {recipe.seed} must be 0 to {LARGEST_SEED}")
+    if not largest > 0:  # also what is not a number
+        raise BadInput(f"largest {largest:g} must be above 0 pixels")
 
 
 def _longest(lesson: Lesson) -> float:

@@ -42,4 +42,4 @@ def print_summary(console: Console, report: MissionReport, places: tuple[Path, P
         highlight=False,
     )
     for place in places:
-        console.print(f"  {place}", highlight=False)
+        console.print(f"  {place}", highlight=False, markup=False)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from orbitloop.adapters.model_files import read_model
 from orbitloop.adapters.orbits import contact_windows, propagation_delay
 from orbitloop.domain.contacts import ContactWindow
-from orbitloop.domain.learning import Stage
+from orbitloop.domain.learning import CloseRound, Stage, Wait
 from orbitloop.domain.units import Bytes, capacity
 from orbitloop.domain.versions import weights_digest
 from orbitloop.ports.rounds import Round
@@ -28,7 +28,7 @@ from orbitloop_mission.embedded.measure import Gauge
 from orbitloop_mission.embedded.narrator import Narrator
 from orbitloop_mission.embedded.plan import MissionPlan
 from orbitloop_mission.embedded.reference import Reference
-from orbitloop_mission.embedded.scenery import Scenery, load_scenery
+from orbitloop_mission.embedded.scenery import Scenery, check_classes, load_scenery
 from orbitloop_mission.embedded.station import GroundStation
 from orbitloop_mission.embedded.stopwatch import Stopwatch
 from orbitloop_mission.space_link import LinkProfile, SpaceLink, Traffic
@@ -64,6 +64,7 @@ def fly(plan: MissionPlan, narrator: Narrator) -> Flown:
     base = read_model(plan.model)
     narrator.say("reading the frames")
     scenery = load_scenery(plan.data, rounds=plan.rounds, old_scale=plan.old_scale, seed=plan.seed)
+    check_classes(scenery, base, plan.data)
     shutil.rmtree(plan.out / "state", ignore_errors=True)
     (plan.out / "state" / "satellite").mkdir(parents=True)
     clock = MissionClock(plan.start, realtime=plan.realtime)
@@ -85,6 +86,7 @@ def fly(plan: MissionPlan, narrator: Narrator) -> Flown:
             ground_key=ground.credentials.ground_key,
             policy=plan.policy,
             mining=plan.mining,
+            canary=plan.canary,
             seed=plan.seed,
         )
         satellite = stack.enter_context(LocalController(settings, clock, base))
@@ -136,13 +138,18 @@ class _Flight:
 
     def run(self, windows: tuple[ContactWindow, ...]) -> None:
         """Fly until every round is closed, or the passes run out."""
-        for number, window in enumerate(windows[: MOST_PASSES_PER_ROUND * self._plan.rounds], start=1):
+        for window in windows[: MOST_PASSES_PER_ROUND * self._plan.rounds]:
             self._capture()
+            if window.los <= self._clock.now():
+                continue  # training took longer than the gap
             self._clock.advance_to(window.aos)
-            self._use(PassEntry(number=number, window=window))
-            self._learn()
+            self._use(PassEntry(number=len(self.logbook.passes) + 1, window=window))
+            waited = self._learn()
             if len(self._ground.rounds.closed()) >= self._plan.rounds:
+                self.logbook.unfinished = ""
                 return
+            self.logbook.unfinished = waited.reason
+        self._note_unfinished()
 
     def _capture(self) -> None:
         """Observe what is left of the frames of the round, unless its samples are already being learned from."""
@@ -182,8 +189,6 @@ class _Flight:
         following = state.stage is Stage.DEPLOY and summary.samples and state.number < len(self.logbook.rounds)
         (self.logbook.rounds[state.number] if following else round_entry).down += crossed.down
         round_entry.uplink_seconds += uplink
-        if summary.update is not None:
-            round_entry.report = self._satellite.last_report()
         self.logbook.passes.append(entry)
         self._narrator.pass_ends(entry)
 
@@ -202,31 +207,41 @@ class _Flight:
 
         summary = self._satellite.contact(
             f"http://127.0.0.1:{self._link.port}",
-            budget=capacity(entry.window.duration, self._plan.policy.downlink),
+            budget=capacity(entry.window.los - self._clock.now(), self._plan.policy.downlink),
             on_progress=crossed,
         )
         return summary, uplink.seconds
 
-    def _learn(self) -> None:
+    def _learn(self) -> Wait | CloseRound:
         """Let the Global Manager do what there is to do, and note what it did."""
         entry = self.logbook.rounds[self._ground.rounds.current().number - 1]
         self._ground.training.reset()
-        self._ground.manager.reconcile()
+        last = self._ground.manager.reconcile()
         if self._ground.training.laps:
             entry.train_steps, entry.train_seconds = self._ground.training.laps, self._ground.training.seconds
         closed = self._ground.rounds.closed()
         if len(closed) >= entry.number:
             self._close(entry, closed[entry.number - 1])
+        return last
 
     def _close(self, entry: RoundEntry, state: Round) -> None:
         flying = self._satellite.slots.active()
         entry.state, entry.samples = state, state.samples
+        if state.candidate is not None:
+            reports = self._ground.ledger.reports(self._plan.satellite, state.candidate.digest)
+            entry.report = reports[-1] if reports else None
         entry.after = weights_digest(flying.weights)
         self.gauge.accuracy(flying, f"what flies after round {state.number}")
         if self._reference is not None:
             entry.reference = self._reference.learn(state.number, self.gauge)
         if state.number < self._plan.rounds:
             self.logbook.rounds[state.number].before = entry.after
+
+    def _note_unfinished(self) -> None:
+        """The passes ran out: book the open round as far as it came."""
+        state = self._ground.rounds.current()
+        if state.number <= self._plan.rounds and state.candidate is not None:
+            self._close(self.logbook.rounds[state.number - 1], state)
 
 
 def _since(before: Traffic, now: Traffic) -> Traffic:

@@ -53,7 +53,12 @@ class RoundEntry:
 
 @dataclass(slots=True, kw_only=True)
 class Logbook:
-    """A mission's passes and rounds."""
+    """A mission's passes and rounds.
+
+    Args:
+        unfinished: what was waited for when the passes ran out; empty when every round was closed.
+    """
 
     passes: list[PassEntry] = field(default_factory=list)
     rounds: list[RoundEntry] = field(default_factory=list)
+    unfinished: str = ""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,7 +13,12 @@ from PIL import Image
 from orbitloop.domain.detection import Truth
 from orbitloop.domain.errors import BadInput
 from orbitloop.ports.trainer import Lesson
+from orbitloop.wire.bundle import FRAME_NAME
+from orbitloop.wire.model_folder import Model
 from orbitloop_ground.adapters.coco import CocoImage, CocoSet, read_coco
+
+LONGEST_NAME = 200
+"""Characters of a frame's name that a bundle takes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,9 +44,11 @@ def load_scenery(annotations: Path, *, rounds: int, old_scale: float, seed: int)
     """Read a COCO set whose images carry ``split`` train, val or test.
 
     Raises:
-        BadInput: the set is malformed, or a split is missing or has fewer frames than there are rounds.
+        BadInput: the set is malformed, two images have one file name or one has a name that cannot be sent, or a
+            split is missing or has fewer frames than there are rounds.
     """
     annotated = read_coco(annotations)
+    _check_names(annotated, annotations)
     split = {name: annotated.where(split=name).images for name in ("train", "val", "test")}
     for name, images in split.items():
         if not images:
@@ -56,6 +64,42 @@ def load_scenery(annotations: Path, *, rounds: int, old_scale: float, seed: int)
         test_new=[lesson_of(image) for image in split["test"]],
         test_old=[resized(lesson_of(image), old_scale) for image in split["test"]],
     )
+
+
+def check_classes(scenery: Scenery, model: Model, source: Path) -> None:
+    """Refuse annotations of other classes than the model's, or in another order: labels are indices into them.
+
+    Args:
+        scenery, source: what was loaded, and from which annotations.
+        model: the one that is launched.
+
+    Raises:
+        BadInput: the classes differ.
+    """
+    given, wanted = scenery.annotated.classes, model.spec.classes
+    if given != wanted:
+        raise BadInput(
+            f"{source}: categories by id are {', '.join(given)}, the model detects {', '.join(wanted)}; "
+            "give exactly the model's, in its order"
+        )
+
+
+def _check_names(annotated: CocoSet, source: Path) -> None:
+    """On their way down frames are known by file name only: each needs its own, and one that a bundle takes."""
+    first: dict[str, int] = {}
+    for image in annotated.images:
+        name = image.path.name
+        if len(name) > LONGEST_NAME or not re.fullmatch(FRAME_NAME, name):
+            raise BadInput(
+                f"{source}: image {image.id}: file name {name!r} cannot be sent; use at most {LONGEST_NAME} letters, "
+                "digits, dots, underscores and hyphens, and begin with a letter, digit or underscore"
+            )
+        if name in first:
+            raise BadInput(
+                f"{source}: images {first[name]} and {image.id} are both named {name!r}; frames are told apart by file "
+                "name, whatever their folder: rename one"
+            )
+        first[name] = image.id
 
 
 def lesson_of(image: CocoImage) -> Lesson:

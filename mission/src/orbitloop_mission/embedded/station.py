@@ -6,6 +6,7 @@ import secrets
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import datetime
+from pathlib import Path
 from types import TracebackType
 from typing import Self
 
@@ -14,7 +15,8 @@ from pydantic import SecretStr
 from orbitloop.adapters.durable import write_durably
 from orbitloop.adapters.model_files import read_model
 from orbitloop.adapters.signatures import SigningKey
-from orbitloop.domain.contacts import ContactWindow
+from orbitloop.domain.contacts import ContactWindow, next_window
+from orbitloop.domain.errors import BadInput
 from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.units import Bytes, capacity
 from orbitloop.ports.clock import Clock
@@ -65,6 +67,7 @@ class GroundStation:
         windows: tuple[ContactWindow, ...],
         narrator: Narrator,
     ) -> None:
+        labeler = _labeler(plan, scenery, base)
         folder = plan.out / "state" / "ground"
         key = SigningKey(folder / "signing.key")
         self.credentials = Credentials(token=SecretStr(secrets.token_urlsafe(32)), ground_key=key.public)
@@ -90,7 +93,7 @@ class GroundStation:
                 models=self.models,
                 rounds=self.rounds,
                 trainer=self.trainer,
-                school=School(self._parts.blobs, _labeler(plan, scenery), decode_picture),
+                school=School(self._parts.blobs, labeler, decode_picture),
                 sign=key.sign,
                 clock=clock,
                 outbox=folder / "updates",
@@ -123,13 +126,35 @@ class GroundStation:
 
 def update_budget(policy: LinkPolicy, windows: tuple[ContactWindow, ...], now: datetime) -> Bytes:
     """What the next update may take: the policy's limit, or what the next pass can carry if that is less."""
-    coming = min((window for window in windows if window.aos > now), default=None)
+    coming = next_window(windows, now)
     if coming is None:
         return policy.update_budget
     return min(policy.update_budget, capacity(coming.duration, policy.uplink))
 
 
-def _labeler(plan: MissionPlan, scenery: Scenery) -> Labeler:
+def _labeler(plan: MissionPlan, scenery: Scenery, base: Model) -> Labeler:
     if plan.labels is Labels.TEACHER and plan.teacher is not None:
-        return TeacherLabels(TorchDetector(read_model(plan.teacher), Compute.best()).detect)
+        return TeacherLabels(load_teacher(plan.teacher, base).detect)
     return ArchiveLabels(scenery.annotated)
+
+
+def load_teacher(folder: Path, base: Model) -> TorchDetector:
+    """The detector that labels for ``base``.
+
+    Raises:
+        BadInput: a file is missing or damaged, the tensors do not fit the network, or the classes are not the base's.
+        Untrusted: the weights are not those that the folder names.
+    """
+    model = read_model(folder)
+    if model.spec.classes != base.spec.classes:
+        raise BadInput(
+            f"{folder}: detects {', '.join(model.spec.classes)}, the launched model {', '.join(base.spec.classes)}; "
+            "a teacher needs the same classes in the same order"
+        )
+    try:
+        return TorchDetector(model, Compute.best())
+    except (RuntimeError, ValueError) as error:
+        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
+        raise BadInput(
+            f"{folder}: cannot be loaded as a teacher ({reason}); train one with orbitloop pretrain"
+        ) from error

@@ -10,6 +10,7 @@ from pydantic import ValidationError
 
 from orbitloop.adapters.durable import write_durably
 from orbitloop.domain.errors import BadInput
+from orbitloop.wire.complaints import first_complaint
 from orbitloop_mission.report.page import render_page
 from orbitloop_mission.report.schema import MissionReport
 
@@ -53,4 +54,4 @@ def read_report(path: Path) -> MissionReport:
     try:
         return MissionReport.model_validate_json(path.read_bytes())
     except ValidationError as error:
-        raise BadInput(f"{path} is not a mission report of this version: {error}") from error
+        raise BadInput(f"{path} is not a mission report of this version ({first_complaint(error)})") from error

@@ -29,10 +29,8 @@ from orbitloop_ground.adapters.yolo.torch_detector import TorchDetector
 
 BYTES_PER_COORDINATE = 1.1
 """What a sparse coordinate costs once packed, its gap and its quanta: a first guess, measured after training."""
-CANARY_BYTES = 12_000
-"""What the labels of the canaries take at most in practice: some hundred boxes."""
-FIXED_BYTES = 8_000 + CANARY_BYTES
-"""What gains, biases, header, canaries and signature take at most."""
+FIXED_BYTES = 8_000
+"""What gains, biases, header and signature take at most."""
 
 Batch = tuple[Tensor, Tensor]
 
@@ -88,11 +86,9 @@ class TorchTrainer:
         stream = self._stream(lessons)
         knobs = self._knobs(network, stream, budget)
         self._optimise(network, knobs, stream, self._recipe.steps, on_step)
-        size = packed_size(knobs)
-        while size > budget:
+        while (size := packed_size(knobs)) > budget:
             knobs = thinned(knobs, keep=0.85 * budget / size)
-            self._optimise(network, knobs, stream, self._recipe.steps // 5, on_step)
-            size = packed_size(knobs)
+            self._optimise(network, knobs, stream, max(1, self._recipe.steps // 5), on_step)
         changes: list[Change] = [knob.change() for knob in knobs]
         return Trained(changes=tuple(changes), weights=apply(flying.weights, changes))
 
@@ -200,14 +196,14 @@ def _rate_factor(step: int, steps: int) -> float:
 
 
 def packed_size(knobs: list[Knob]) -> int:
-    """Bytes of the signed update that ``knobs`` make, without canaries, which are counted at their most."""
+    """Bytes of the signed update that ``knobs`` make, without canaries."""
     nowhere = Digest("sha256:" + 64 * "0")
     update = Update(base=nowhere, result=nowhere, changes=tuple(knob.change() for knob in knobs))
-    return len(pack_update(update, lambda message: bytes(64))) + CANARY_BYTES
+    return len(pack_update(update, lambda message: bytes(64)))
 
 
 def thinned(knobs: list[Knob], *, keep: float) -> list[Knob]:
-    """The same knobs with only the share ``keep`` of the sparse coordinates, those that moved furthest.
+    """The same knobs with only the share ``keep`` of the coordinates that moved at all: those that moved furthest.
 
     What is dropped was trained together with what stays, so train on after it.
     """
@@ -215,7 +211,7 @@ def thinned(knobs: list[Knob], *, keep: float) -> list[Knob]:
     if not sparse:
         raise BadInput("the update's budget does not even pay for biases and gains; allow more bytes")
     moves = torch.cat([knob.moves.detach().abs() for knob in sparse])
-    count = int(keep * len(moves))
+    count = int(keep * int((moves >= 2.0 ** (sparse[0].exponent - 1)).sum()))
     least = moves.topk(count).values[-1] if count else moves.max() + 1
     lean = [knob.at_least(float(least)) for knob in sparse]
     return [knob for knob in knobs if not isinstance(knob, SparseKnob)] + [knob for knob in lean if len(knob.where)]
@@ -241,7 +237,7 @@ def _shares(lessons: Lessons, replay: float) -> np.ndarray[tuple[int], np.dtype[
     new = np.array([1.0 + len(lesson.truth.labels) for lesson in lessons.new])
     old = np.ones(len(lessons.old))
     if not len(new) and not len(old):
-        raise ValueError("there is nothing to learn from")
+        raise BadInput("there is nothing to learn from: no labelled sample came down, and the archive is empty")
     if not len(old) or not len(new):
         both = np.concatenate([new, old])
         return np.asarray(both / both.sum())

@@ -1,0 +1,111 @@
+"""What the satellite does with answers that its own ground would not give."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import pytest
+
+from orbitloop.domain.digests import digest_of
+from orbitloop.domain.errors import BadInput, NotYet
+from orbitloop.domain.units import Bytes
+from orbitloop.testing.clocks import VirtualClock
+from orbitloop.testing.samples import LAUNCH, a_sample
+from orbitloop.testing.spool import MemorySpool
+from orbitloop.wire.messages import Offer
+from orbitloop_edge.adapters.gateway import GatewayClient
+from orbitloop_edge.adapters.inbox import FolderInbox
+from orbitloop_edge.usecases.transfers import fetch_update, send_bundles
+
+UPDATE = b"update" * 100
+OFFER = Offer(digest=digest_of(UPDATE), size=Bytes(len(UPDATE)), base=digest_of(b"old"), result=digest_of(b"new"))
+
+
+def crossed(count: Bytes) -> None:
+    """Nobody counts."""
+
+
+class Stranger(ThreadingHTTPServer):
+    """Answers every request with ``status`` and ``headers``, and remembers what it was asked for."""
+
+    def __init__(self, status: int, headers: dict[str, str]) -> None:
+        super().__init__(("127.0.0.1", 0), _Answer)
+        self.status, self.headers = status, headers
+        self.asked: list[str] = []
+        self.url = f"http://127.0.0.1:{self.server_port}"
+
+
+class _Answer(BaseHTTPRequestHandler):
+    server: Stranger
+
+    def _answer(self) -> None:
+        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.asked.append(f"{self.command} {self.path}")
+        self.send_response(self.server.status)
+        for name, value in self.server.headers.items():
+            self.send_header(name, value)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    do_GET = do_POST = do_PATCH = _answer  # noqa: N815  # http.server looks for these names
+
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002  # http.server's own name
+        """Nothing on the console."""
+
+
+@contextmanager
+def answering(status: int, **headers: str) -> Iterator[Stranger]:
+    with Stranger(status, {name.replace("_", "-"): value for name, value in headers.items()}) as server:
+        serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        serving.start()
+        yield server
+        server.shutdown()
+        serving.join()
+
+
+def test_the_token_goes_nowhere_but_to_the_ground_whatever_location_is_answered() -> None:
+    bundle = digest_of(b"bundle")
+    with (
+        answering(200) as elsewhere,
+        answering(201, Upload_Offset="0", Location=f"{elsewhere.url}/take") as ground,
+        GatewayClient(ground.url, "secret") as client,
+    ):
+        client.send(client.begin(bundle, Bytes(6)), [b"bundle"], Bytes(6))
+        assert ground.asked == ["POST /v1/bundles", f"PATCH /v1/bundles/{bundle}"]
+        assert elsewhere.asked == []
+
+
+@pytest.mark.parametrize("status", [401, 403, 404, 413, 416])
+def test_an_update_that_is_not_served_keeps_what_arrived_and_is_asked_for_again(status: int, tmp_path: Path) -> None:
+    inbox = FolderInbox(tmp_path)
+    inbox.keep(OFFER.digest, Bytes(0), [UPDATE[:50]])
+    with (
+        answering(status) as ground,
+        GatewayClient(ground.url, "secret") as client,
+        pytest.raises(NotYet, match=str(status)),
+    ):
+        fetch_update(client, OFFER, inbox, crossed)
+    assert inbox.held(OFFER.digest) == 50
+
+
+@pytest.mark.parametrize("status", [400, 413, 422])
+def test_a_bundle_that_is_refused_for_good_is_sealed_afresh_next_time_and_smaller(status: int) -> None:
+    spool = MemorySpool("sat-1", VirtualClock(LAUNCH), budget=Bytes(2**20))
+    for number in range(3):
+        spool.add(*a_sample(number))
+    refused = spool.seal(Bytes(2**20))
+    with (
+        answering(status) as ground,
+        GatewayClient(ground.url, "secret") as client,
+        pytest.raises(BadInput, match=str(status)),
+    ):
+        list(send_bundles(client, spool, Bytes(2**20), crossed))
+    afresh = spool.seal(Bytes(2**20))
+    assert refused is not None
+    assert afresh is not None
+    assert len(afresh[1]) < len(refused[1])
+    assert spool.state().samples == 3
