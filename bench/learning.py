@@ -7,7 +7,8 @@ precision. Printed are means with 95 % intervals (Student's t) over the seeds; e
 
     python bench/learning.py [--seeds 3] [--steps 300] [--data FOLDER]
 
-With ``--data`` (or ``../shared/data`` beside the checkout) forgetting is measured on ``hrplanes/test`` as well.
+With ``--data`` (or ``../shared/data`` beside the checkout) the ground replays ``hrplanes/train``, which the launched
+model comes from, and forgetting is measured on ``hrplanes/test`` as well.
 """
 
 from __future__ import annotations
@@ -95,6 +96,7 @@ def main() -> None:
         plan = MissionPlan(
             out=Path(f"build/bench/learning-{seed}"),
             data=Path("examples/data/airbus-aircraft/annotations.json"),
+            archive=old_set,
             model=Path("examples/models/airplane-1m"),
             seed=seed,
             steps=arguments.steps,

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from orbitloop.domain.delta import Shift, apply
 from orbitloop.domain.mining import mining_rule
 from orbitloop.domain.policy import LinkPolicy
-from orbitloop.domain.rollout import Outcome
+from orbitloop.domain.rollout import CanaryRule, Outcome
 from orbitloop.domain.units import Bytes
 from orbitloop.domain.versions import weights_digest
 from orbitloop.testing.builders import a_spec, an_offer, some_weights
@@ -92,6 +92,7 @@ def test_frames_are_observed_samples_wait_on_disk_and_an_update_is_flown(tmp_pat
         swap=observe.swap,
         verify=lambda signature, message: GROUND_KEY.public_key().verify(signature, message),
         clock=clock,
+        rule=CanaryRule(least=0),
     )
     report = prove(tmp_path / "update", an_offer(data, base=weights_digest(model.weights), result=new))
     second = [observe.observe(path) for path in frames[2:]]

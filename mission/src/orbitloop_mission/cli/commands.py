@@ -46,6 +46,10 @@ def demo(
         Path, typer.Option(help="COCO annotations; images need a split: train, val or test.", show_default=True)
     ] = DATA,
     model: Annotated[Path, typer.Option(help="Folder of the model that is launched.")] = MODEL,
+    archive: Annotated[
+        Path | None,
+        typer.Option(help="COCO annotations of old pictures: their split train is replayed against forgetting."),
+    ] = None,
     out: Annotated[Path, typer.Option(help="Folder of the report and the mission's state; replaced.")] = Path(
         "build/demo"
     ),
@@ -73,6 +77,7 @@ def demo(
     plan = MissionPlan(
         out=out,
         data=data,
+        archive=archive,
         model=model,
         rounds=rounds,
         steps=steps,

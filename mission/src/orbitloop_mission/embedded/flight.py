@@ -63,7 +63,9 @@ def fly(plan: MissionPlan, narrator: Narrator) -> Flown:
     begun = time.monotonic()
     base = read_model(plan.model)
     narrator.say("reading the frames")
-    scenery = load_scenery(plan.data, rounds=plan.rounds, old_scale=plan.old_scale, seed=plan.seed)
+    scenery = load_scenery(
+        plan.data, rounds=plan.rounds, old_scale=plan.old_scale, seed=plan.seed, archive=plan.archive
+    )
     check_classes(scenery, base, plan.data)
     shutil.rmtree(plan.out / "state", ignore_errors=True)
     (plan.out / "state" / "satellite").mkdir(parents=True)

@@ -40,6 +40,7 @@ class MissionPlan:
     Args:
         out: folder of the mission's state and report; what is in it is replaced.
         data: COCO annotations; images carry ``split`` train (flown over), val (the ground's archive), test (measured).
+        archive: COCO annotations of what the launched model was trained on, if the ground has it: replayed as it is.
         model: folder of the model that is launched.
         rounds: learning rounds to fly.
         seed: seed of training, audit and order of frames.
@@ -58,6 +59,7 @@ class MissionPlan:
     out: Path
     data: Path
     model: Path
+    archive: Path | None = None
     rounds: int = 3
     seed: int = 0
     steps: int = 300

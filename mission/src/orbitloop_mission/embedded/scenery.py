@@ -40,7 +40,9 @@ class Scenery:
     test_old: list[Lesson]
 
 
-def load_scenery(annotations: Path, *, rounds: int, old_scale: float, seed: int) -> Scenery:
+def load_scenery(
+    annotations: Path, *, rounds: int, old_scale: float, seed: int, archive: Path | None = None
+) -> Scenery:
     """Read a COCO set whose images carry ``split`` train, val or test.
 
     Raises:
@@ -60,7 +62,7 @@ def load_scenery(annotations: Path, *, rounds: int, old_scale: float, seed: int)
     return Scenery(
         annotated=annotated,
         flown=tuple(tuple(image.path for image in flown[index::rounds]) for index in range(rounds)),
-        archive=[resized(lesson_of(image), old_scale) for image in split["val"]],
+        archive=[resized(lesson_of(image), old_scale) for image in split["val"]] + _archived(archive),
         test_new=[lesson_of(image) for image in split["test"]],
         test_old=[resized(lesson_of(image), old_scale) for image in split["test"]],
     )
@@ -100,6 +102,13 @@ def _check_names(annotated: CocoSet, source: Path) -> None:
                 "name, whatever their folder: rename one"
             )
         first[name] = image.id
+
+
+def _archived(annotations: Path | None) -> list[Lesson]:
+    """The training images of the set that the launched model comes from."""
+    if annotations is None:
+        return []
+    return [lesson_of(image) for image in read_coco(annotations).where(split="train").images]
 
 
 def lesson_of(image: CocoImage) -> Lesson:
