@@ -59,7 +59,7 @@ class FineTuning:
     side: int = 320
     rate: float = 4e-3
     full_rate: float = 1e-3
-    replay: float = 0.2
+    replay: float = 0.3
     exponent: int = -8
     limit: int = 31
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(scales=(0.45, 1.3)))
