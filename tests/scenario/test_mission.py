@@ -64,7 +64,7 @@ def plan(data: Path, tmp_path_factory: pytest.TempPathFactory) -> MissionPlan:
         model=EXAMPLES / "models/airplane-1m",
         steps=16,
         cut_round=2,
-        cut_after=Bytes(24_000),
+        cut_after=Bytes(8_000),
         policy=LinkPolicy(downlink_share=0.6, update_budget=Bytes(60_000)),
         rule=LearningRule(least_samples=1, least_gain=-1.0, least_held_out=0),
         canary=CanaryRule(least=0, tolerance=1.0),
