@@ -7,7 +7,7 @@ from types import TracebackType
 from typing import Self, assert_never
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 from rich.text import Text
 
 from orbitloop.domain.contacts import ContactWindow
@@ -30,7 +30,7 @@ class Terminal:
         self._progress = Progress(
             TextColumn("  {task.description:<34}", markup=False),
             BarColumn(bar_width=28),
-            MofNCompleteColumn(),
+            TextColumn("{task.fields[count]:>9}", markup=False),
             TimeElapsedColumn(),
             TextColumn("{task.fields[note]}", markup=False),
             console=console,
@@ -125,11 +125,12 @@ class Terminal:
             self._hide("measuring")
 
     def _show(self, key: str, text: str | None, done: int | None, total: int | None, note: str) -> None:
+        count = "" if done is None or total is None else f"{done}/{total}"
         with self._guard:
             if key not in self._tasks:
-                self._tasks[key] = self._progress.add_task(text or key, total=total, note="")
+                self._tasks[key] = self._progress.add_task(text or key, total=total, note="", count="")
             task = self._tasks[key]
-            self._progress.update(task, completed=done, total=total, note=note)
+            self._progress.update(task, completed=done, total=total, note=note, count=count)
             if text is not None:
                 self._progress.update(task, description=text)
 
