@@ -96,17 +96,9 @@ class TorchTrainer:
         """Every weight free, in full precision: the reference that a partial update is measured against."""
         torch.manual_seed(self._recipe.seed)
         network = self._compute.place(network_with(dict(flying.weights), flying.spec)).train()
-        knobs: list[Knob] = []
         stream = self._stream(lessons)
         optimiser = torch.optim.Adam(network.parameters(), self._recipe.full_rate)
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_factor(step, self._recipe.steps))
-        for step in range(1, self._recipe.steps + 1):
-            loss = self._loss(network, knobs, next(stream))
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            on_step(step, self._recipe.steps, loss.item())
+        _descend(optimiser, lambda: self._loss(network, [], next(stream)), self._recipe.steps, on_step)
         return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
 
     def precision(self, model: Model, lessons: list[Lesson]) -> float:
@@ -172,14 +164,7 @@ class TorchTrainer:
         optimiser = torch.optim.Adam(
             [{"params": knob.values, "lr": self._recipe.rate * _haste(knob)} for knob in knobs]
         )
-        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_factor(step, steps))
-        for step in range(1, steps + 1):
-            loss = self._loss(network, knobs, next(stream))
-            optimiser.zero_grad()
-            loss.backward()
-            optimiser.step()
-            schedule.step()
-            on_step(step, steps, loss.item())
+        _descend(optimiser, lambda: self._loss(network, knobs, next(stream)), steps, on_step)
 
     def _loss(self, network: YoloTiny, knobs: list[Knob], batch: Batch) -> Tensor:
         weights: dict[str, Tensor] = dict(network.named_parameters())
@@ -188,6 +173,18 @@ class TorchTrainer:
         with self._compute.autocast():
             outputs = functional_call(network, weights, (self._compute.move(batch[0]),))
         return detection_loss(outputs, batch[1].to(self._compute.device), network.spec)
+
+
+def _descend(optimiser: torch.optim.Optimizer, loss_of_next: Callable[[], Tensor], steps: int, on_step: OnStep) -> None:
+    """``steps`` steps of ``optimiser`` with a short warm-up and cosine decay."""
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_factor(step, steps))
+    for step in range(1, steps + 1):
+        loss = loss_of_next()
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        schedule.step()
+        on_step(step, steps, loss.item())
 
 
 def _rate_factor(step: int, steps: int) -> float:
