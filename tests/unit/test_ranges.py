@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -25,7 +27,7 @@ def test_spans_hold_what_was_put_in_and_never_touch(given_pairs: list[tuple[int,
     assert members(spans) == {byte for start, end in given_pairs for byte in range(start, end)}
     assert spans.count == len(members(spans))
     ordered = list(spans)
-    assert all(left.end < right.start for left, right in zip(ordered, ordered[1:], strict=False))
+    assert all(left.end < right.start for left, right in itertools.pairwise(ordered))
 
 
 @given(pairs, st.integers(0, SIZE))

@@ -2,23 +2,40 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from orbitloop.domain.ranges import Spans
 from orbitloop.domain.units import Bytes, Digest
-from orbitloop.wire.messages import Hello, Receipt, Telemetry, UpdateReport, Welcome
+from orbitloop.wire.messages import Goodbye, Hello, Receipt, Telemetry, UpdateReport, Welcome
+
+Crossed = Callable[[Bytes], None]
+"""Told of bytes that have just crossed."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Transfer:
-    """A bundle that the ground has room for; ``offset`` of its ``size`` bytes are there already."""
+    """A bundle that the ground has room for; the bytes ``held`` of its ``size`` are there already.
+
+    One convergence layer leaves a gap where datagrams were lost, another fills it: both go by the same spans.
+    """
 
     bundle: Digest
     size: Bytes
-    offset: Bytes
+    held: Spans = Spans()
+
+    @property
+    def missing(self) -> Spans:
+        """What is still to be sent."""
+        return self.held.missing(self.size)
+
+    @property
+    def complete(self) -> bool:
+        """Whether the ground has every byte."""
+        return not self.missing
 
 
 class Conversation(Protocol):
@@ -36,6 +53,10 @@ class Conversation(Protocol):
         """Say what happened since launch."""
         ...
 
+    def goodbye(self, goodbye: Goodbye) -> None:
+        """End the session."""
+        ...
+
 
 class Downlink(Protocol):
     """Bundles to the ground, resumable."""
@@ -44,8 +65,11 @@ class Downlink(Protocol):
         """Announce a bundle, or find how far it came before."""
         ...
 
-    def send(self, transfer: Transfer, parts: Iterable[bytes], size: Bytes) -> Transfer:
-        """Send the next ``size`` bytes, given in ``parts``, behind ``transfer.offset``; returns where it stands now.
+    def send(self, transfer: Transfer, data: memoryview, most: Bytes, crossed: Crossed) -> Transfer:
+        """Send up to ``most`` of the missing bytes of the bundle ``data``, from the first on; returns where it stands.
+
+        May send less than asked for; it always gets further, or raises. What the ground acknowledged before a
+        ``LinkClosed`` is not sent again.
 
         Raises ``Untrusted`` or ``BadInput`` if the bundle was refused once it was complete.
         """
@@ -59,8 +83,13 @@ class Downlink(Protocol):
 class Uplink(Protocol):
     """Updates from the ground, resumable."""
 
-    def fetch(self, artifact: Digest, start: Bytes) -> AbstractContextManager[tuple[Bytes, Iterator[bytes]]]:
-        """The bytes of an artifact, and where they begin: at ``start``, or at 0 where the ground cannot resume.
+    def fetch(
+        self, artifact: Digest, size: Bytes, missing: Spans
+    ) -> AbstractContextManager[Iterator[tuple[int, bytes]]]:
+        """Bytes of an artifact, each piece with the offset at which it begins, in any order, until nothing of
+        ``missing`` is missing or the ground ends the answer early.
+
+        A ground that cannot resume sends from 0.
 
         Raises ``BadInput`` if the ground has no such artifact, or none of that length.
         """
@@ -90,12 +119,12 @@ class Outbox(Protocol):
 class Inbox(Protocol):
     """Updates on their way up: bytes that arrived, kept across cuts."""
 
-    def held(self, update: Digest) -> Bytes:
-        """How many bytes of an update are here; what is here of any other is forgotten: one is offered at a time."""
+    def held(self, update: Digest) -> Spans:
+        """Which bytes of an update are here; what is here of any other is forgotten: one is offered at a time."""
         ...
 
-    def keep(self, update: Digest, start: Bytes, parts: Iterable[bytes]) -> None:
-        """Write ``parts`` from ``start`` on; where ``parts`` raises, what came before is kept. Raises ``NoSpace``."""
+    def keep(self, update: Digest, pieces: Iterable[tuple[int, bytes]]) -> None:
+        """Write ``pieces``, each at its offset; what came before an error is kept. Raises ``NoSpace``."""
         ...
 
     def take(self, update: Digest) -> Path:

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orbitloop.domain.units import Bytes, Digest
-from orbitloop.wire.messages import Hello, Telemetry, UpdateReport
+from orbitloop.wire.messages import Goodbye, Hello, Telemetry, UpdateReport
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,6 +58,10 @@ class ContactLedger(Protocol):
 
     def record_report(self, report: UpdateReport, at: datetime) -> None:
         """What became of an update; the same report again changes nothing."""
+        ...
+
+    def record_goodbye(self, goodbye: Goodbye, at: datetime) -> None:
+        """A contact ended at ``at``, before the signal did; the same goodbye again changes nothing."""
         ...
 
     def record_telemetry(self, telemetry: Telemetry, at: datetime) -> None:

@@ -5,22 +5,28 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Protocol
 
+from orbitloop.domain.ranges import Spans
 from orbitloop.domain.units import Bytes, Digest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Upload:
-    """One bundle on its way in: ``offset`` of its ``size`` bytes are durable."""
+    """One bundle on its way in: the bytes ``held`` of its ``size`` are durable."""
 
     satellite: str
     digest: Digest
     size: Bytes
-    offset: Bytes
+    held: Spans = Spans()
+
+    @property
+    def offset(self) -> Bytes:
+        """How many bytes are here without a gap: where a sender that knows no gaps goes on."""
+        return self.held.prefix
 
     @property
     def complete(self) -> bool:
         """Whether every byte is here."""
-        return self.offset == self.size
+        return not self.held.missing(self.size)
 
 
 class Uploads(Protocol):
@@ -37,8 +43,11 @@ class Uploads(Protocol):
         """An upload that was begun, its offset durable when this returns."""
         ...
 
-    def append(self, upload: Upload, data: bytes) -> Upload:
-        """Write ``data`` behind ``upload.offset``; durable after the next :meth:`find`. Raises ``NoSpace``."""
+    def write(self, upload: Upload, start: int, data: bytes) -> Upload:
+        """Write ``data`` at ``start``; durable after the next :meth:`find`.
+
+        Raises ``NoSpace``, and ``BadInput`` for bytes behind the announced size.
+        """
         ...
 
     def content(self, upload: Upload) -> bytes:

@@ -19,6 +19,11 @@ DigestText = Annotated[Digest, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Size = Annotated[Bytes, Field(ge=0, le=2**40)]
 Score = Annotated[float, Field(allow_inf_nan=False)]
+Factor = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1_000)]
+Session = Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
+
+MOST_UNFINISHED = 16
+"""Bundles that one hello may name."""
 
 
 class Message(BaseModel):
@@ -29,14 +34,45 @@ class Message(BaseModel):
     version: int = Field(default=WIRE_VERSION, ge=1)
 
 
+class Receipt(Message):
+    """The ground holds this bundle durably: the satellite may forget it."""
+
+    bundle: DigestText
+    samples: int = Field(ge=0)
+    stored: AwareDatetime
+
+
+class LedgerPosition(Message):
+    """How far the satellite believes the ground's ledger to be.
+
+    Args:
+        delivered: samples that the ground has acknowledged since launch.
+        last: the bundle acknowledged last.
+    """
+
+    delivered: int = Field(ge=0)
+    last: DigestText | None = None
+
+
 class Hello(Message):
-    """The satellite opens a session: who it is, what flies, what waits."""
+    """The satellite opens a session: who it is, what flies, what waits.
+
+    Args:
+        session: random name of this contact session; empty from satellites that had none yet.
+        sequence: counts sessions since launch and never goes back: an older one is a replay. 0 where it is not counted.
+        position: how far the ground's ledger is, as the satellite knows it.
+        unfinished: bundles that were sealed and not yet acknowledged; the answer says which of them arrived after all.
+    """
 
     satellite: Name
     flying: DigestText
     clock: AwareDatetime
     queued_samples: int = Field(ge=0)
     queued_bytes: Size
+    session: Session = ""
+    sequence: int = Field(default=0, ge=0, lt=2**53)
+    position: LedgerPosition | None = None
+    unfinished: tuple[DigestText, ...] = Field(default=(), max_length=MOST_UNFINISHED)
 
 
 class Offer(Message):
@@ -48,19 +84,44 @@ class Offer(Message):
     result: DigestText
 
 
+class Priorities(Message):
+    """What the ground wants most: factors on the value of what waits, by reason; those it does not name count as one.
+
+    Args:
+        revision: grows with every change, so that an older one that comes late changes nothing.
+        factors: by reason (``hard``, ``miss``, ``audit``); reasons that the satellite does not know are ignored.
+    """
+
+    revision: int = Field(ge=0)
+    factors: dict[Annotated[str, Field(max_length=64)], Factor] = Field(default_factory=dict, max_length=64)
+
+
 class Welcome(Message):
-    """The ground's answer to a hello."""
+    """The ground's answer to a hello.
+
+    Args:
+        held: receipts of those ``unfinished`` bundles that the ground holds already.
+        received: samples of this satellite that the ground holds: its side of the ledger position.
+        priorities: what the ground wants most; ``None`` leaves the satellite's own ranking.
+    """
 
     clock: AwareDatetime
     offer: Offer | None = None
+    held: tuple[Receipt, ...] = Field(default=(), max_length=MOST_UNFINISHED)
+    received: int = Field(default=0, ge=0)
+    priorities: Priorities | None = None
 
 
-class Receipt(Message):
-    """The ground holds this bundle durably: the satellite may forget it."""
+class Goodbye(Message):
+    """The satellite ends a session before the signal does: what it thinks was said."""
 
-    bundle: DigestText
+    satellite: Name
+    session: Session
+    bundles: int = Field(ge=0)
     samples: int = Field(ge=0)
-    stored: AwareDatetime
+    bytes_down: Size
+    bytes_up: Size
+    complete: bool
 
 
 class UpdateReport(Message):

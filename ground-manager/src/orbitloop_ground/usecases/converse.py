@@ -1,0 +1,106 @@
+"""What satellites say about themselves, and the ground's answer; the same whichever layer carried it."""
+
+from __future__ import annotations
+
+import logging
+from typing import Protocol
+
+from orbitloop.domain.errors import Untrusted
+from orbitloop.domain.units import Digest
+from orbitloop.ports.clock import Clock
+from orbitloop.ports.sample_store import Entered
+from orbitloop.ports.updates import ContactLedger, PublishedUpdate, UpdateLedger
+from orbitloop.wire.messages import Goodbye, Hello, Offer, Priorities, Receipt, Telemetry, UpdateReport, Welcome
+
+_log = logging.getLogger(__name__)
+
+
+class Replayed(Untrusted):
+    """A message that was said before, in a session that is over; whoever repeats it is not the satellite."""
+
+
+class MessageLedger(ContactLedger, UpdateLedger, Protocol):
+    """What the messages are written to, and answers are read from."""
+
+    def entered(self, satellite: str, bundle: Digest) -> Entered | None:
+        """A bundle that was entered, if it was."""
+        ...
+
+    def count_received(self, satellite: str) -> int:
+        """How many samples of a satellite the ground holds."""
+        ...
+
+    def last_session(self, satellite: str) -> tuple[int, str]:
+        """Sequence and name of the latest session; ``(0, "")`` before the first."""
+        ...
+
+    def priorities(self, satellite: str) -> Priorities | None:
+        """What the ground wants most of this satellite, if somebody said so."""
+        ...
+
+
+class Reception:
+    """The conversation of a contact session. Idempotent: every message may come twice, late or never.
+
+    ``sender`` is the identity that the convergence layer has proved.
+    """
+
+    def __init__(self, ledger: MessageLedger, clock: Clock) -> None:
+        self._ledger = ledger
+        self._clock = clock
+
+    def hello(self, sender: str, hello: Hello) -> Welcome:
+        """A contact begins: answered with the time, an update that fits what flies, and what arrived unacknowledged.
+
+        Raises:
+            Untrusted: it speaks for another satellite.
+            Replayed: a later session has begun already.
+        """
+        _demand(sender, hello.satellite)
+        sequence, session = self._ledger.last_session(sender)
+        if hello.sequence and (hello.sequence < sequence or (hello.sequence == sequence and hello.session != session)):
+            raise Replayed(
+                f"session {hello.sequence} of {sender} is over, {sequence} was the last; "
+                "if its disk was replaced, readmit the satellite"
+            )
+        now = self._clock.now()
+        self._ledger.record_hello(hello, now)
+        update = self._ledger.offer_for(sender, hello.flying)
+        _log.info("contact", extra={"satellite": sender, "sequence": hello.sequence, "offers": update is not None})
+        return Welcome(
+            clock=now,
+            offer=None if update is None else _offer(update),
+            held=self._held(sender, hello),
+            received=self._ledger.count_received(sender),
+            priorities=self._ledger.priorities(sender),
+        )
+
+    def report(self, sender: str, report: UpdateReport) -> None:
+        """What became of an update. Raises ``Untrusted``."""
+        _demand(sender, report.satellite)
+        self._ledger.record_report(report, self._clock.now())
+        _log.info("update_report", extra={"satellite": sender, "outcome": str(report.outcome)})
+
+    def telemetry(self, sender: str, telemetry: Telemetry) -> None:
+        """Counters since launch. Raises ``Untrusted``."""
+        _demand(sender, telemetry.satellite)
+        self._ledger.record_telemetry(telemetry, self._clock.now())
+
+    def goodbye(self, sender: str, goodbye: Goodbye) -> None:
+        """A contact ends before the signal does. Raises ``Untrusted``."""
+        _demand(sender, goodbye.satellite)
+        self._ledger.record_goodbye(goodbye, self._clock.now())
+        _log.info("goodbye", extra={"satellite": sender, "complete": goodbye.complete})
+
+    def _held(self, sender: str, hello: Hello) -> tuple[Receipt, ...]:
+        found = (self._ledger.entered(sender, bundle) for bundle in hello.unfinished)
+        return tuple(entered.receipt for entered in found if entered is not None)
+
+
+def _demand(sender: str, satellite: str) -> None:
+    if sender != satellite:
+        raise Untrusted(f"{sender!r} may not speak for {satellite!r}; use that satellite's identity")
+
+
+def _offer(update: PublishedUpdate) -> Offer:
+    return Offer(digest=update.digest, size=update.size, base=update.base, result=update.result)
