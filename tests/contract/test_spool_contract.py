@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import sqlite3
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from orbitloop.adapters.durable import discard_unfinished
 from orbitloop.domain.digests import digest_of, hexadecimal
 from orbitloop.domain.errors import BadInput, NoSpace, Untrusted
+from orbitloop.domain.samples import Reason
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.spool import Spool
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.testing.spool import MemorySpool
 from orbitloop.wire.bundle import Limits, unpack
-from orbitloop_edge.adapters.spool import DiskSpool
+from orbitloop.wire.messages import Priorities
+from orbitloop_edge.adapters.spool import DiskSpool, ranked
+from orbitloop_edge.adapters.spool_index import Row, SpoolIndex
 
 PLENTY = Bytes(2**24)
 BUDGET = Bytes(50_000)
@@ -170,6 +176,53 @@ def test_a_sample_that_is_refused_again_and_again_holds_up_no_other(spool: Spool
     assert len(delivered) == len(set(delivered))
 
 
+def test_several_bundles_may_be_under_way_and_no_sample_is_in_two(spool: Spool) -> None:
+    for number in range(9):
+        spool.add(*a_sample(number))
+    under_way: dict[Digest, bytes] = {}
+    while (sealed := spool.seal(Bytes(5_000), frozenset(under_way))) is not None:
+        under_way[sealed[0]] = sealed[1]
+    assert len(under_way) > 2
+    assert spool.unfinished() == tuple(under_way)
+    inside = [sample.id for data in under_way.values() for sample in unpack(data).samples]
+    assert len(inside) == len(set(inside)) == 9
+    first, second, *_ = under_way
+    assert spool.seal(PLENTY, frozenset([first])) == (second, under_way[second])
+    spool.delivered(second)
+    assert spool.unfinished()[:2] == (first, *list(under_way)[2:3])
+    assert sorted(drained(spool)) == sorted(set(inside) - {sample.id for sample in unpack(under_way[second]).samples})
+
+
+def test_what_was_delivered_is_counted_with_the_last_bundle(spool: Spool) -> None:
+    for number in range(3):
+        spool.add(*a_sample(number))
+    sealed = spool.seal(PLENTY)
+    assert sealed is not None
+    assert (spool.state().delivered, spool.state().last) == (0, None)
+    for _ in range(2):
+        spool.delivered(sealed[0])
+        assert (spool.state().delivered, spool.state().last) == (3, sealed[0])
+
+
+def test_what_the_ground_wants_most_goes_first_until_a_newer_revision_says_otherwise(spool: Spool) -> None:
+    common, wanted = a_sample(1, value=2.0), a_sample(2, value=1.0)
+    audit = replace(wanted[0], reason=Reason.AUDIT)
+    spool.add(*common)
+    spool.add(audit, wanted[1])
+
+    def first() -> Digest:
+        sealed = spool.seal(Bytes(3_000))
+        assert sealed is not None
+        spool.unseal(sealed[0])
+        return unpack(sealed[1]).samples[0].id
+
+    spool.prefer(Priorities(revision=2, factors={"audit": 5.0, "from-the-future": 9.0}))
+    spool.prefer(Priorities(revision=1, factors={"audit": 0.0}))
+    assert first() == audit.id
+    spool.prefer(Priorities(revision=3))
+    assert first() == common[0].id
+
+
 def test_a_sample_that_the_ground_holds_is_not_taken_again(spool: Spool) -> None:
     spool.add(*a_sample(1))
     drained(spool)
@@ -258,6 +311,93 @@ def test_a_sample_that_the_disk_damaged_is_set_aside_with_an_error_and_blocks_no
         (tmp_path / "samples" / hexadecimal(a_sample(1)[0].id)).write_bytes(b"rot")
         assert drained(spool) == [a_sample(2)[0].id]
     assert [record.message for record in caplog.records] == ["sample_damaged"]
+
+
+def spoiled(path: Path, seed: int) -> None:
+    """Bytes flipped here and there, as a disk under radiation would."""
+    data = bytearray(path.read_bytes())
+    chance = np.random.default_rng(seed)
+    for _ in range(1 + seed % 40):
+        data[int(chance.integers(len(data)))] ^= int(chance.integers(1, 256))
+    path.write_bytes(data)
+
+
+def emptied(path: Path, seed: int) -> None:
+    path.write_bytes(path.read_bytes()[: seed * 512])
+
+
+def overwritten(path: Path, seed: int) -> None:
+    path.write_bytes(np.random.default_rng(seed).bytes(path.stat().st_size))
+
+
+def removed(path: Path, seed: int) -> None:
+    path.unlink()
+
+
+@pytest.mark.parametrize("damage", [spoiled, emptied, overwritten, removed])
+@pytest.mark.parametrize("seed", range(8))
+def test_whatever_happens_to_the_index_the_folder_restores_the_queue(
+    tmp_path: Path, damage: Callable[[Path, int], None], seed: int
+) -> None:
+    with opened(tmp_path) as spool:
+        for number in range(12):
+            spool.add(*a_sample(number))
+        under_way = spool.seal(Bytes(4_000))
+        assert under_way is not None
+        delivered = spool.seal(Bytes(4_000), frozenset([under_way[0]]))
+        assert delivered is not None
+        spool.delivered(delivered[0])
+    damage(tmp_path / "spool.db", seed)
+    left = {a_sample(number)[0].id for number in range(12)} - {s.id for s in unpack(delivered[1]).samples}
+    with opened(tmp_path) as spool:
+        assert spool.state().samples == len(left)
+        assert spool.unfinished() == (under_way[0],)
+        assert spool.seal(PLENTY) == under_way
+        sent = drained(spool)
+    assert sorted(sent) == sorted(left)
+
+
+def test_an_index_that_is_damaged_in_flight_is_built_again_and_the_call_succeeds(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    with opened(tmp_path) as spool:
+        for number in range(30):
+            spool.add(*a_sample(number, size=300))
+        with sqlite3.connect(tmp_path / "spool.db") as other:
+            other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        other.close()
+        page = 4_096
+        content = bytearray((tmp_path / "spool.db").read_bytes())
+        content[page:] = bytes(len(content) - page)
+        (tmp_path / "spool.db").write_bytes(content)
+        with sqlite3.connect(tmp_path / "spool.db") as other:
+            other.execute("PRAGMA user_version = 7")  # so that nobody trusts what is cached of the file
+        other.close()
+        assert spool.add(*a_sample(31, size=300))
+        assert spool.state().samples == 31
+        assert len(drained(spool)) == 31
+    assert "spool_index_damaged" in [record.message for record in caplog.records]
+
+
+def test_twenty_thousand_waiting_samples_are_ranked_as_one_would_by_hand(tmp_path: Path) -> None:
+    chance = np.random.default_rng(5)
+    rows = [
+        Row(
+            id=digest_of(str(number).encode()),
+            value=float(chance.random()),
+            reason=Reason.HARD,
+            captured=float(number),
+            cost=Bytes(int(chance.integers(1_000, 4_000))),
+            size=900,
+        )
+        for number in range(20_000)
+    ]
+    index = SpoolIndex(tmp_path / "spool.db")
+    index.insert(rows)
+    queue = index.fresh()
+    index.close()
+    best = min(rows, key=lambda row: (-row.value / row.cost, row.id))
+    assert ranked(queue, Priorities(revision=0))[0] == (best.id, best.cost)
 
 
 WORKER = """

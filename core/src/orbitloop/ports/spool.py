@@ -7,33 +7,55 @@ from typing import Protocol
 
 from orbitloop.domain.samples import Sample
 from orbitloop.domain.units import Bytes, Digest
+from orbitloop.wire.messages import Priorities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SpoolState:
-    """How much waits: samples that the ground does not yet hold, and the bytes of their pixels."""
+    """How much waits, and how much went.
+
+    Args:
+        samples: samples that the ground does not yet hold.
+        bytes: bytes of their pixels.
+        delivered: samples that the ground has acknowledged since launch.
+        last: the bundle that was acknowledged last.
+    """
 
     samples: int
     bytes: Bytes
+    delivered: int = 0
+    last: Digest | None = None
 
 
-class Spool(Protocol):
-    """A durable queue of samples. Whatever is killed or repeated, each is delivered, and counted once."""
+class Intake(Protocol):
+    """Where the inference worker hands samples over."""
 
     def add(self, sample: Sample, pixels: bytes) -> bool:
         """Store a sample durably; ``False`` if it was there before. Raises ``NoSpace`` over the spool's budget."""
         ...
 
+
+class Spool(Intake, Protocol):
+    """A durable queue of samples. Whatever is killed or repeated, each is delivered, and counted once.
+
+    Threads may share one.
+    """
+
     def state(self) -> SpoolState:
         """What waits."""
         ...
 
-    def seal(self, budget: Bytes) -> tuple[Digest, bytes] | None:
-        """The next bundle to send, at most ``budget`` bytes: an unfinished one first, else a new one of the samples
-        with the most value per byte. ``None`` when nothing waits or not even one sample fits.
+    def unfinished(self) -> tuple[Digest, ...]:
+        """Bundles that were sealed and are neither delivered nor given up, the oldest first."""
+        ...
 
-        The same bundle comes again, byte for byte, until it is acknowledged with :meth:`delivered` or given up
-        with :meth:`unseal`.
+    def seal(self, budget: Bytes, besides: frozenset[Digest] = frozenset()) -> tuple[Digest, bytes] | None:
+        """The next bundle to send that is not in ``besides``: an unfinished one first, the oldest before the others
+        and whatever its size, else a new one of at most ``budget`` bytes, of the samples with the most effective value
+        per byte. ``None`` when nothing else waits or not even one sample fits.
+
+        A bundle comes again, byte for byte, until it is acknowledged with :meth:`delivered` or given up with
+        :meth:`unseal`.
         """
         ...
 
@@ -47,4 +69,8 @@ class Spool(Protocol):
         Whichever of them the ground minds, it holds up no other: from now on each travels in a bundle of its own,
         after what was never refused, and after what was refused less often.
         """
+        ...
+
+    def prefer(self, priorities: Priorities) -> None:
+        """Rank what is sealed from now on by what the ground wants most; an older revision changes nothing."""
         ...

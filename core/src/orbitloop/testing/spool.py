@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.spool import SpoolState
 from orbitloop.wire.bundle import Limits, cost, entry_of, fill, pack, rank
+from orbitloop.wire.messages import Priorities
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -46,8 +48,11 @@ class MemorySpool:
         self._limits = limits or Limits()
         self._waiting: dict[Digest, _Waiting] = {}
         self._gone: set[Digest] = set()
+        self._last: Digest | None = None
         self._refused: Counter[Digest] = Counter()
-        self._sealed: _Sealed | None = None
+        self._sealed: dict[Digest, _Sealed] = {}
+        self._priorities = Priorities(revision=0)
+        self._guard = threading.RLock()
 
     def add(self, sample: Sample, pixels: bytes) -> bool:
         """Store a sample; ``False`` if it was there before, or is on the ground already.
@@ -60,53 +65,82 @@ class MemorySpool:
         price = cost(entry_of(self._satellite, sample, pixels), sample.size)
         if not fill([(sample.id, price)], self._limits.packed, self._limits):
             raise BadInput(f"sample {sample.id} of {sample.size} bytes fits into no bundle; encode it smaller")
-        if sample.id in self._waiting or sample.id in self._gone:
-            return False
-        if self.state().bytes + sample.size > self._budget:
-            raise NoSpace(f"the spool of {self._satellite} holds {self.state().bytes} of {self._budget} bytes")
-        self._waiting[sample.id] = _Waiting(sample=sample, pixels=pixels, cost=price)
-        return True
+        with self._guard:
+            if sample.id in self._waiting or sample.id in self._gone:
+                return False
+            if self.state().bytes + sample.size > self._budget:
+                raise NoSpace(f"the spool of {self._satellite} holds {self.state().bytes} of {self._budget} bytes")
+            self._waiting[sample.id] = _Waiting(sample=sample, pixels=pixels, cost=price)
+            return True
 
     def state(self) -> SpoolState:
         """What waits."""
-        return SpoolState(
-            samples=len(self._waiting), bytes=Bytes(sum(len(item.pixels) for item in self._waiting.values()))
-        )
-
-    def seal(self, budget: Bytes) -> tuple[Digest, bytes] | None:
-        """The next bundle to send; the unfinished one first, whatever its size."""
-        if self._sealed is None:
-            ranked = sorted(self._waiting.values(), key=lambda item: rank(item.sample.id, item.sample.value, item.cost))
-            fresh = [item for item in ranked if item.sample.id not in self._refused]
-            refused = sorted(
-                (item for item in ranked if item.sample.id in self._refused),
-                key=lambda item: self._refused[item.sample.id],
+        with self._guard:
+            return SpoolState(
+                samples=len(self._waiting),
+                bytes=Bytes(sum(len(item.pixels) for item in self._waiting.values())),
+                delivered=len(self._gone),
+                last=self._last,
             )
-            chosen = _chosen(fresh, budget, self._limits) or _chosen(refused, budget, replace(self._limits, samples=1))
+
+    def unfinished(self) -> tuple[Digest, ...]:
+        """Sealed bundles, the oldest first."""
+        with self._guard:
+            return tuple(self._sealed)
+
+    def seal(self, budget: Bytes, besides: frozenset[Digest] = frozenset()) -> tuple[Digest, bytes] | None:
+        """The next bundle to send; the unfinished ones first, whatever their size."""
+        with self._guard:
+            for sealed in self._sealed.values():
+                if sealed.digest not in besides:
+                    return sealed.digest, sealed.data
+            chosen = self._chosen(budget)
             if not chosen:
                 return None
             picked = [self._waiting[name] for name in chosen]
             data = pack(self._satellite, self._clock.now(), [(item.sample, item.pixels) for item in picked])
-            self._sealed = _Sealed(digest=digest_of(data), data=data, samples=frozenset(chosen))
-        return self._sealed.digest, self._sealed.data
+            digest = digest_of(data)
+            self._sealed[digest] = _Sealed(digest=digest, data=data, samples=frozenset(chosen))
+            return digest, data
 
     def delivered(self, bundle: Digest) -> None:
         """The ground holds this bundle: its samples leave. Idempotent."""
-        if self._sealed is None or self._sealed.digest != bundle:
-            return
-        for name in self._sealed.samples:
-            del self._waiting[name]
-            self._refused.pop(name, None)
-        self._gone |= self._sealed.samples
-        self._sealed = None
+        with self._guard:
+            sealed = self._sealed.pop(bundle, None)
+            if sealed is None:
+                return
+            for name in sealed.samples:
+                del self._waiting[name]
+                self._refused.pop(name, None)
+            self._gone |= sealed.samples
+            self._last = bundle
 
     def unseal(self, bundle: Digest) -> None:
         """The ground will never take this bundle: its samples wait again, each to travel alone. Idempotent."""
-        if self._sealed is None or self._sealed.digest != bundle:
-            return
-        self._refused.update(self._sealed.samples)
-        self._sealed = None
+        with self._guard:
+            sealed = self._sealed.pop(bundle, None)
+            if sealed is not None:
+                self._refused.update(sealed.samples)
+
+    def prefer(self, priorities: Priorities) -> None:
+        """Rank by what the ground wants most; an older revision changes nothing."""
+        with self._guard:
+            if priorities.revision > self._priorities.revision:
+                self._priorities = priorities
+
+    def _chosen(self, budget: Bytes) -> list[Digest]:
+        sealed = {name for bundle in self._sealed.values() for name in bundle.samples}
+        ranked = sorted((item for name, item in self._waiting.items() if name not in sealed), key=self._rank)
+        fresh = [item for item in ranked if item.sample.id not in self._refused]
+        refused = sorted(
+            (item for item in ranked if item.sample.id in self._refused), key=lambda item: self._refused[item.sample.id]
+        )
+        return _filled(fresh, budget, self._limits) or _filled(refused, budget, replace(self._limits, samples=1))
+
+    def _rank(self, item: _Waiting) -> tuple[float, Digest]:
+        factor = self._priorities.factors.get(str(item.sample.reason), 1.0)
+        return rank(item.sample.id, item.sample.value * factor, item.cost)
 
 
-def _chosen(ranked: Iterable[_Waiting], budget: Bytes, limits: Limits) -> list[Digest]:
+def _filled(ranked: Iterable[_Waiting], budget: Bytes, limits: Limits) -> list[Digest]:
     return fill(((item.sample.id, item.cost) for item in ranked), budget, limits)

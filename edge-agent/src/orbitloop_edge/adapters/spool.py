@@ -1,58 +1,62 @@
-"""The spool on the satellite's disk: pixels in files, everything else in SQLite.
+"""The spool on the satellite's disk: samples and sealed bundles in files, an index of them in SQLite.
 
 The order of writing makes every moment safe to be killed in: a file is durable before the row that names it, and a row
-is gone before its file is removed. What no row names is an orphan and is cleaned at the next start.
+is gone before its file is removed. At the start, files and rows are compared: a sample without a row waits all the
+same, a row without a file is forgotten. So the index may be damaged or lost, and nothing that waits is.
 """
 
 from __future__ import annotations
 
 import fcntl
+import functools
 import logging
 import os
 import sqlite3
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Self
+from typing import Concatenate, ParamSpec, Self, TypeVar
 
-from orbitloop.adapters.durable import discard_unfinished, naming_full_disk, sync_folder, write_durably
-from orbitloop.domain.digests import digest_of, hexadecimal
-from orbitloop.domain.errors import BadInput, NoSpace
+import numpy as np
+from pydantic import ValidationError
+
+from orbitloop.adapters.durable import naming_full_disk
+from orbitloop.domain.digests import digest_of
+from orbitloop.domain.errors import BadInput, NoSpace, Refused, Untrusted
 from orbitloop.domain.samples import Sample
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.spool import SpoolState
-from orbitloop.wire.bundle import Limits, blob_of, cost, entry_of, fill, pack, rank, sample_from
+from orbitloop.wire.bundle import Limits, cost, entry_of, fill, pack, unpack
+from orbitloop.wire.messages import Priorities
+from orbitloop_edge.adapters.damage import is_damage
+from orbitloop_edge.adapters.spool_files import BundleFiles, SampleFiles, Stored
+from orbitloop_edge.adapters.spool_index import Queue, Row, SpoolIndex
 
 _log = logging.getLogger(__name__)
 
-_REMEMBERED = 200_000
-"""Delivered samples that are still recognised, should the worker find them again; about 20 MB of disk."""
+Arguments = ParamSpec("Arguments")
+Answer = TypeVar("Answer")
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS samples (
-  id     TEXT PRIMARY KEY,
-  rank   REAL NOT NULL,
-  cost   INTEGER NOT NULL,
-  size   INTEGER NOT NULL,
-  entry  BLOB NOT NULL,
-  bundle TEXT REFERENCES bundles (digest)
-) STRICT;
-CREATE INDEX IF NOT EXISTS samples_by_rank ON samples (bundle, rank, id);
-CREATE INDEX IF NOT EXISTS samples_by_size ON samples (size);
-CREATE TABLE IF NOT EXISTS bundles (digest TEXT PRIMARY KEY) STRICT;
-CREATE TABLE IF NOT EXISTS refused (id TEXT PRIMARY KEY, times INTEGER NOT NULL) STRICT;
-CREATE TABLE IF NOT EXISTS gone (at INTEGER PRIMARY KEY, id TEXT NOT NULL UNIQUE) STRICT;
-"""
 
-_FRESH = """
-SELECT id, cost FROM samples WHERE bundle IS NULL AND id NOT IN (SELECT id FROM refused) ORDER BY rank, id
-"""
-_REFUSED = """
-SELECT id, cost FROM samples JOIN refused USING (id) WHERE bundle IS NULL ORDER BY times, rank, id
-"""
+def _surviving(
+    method: Callable[Concatenate[DiskSpool, Arguments], Answer],
+) -> Callable[Concatenate[DiskSpool, Arguments], Answer]:
+    """One thread at a time; when the index turns out to be damaged, build it again and go on."""
+
+    @functools.wraps(method)
+    def guarded(spool: DiskSpool, /, *args: Arguments.args, **kwargs: Arguments.kwargs) -> Answer:
+        with spool.guard:
+            try:
+                return method(spool, *args, **kwargs)
+            except sqlite3.DatabaseError as error:
+                if not is_damage(error):
+                    raise
+                spool.rebuild(error)
+                return method(spool, *args, **kwargs)
+
+    return guarded
 
 
 class DiskSpool:
@@ -77,24 +81,25 @@ class DiskSpool:
         self._clock = clock
         self._budget = budget
         self._limits = limits or Limits(packed=Bytes(16 * 2**20))
-        self._samples, self._bundles = folder / "samples", folder / "bundles"
         self._folder = folder
-        self._guard = threading.RLock()
+        self.guard = threading.RLock()
         with naming_full_disk(folder):
-            for place in (self._samples, self._bundles):
-                place.mkdir(parents=True, exist_ok=True)
+            folder.mkdir(parents=True, exist_ok=True)
             self._lock = _locked(folder / "lock")
-        self._database = sqlite3.connect(folder / "spool.db", isolation_level=None, check_same_thread=False)
-        with naming_full_disk(folder):
-            self._database.execute("PRAGMA journal_mode = WAL")
-            self._database.execute("PRAGMA synchronous = FULL")  # a commit is on disk before it returns
-            self._database.executescript(_SCHEMA)
-        self._clean()
+        try:
+            with naming_full_disk(folder):
+                self._samples = SampleFiles(folder / "samples", satellite)
+                self._bundles = BundleFiles(folder / "bundles")
+            self._index = SpoolIndex(folder / "spool.db")
+            self._reconcile()
+        except BaseException:
+            os.close(self._lock)
+            raise
 
     def close(self) -> None:
         """Let another process open the folder."""
-        with self._guard:
-            self._database.close()
+        with self.guard:
+            self._index.close()
             os.close(self._lock)
 
     def __enter__(self) -> Self:
@@ -103,6 +108,7 @@ class DiskSpool:
     def __exit__(self, *_: object) -> None:
         self.close()
 
+    @_surviving
     def add(self, sample: Sample, pixels: bytes) -> bool:
         """Store a sample durably; ``False`` if it was there before, or is on the ground already.
 
@@ -112,164 +118,195 @@ class DiskSpool:
             NoSpace: the budget or the disk is full.
         """
         entry = entry_of(self._satellite, sample, pixels)
-        price = cost(entry, sample.size)
-        if not fill([(sample.id, price)], self._limits.packed, self._limits):
+        stored = Stored(sample=sample, pixels=pixels, cost=cost(entry, sample.size))
+        if not fill([(sample.id, stored.cost)], self._limits.packed, self._limits):
             raise BadInput(f"sample {sample.id} of {sample.size} bytes fits into no bundle; encode it smaller")
-        with self._guard:
-            if self._knows(sample.id):
-                return False
-            waiting = self.state().bytes
-            if waiting + sample.size > self._budget:
-                raise NoSpace(
-                    f"the spool in {self._folder} holds {waiting} of {self._budget} bytes; "
-                    "wait for a contact or raise its budget"
-                )
-            write_durably(self._pixels(sample.id), pixels)
-            density, _ = rank(sample.id, sample.value, price)
-            try:
-                self._insert((sample.id, density, price, sample.size, entry))
-            except NoSpace:
-                self._pixels(sample.id).unlink()
-                raise
-            return True
+        if self._index.knows(sample.id):
+            return False
+        _, waiting = self._index.waiting()
+        if waiting + sample.size > self._budget:
+            raise NoSpace(
+                f"the spool in {self._folder} holds {waiting} of {self._budget} bytes; "
+                "wait for a contact or raise its budget"
+            )
+        self._samples.write(sample.id, entry, pixels)
+        try:
+            self._index.insert([_row(stored)])
+        except NoSpace:
+            self._samples.remove(sample.id)
+            raise
+        return True
 
+    @_surviving
     def state(self) -> SpoolState:
-        """What waits."""
-        with self._guard:
-            count, size = self._database.execute("SELECT count(*), coalesce(sum(size), 0) FROM samples").fetchone()
-        return SpoolState(samples=count, bytes=Bytes(size))
+        """What waits, and what went."""
+        count, size = self._index.waiting()
+        last = self._index.fact("last")
+        return SpoolState(
+            samples=count,
+            bytes=Bytes(size),
+            delivered=int(self._index.fact("delivered") or "0"),
+            last=None if last is None else Digest(last),
+        )
 
-    def seal(self, budget: Bytes) -> tuple[Digest, bytes] | None:
-        """The next bundle to send: the unfinished one first, whatever its size, since it is resumable.
+    @_surviving
+    def unfinished(self) -> tuple[Digest, ...]:
+        """Bundles under way, the oldest first."""
+        return self._index.bundles()
+
+    @_surviving
+    def seal(self, budget: Bytes, besides: frozenset[Digest] = frozenset()) -> tuple[Digest, bytes] | None:
+        """The next bundle to send: the unfinished ones first, whatever their size, since they are resumable.
 
         Raises:
             NoSpace: the disk has no room for the bundle; nothing has changed.
         """
-        with self._guard:
-            return self._unfinished() or self._seal_new(budget)
+        for digest in self._index.bundles():
+            if digest in besides:
+                continue
+            try:
+                return digest, self._bundles.read(digest)
+            except Untrusted as error:
+                # The samples are still here, each with its own digest: seal them afresh.
+                _log.warning("bundle_damaged", extra={"bundle": digest, "why": str(error)})
+                self._index.let_go(digest)
+                self._bundles.remove(digest)
+        return self._seal_new(budget)
 
+    @_surviving
     def delivered(self, bundle: Digest) -> None:
         """The ground holds this bundle durably: its samples leave the spool. Idempotent."""
-        with self._guard:
-            names = [row[0] for row in self._database.execute("SELECT id FROM samples WHERE bundle = ?", (bundle,))]
-            with self._transaction():
-                self._database.execute(
-                    "INSERT OR IGNORE INTO gone (id) SELECT id FROM samples WHERE bundle = ?", (bundle,)
-                )
-                self._database.execute("DELETE FROM gone WHERE at <= (SELECT max(at) FROM gone) - ?", (_REMEMBERED,))
-                self._database.execute(
-                    "DELETE FROM refused WHERE id IN (SELECT id FROM samples WHERE bundle = ?)", (bundle,)
-                )
-                self._database.execute("DELETE FROM samples WHERE bundle = ?", (bundle,))
-                self._database.execute("DELETE FROM bundles WHERE digest = ?", (bundle,))
-            for name in names:
-                self._pixels(name).unlink(missing_ok=True)
-            self._bundle(bundle).unlink(missing_ok=True)
+        for name in self._index.deliver(bundle):
+            self._samples.remove(name)
+        self._bundles.remove(bundle)
 
+    @_surviving
     def unseal(self, bundle: Digest) -> None:
         """The ground will never take this bundle: its samples wait again, each to travel alone. Idempotent."""
-        with self._guard, self._transaction():
-            self._database.execute(
-                "INSERT INTO refused (id, times) SELECT id, 1 FROM samples WHERE bundle = ? "
-                "ON CONFLICT (id) DO UPDATE SET times = times + 1",
-                (bundle,),
-            )
-            self._let_go(bundle)
-        self._bundle(bundle).unlink(missing_ok=True)
+        self._index.let_go(bundle, refused=True)
+        self._bundles.remove(bundle)
 
-    def _let_go(self, bundle: Digest) -> None:
-        self._database.execute("UPDATE samples SET bundle = NULL WHERE bundle = ?", (bundle,))
-        self._database.execute("DELETE FROM bundles WHERE digest = ?", (bundle,))
+    @_surviving
+    def prefer(self, priorities: Priorities) -> None:
+        """Rank what is sealed from now on by what the ground wants most; an older revision changes nothing."""
+        if priorities.revision > self._priorities().revision:
+            self._index.note("priorities", priorities.model_dump_json())
+            _log.info("priorities_changed", extra={"revision": priorities.revision})
 
-    def _unfinished(self) -> tuple[Digest, bytes] | None:
-        row = self._database.execute("SELECT digest FROM bundles").fetchone()
-        if row is None:
-            return None
-        digest = Digest(row[0])
-        path = self._bundle(digest)
-        data = path.read_bytes() if path.exists() else b""
-        if digest_of(data) == digest:
-            return digest, data
-        # The disk has lost it. The samples are still here, each with its own digest: seal them afresh.
-        _log.warning("bundle_damaged", extra={"bundle": digest, "path": str(path)})
-        with self._transaction():
-            self._let_go(digest)
-        path.unlink(missing_ok=True)
-        return None
+    def rebuild(self, error: sqlite3.DatabaseError) -> None:
+        """Set a damaged index aside and build another one from the files. The caller holds :attr:`guard`."""
+        self._index.renew(error)
+        self._reconcile()
+
+    def _reconcile(self) -> None:
+        """Make the index say what the folder holds."""
+        here, known = self._samples.names(), self._index.names()
+        if lost := known - here:
+            # Their delivery was noted, but not durably: or else the disk has lost them.
+            _log.warning("samples_missing", extra={"count": len(lost), "path": str(self._folder)})
+            self._index.remove(lost)
+        unknown = here - known
+        for name in self._index.were_delivered(unknown):
+            unknown.discard(name)
+            self._samples.remove(name)
+        self._adopt(unknown)
+        self._adopt_bundles()
+        self._samples.sync()
+
+    def _adopt(self, names: set[Digest]) -> None:
+        adopted = []
+        for name in sorted(names):
+            if (stored := self._samples.read(name)) is not None:
+                adopted.append(_row(stored))
+            else:
+                _log.warning("file_removed", extra={"sample": name, "why": "not a whole sample"})
+                self._samples.remove(name)
+        if adopted:
+            self._index.insert(adopted)
+            _log.info("samples_found", extra={"count": len(adopted)})
+
+    def _adopt_bundles(self) -> None:
+        """Bundles go by what is in them, whatever the index says."""
+        self._index.let_all_go()
+        free = self._index.names()
+        for digest in self._bundles.names():
+            try:
+                names = {sample.id for sample in unpack(self._bundles.read(digest), self._limits).samples}
+            except Refused as error:
+                _log.warning("file_removed", extra={"bundle": digest, "why": str(error)})
+                names = set()
+            if names and names <= free:
+                free -= names
+                self._index.bind(digest, names)
+            else:
+                self._bundles.remove(digest)
 
     def _seal_new(self, budget: Bytes) -> tuple[Digest, bytes] | None:
         while True:
-            chosen = self._chosen(_FRESH, budget, self._limits) or self._chosen(
-                _REFUSED, budget, replace(self._limits, samples=1)
+            chosen = self._chosen(self._index.fresh(), budget, self._limits) or self._chosen(
+                self._index.refused(), budget, replace(self._limits, samples=1)
             )
             if not chosen:
                 return None
-            read = [self._read(name) for name in chosen]
-            items = [item for item in read if item is not None]
-            if len(items) == len(chosen):
+            if (read := self._read(chosen)) is not None:
                 break  # else one was damaged and set aside: its room is for others
-        data = pack(self._satellite, self._clock.now(), items)
+        data = pack(self._satellite, self._clock.now(), [(item.sample, item.pixels) for item in read])
         digest = digest_of(data)
-        write_durably(self._bundle(digest), data)
-        with self._transaction():
-            self._database.execute("INSERT INTO bundles (digest) VALUES (?)", (digest,))
-            self._database.executemany(
-                "UPDATE samples SET bundle = ? WHERE id = ?", [(digest, name) for name in chosen]
-            )
+        self._bundles.write(digest, data)
+        try:
+            self._index.bind(digest, chosen)
+        except NoSpace:
+            self._bundles.remove(digest)
+            raise
         return digest, data
 
-    def _chosen(self, ranking: str, budget: Bytes, limits: Limits) -> list[Digest]:
-        ranked = self._database.execute(ranking)
-        return fill(((Digest(name), Bytes(price)) for name, price in ranked), budget, limits)
+    def _chosen(self, queue: Queue, budget: Bytes, limits: Limits) -> list[Digest]:
+        return fill(ranked(queue, self._priorities()), budget, limits)
 
-    def _read(self, name: Digest) -> tuple[Sample, bytes] | None:
-        entry = self._database.execute("SELECT entry FROM samples WHERE id = ?", (name,)).fetchone()[0]
-        path = self._pixels(name)
-        pixels = path.read_bytes() if path.exists() else b""
-        if digest_of(pixels) == blob_of(entry):
-            return sample_from(entry), pixels
-        _log.error("sample_damaged", extra={"sample": name, "path": str(path)})
-        with self._transaction():
-            self._database.execute("DELETE FROM samples WHERE id = ?", (name,))
-        path.unlink(missing_ok=True)
-        return None
+    def _read(self, names: list[Digest]) -> list[Stored] | None:
+        """The chosen samples, or ``None`` if the index was wrong about one of them, and has been put right."""
+        costs = self._index.costs(names)
+        read: list[Stored] = []
+        right = True
+        for name, said in zip(names, costs, strict=True):
+            stored = self._samples.read(name)
+            if stored is None:
+                _log.error("sample_damaged", extra={"sample": name, "path": str(self._folder)})
+                self._index.remove([name])
+                self._samples.remove(name)
+                right = False
+            elif stored.cost != said:
+                self._index.correct(name, stored.cost)
+                right = False
+            else:
+                read.append(stored)
+        return read if right else None
 
-    def _insert(self, row: tuple[Digest, float, Bytes, int, bytes]) -> None:
-        with self._transaction():
-            self._database.execute("INSERT INTO samples (id, rank, cost, size, entry) VALUES (?, ?, ?, ?, ?)", row)
+    def _priorities(self) -> Priorities:
+        try:
+            return Priorities.model_validate_json(self._index.fact("priorities") or '{"revision": 0}')
+        except ValidationError:
+            _log.warning("priorities_damaged", extra={"path": str(self._folder)})
+            return Priorities(revision=0)
 
-    def _knows(self, name: Digest) -> bool:
-        query = "SELECT 1 FROM samples WHERE id = :id UNION ALL SELECT 1 FROM gone WHERE id = :id"
-        return self._database.execute(query, {"id": name}).fetchone() is not None
 
-    def _pixels(self, name: str) -> Path:
-        return self._samples / hexadecimal(Digest(name))
+def ranked(queue: Queue, priorities: Priorities) -> list[tuple[Digest, Bytes]]:
+    """Samples and what each adds to a bundle, most effective value per byte first; ties stay in the queue's order."""
+    factors = np.array([priorities.factors.get(reason, 1.0) for reason in queue.reasons])
+    order = np.argsort(-queue.values * factors / queue.costs, kind="stable")
+    return [(Digest(queue.names[at]), Bytes(int(queue.costs[at]))) for at in order]
 
-    def _bundle(self, digest: str) -> Path:
-        return self._bundles / hexadecimal(Digest(digest))
 
-    def _clean(self) -> None:
-        for place, query in (
-            (self._samples, "SELECT id FROM samples"),
-            (self._bundles, "SELECT digest FROM bundles"),
-        ):
-            discard_unfinished(place)
-            named = {hexadecimal(Digest(row[0])) for row in self._database.execute(query)}
-            orphans = [path for path in place.iterdir() if path.name not in named]
-            for path in orphans:
-                path.unlink()
-            sync_folder(place)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[None]:
-        with naming_full_disk(self._folder):
-            self._database.execute("BEGIN IMMEDIATE")
-            try:
-                yield
-                self._database.commit()
-            except BaseException:
-                self._database.rollback()
-                raise
+def _row(stored: Stored) -> Row:
+    sample = stored.sample
+    return Row(
+        id=sample.id,
+        value=sample.value,
+        reason=sample.reason,
+        captured=sample.captured.timestamp(),
+        cost=stored.cost,
+        size=sample.size,
+    )
 
 
 def _locked(path: Path) -> int:
