@@ -12,7 +12,7 @@ STAMP   := $(VENV)/.installed
 PYTEST  := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format verify pretrain bench-learning clean
+.PHONY: help setup demo test check format verify pretrain bench-learning bench-link chaos fuzz clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -55,6 +55,16 @@ pretrain: $(STAMP) ## Train the base detector on a public set; DATA=folder, ARGS
 
 bench-learning: $(STAMP) ## How much a delta learns, beside its peers; ARGS="..."
 	$(BIN)/python bench/learning.py $(ARGS)
+
+bench-link: $(STAMP) ## What the space link carries, beside its peers; ARGS="..."
+	$(BIN)/python -m bench.link $(ARGS)
+
+chaos: $(STAMP) ## A thousand seeded faults on live processes; ARGS="..."
+	$(BIN)/python -m bench.chaos $(ARGS)
+
+fuzz: $(STAMP) ## Fuzz every parser of what crosses space, a minute each; ARGS="..." goes to libFuzzer
+	@for name in $$($(BIN)/python -m tests.fuzz.parsers); do \
+	  echo "--- $$name"; $(BIN)/python -m tests.fuzz.coverage_guided $$name -max_total_time=60 $(ARGS) || exit 1; done
 
 clean: ## Remove everything that can be made again, .venv included
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
