@@ -29,6 +29,7 @@ from orbitloop_ground.http.identity import Identities
 from orbitloop_ground.http.messages import MessageRoutes
 from orbitloop_ground.http.uploads import BundleRoutes
 from orbitloop_ground.settings import GroundSettings
+from orbitloop_ground.usecases.converse import Reception
 from orbitloop_ground.usecases.receive import Receiver
 
 
@@ -75,7 +76,7 @@ def create_app(parts: Dependencies) -> FastAPI:
     app = FastAPI(title="orbitloop gateway", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Arrivals)
     app.include_router(BundleRoutes(receiver, identities, silence=settings.silence).router())
-    app.include_router(MessageRoutes(parts.ledger, identities, parts.clock).router())
+    app.include_router(MessageRoutes(Reception(parts.ledger, parts.clock), identities).router())
     app.include_router(ArtifactRoutes(parts.ledger, identities).router())
     app.add_api_route("/healthz", _healthy, methods=["GET"])
     faults.register(app)

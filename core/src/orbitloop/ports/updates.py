@@ -52,8 +52,11 @@ class UpdateLedger(Protocol):
 class ContactLedger(Protocol):
     """What satellites say about themselves."""
 
-    def record_hello(self, hello: Hello, at: datetime) -> None:
-        """A contact began at ``at``."""
+    def record_hello(self, hello: Hello, at: datetime) -> bool:
+        """A contact began at ``at``; ``False``, and nothing is recorded, if a later session has begun already.
+
+        A session is later if its sequence is; the same hello again is taken. One that counts no sessions always is.
+        """
         ...
 
     def record_report(self, report: UpdateReport, at: datetime) -> None:

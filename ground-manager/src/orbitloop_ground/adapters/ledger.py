@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
+from pydantic import ValidationError
 from sqlalchemy import Connection, Row, Select, Table, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import OperationalError
@@ -22,8 +24,20 @@ from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Arrival, Entered, ReceivedSample
 from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.wire.bundle import blob_of, sample_from
-from orbitloop.wire.messages import Hello, Message, Receipt, Telemetry, UpdateReport
-from orbitloop_ground.adapters.tables import bundles, contacts, metadata, reports, samples, telemetry, updates
+from orbitloop.wire.complaints import first_complaint
+from orbitloop.wire.messages import Goodbye, Hello, Message, Priorities, Receipt, Telemetry, UpdateReport
+from orbitloop_ground.adapters.tables import (
+    bundles,
+    contacts,
+    create_missing,
+    goodbyes,
+    priorities,
+    reports,
+    samples,
+    sessions,
+    telemetry,
+    updates,
+)
 
 _AT_ONCE = 500
 """Values in one statement: well under what SQLite and PostgreSQL allow."""
@@ -44,7 +58,8 @@ class Ledger:
         self._engine = create_engine(url)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _durable)
-        metadata.create_all(self._engine)
+        with self._transaction() as connection:
+            create_missing(connection)
 
     def close(self) -> None:
         """Let go of the database's connections."""
@@ -182,10 +197,73 @@ class Ledger:
         """The last telemetry of a satellite, and when it was heard."""
         return self._last(telemetry, satellite, Telemetry)
 
-    def record_hello(self, hello: Hello, at: datetime) -> None:
-        """A contact began at ``at``."""
+    def record_hello(self, hello: Hello, at: datetime) -> bool:
+        """A contact began at ``at``; ``False``, and nothing is recorded, if a later session has begun already."""
         with self._transaction() as connection:
+            if hello.sequence and not self._is_latest(connection, hello):
+                return False
             connection.execute(contacts.insert(), [_heard(hello, hello.satellite, at)])
+        return True
+
+    def _is_latest(self, connection: Connection, hello: Hello) -> bool:
+        """Compare and record in one statement: two gateways may hear two sessions at the same moment."""
+        insert = self._insert(sessions).values(
+            satellite=hello.satellite, sequence=hello.sequence, session=hello.session
+        )
+        said = insert.excluded
+        later = (said.sequence > sessions.c.sequence) | (
+            (said.sequence == sessions.c.sequence) & (said.session == sessions.c.session)
+        )
+        statement = insert.on_conflict_do_update(
+            index_elements=[sessions.c.satellite],
+            set_={"sequence": said.sequence, "session": said.session},
+            where=later,
+        )
+        return connection.execute(statement).rowcount > 0
+
+    def last_session(self, satellite: str) -> tuple[int, str]:
+        """Sequence and name of the latest session; ``(0, "")`` before the first."""
+        rows = self._read(select(sessions).where(sessions.c.satellite == satellite))
+        return (rows[0].sequence, rows[0].session) if rows else (0, "")
+
+    def readmit(self, satellite: str) -> bool:
+        """Let a satellite count its sessions from the start again; ``False`` if it had not counted any."""
+        with self._transaction() as connection:
+            return connection.execute(sessions.delete().where(sessions.c.satellite == satellite)).rowcount > 0
+
+    def record_goodbye(self, goodbye: Goodbye, at: datetime) -> None:
+        """A contact ended at ``at``; the same goodbye again changes nothing."""
+        row = _heard(goodbye, goodbye.satellite, at)
+        row |= {"id": digest_of(row["message"].encode())}
+        with self._transaction() as connection:
+            self._insert_new(connection, goodbyes, [row])
+
+    def last_goodbye(self, satellite: str) -> tuple[datetime, Goodbye] | None:
+        """The last goodbye of a satellite, and when it was heard."""
+        return self._last(goodbyes, satellite, Goodbye)
+
+    def set_priorities(self, satellite: str, factors: Mapping[str, float]) -> Priorities:
+        """Say what the ground wants most of a satellite from its next contact on; the revision grows.
+
+        Raises:
+            BadInput: a factor is out of range.
+        """
+        try:
+            wanted = Priorities(revision=1, factors=dict(factors))
+        except ValidationError as error:
+            raise BadInput(f"priorities of {satellite}: {first_complaint(error)}") from None
+        row = {"satellite": satellite, "revision": 1, "factors": json.dumps(wanted.factors)}
+        insert = self._insert(priorities).values(row)
+        grown = {"revision": priorities.c.revision + 1, "factors": insert.excluded.factors}
+        with self._transaction() as connection:
+            connection.execute(insert.on_conflict_do_update(index_elements=[priorities.c.satellite], set_=grown))
+            stored = connection.execute(select(priorities).where(priorities.c.satellite == satellite)).one()
+        return _priorities(stored)
+
+    def priorities(self, satellite: str) -> Priorities | None:
+        """What the ground wants most of this satellite, if somebody said so."""
+        rows = self._read(select(priorities).where(priorities.c.satellite == satellite))
+        return _priorities(rows[0]) if rows else None
 
     def last_hello(self, satellite: str) -> tuple[datetime, Hello] | None:
         """The last contact of a satellite, and when it began."""
@@ -203,9 +281,11 @@ class Ledger:
 
     def _insert_new(self, connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
         """Insert what breaks no unique key; another replica of the gateway may be doing the same."""
-        insert = postgresql.insert if self._engine.dialect.name == "postgresql" else sqlite.insert
         if rows:
-            connection.execute(insert(table).on_conflict_do_nothing(), rows)
+            connection.execute(self._insert(table).on_conflict_do_nothing(), rows)
+
+    def _insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
+        return postgresql.insert(table) if self._engine.dialect.name == "postgresql" else sqlite.insert(table)
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
@@ -220,9 +300,9 @@ class Ledger:
 
 
 def _durable(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
+    connection.execute("PRAGMA busy_timeout = 30000")  # first: another gateway may be opening the file too
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")  # a commit is on disk before a receipt is sent
-    connection.execute("PRAGMA busy_timeout = 30000")
 
 
 def _bundle(satellite: str, digest: Digest) -> Select[Any]:
@@ -254,6 +334,10 @@ def _published(row: Row[Any]) -> PublishedUpdate:
         result=Digest(row.result),
         path=Path(row.path),
     )
+
+
+def _priorities(row: Row[Any]) -> Priorities:
+    return Priorities(revision=row.revision, factors=json.loads(row.factors))
 
 
 def _heard(message: Message, satellite: str, at: datetime) -> dict[str, Any]:

@@ -2,7 +2,19 @@
 
 from __future__ import annotations
 
-from sqlalchemy import Column, Integer, LargeBinary, MetaData, String, Table, Text, UniqueConstraint
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Integer,
+    LargeBinary,
+    MetaData,
+    String,
+    Table,
+    Text,
+    UniqueConstraint,
+)
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 metadata = MetaData()
 
@@ -76,3 +88,37 @@ contacts = Table(
     Column("received", String(40), nullable=False),
     Column("message", Text, nullable=False),
 )
+
+sessions = Table(  # the latest of each satellite that counts them
+    "sessions",
+    metadata,
+    Column("satellite", String(128), primary_key=True),
+    Column("sequence", BigInteger, nullable=False),
+    Column("session", String(32), nullable=False),
+)
+
+goodbyes = Table(
+    "goodbyes",
+    metadata,
+    _sequence(),
+    Column("id", String(71), nullable=False, unique=True),
+    Column("satellite", String(128), nullable=False, index=True),
+    Column("received", String(40), nullable=False),
+    Column("message", Text, nullable=False),
+)
+
+priorities = Table(
+    "priorities",
+    metadata,
+    Column("satellite", String(128), primary_key=True),
+    Column("revision", Integer, nullable=False),
+    Column("factors", Text, nullable=False),
+)
+
+
+def create_missing(connection: Connection) -> None:
+    """Make the tables that are not there: the database may be of an older version, or shared with another gateway."""
+    for table in metadata.sorted_tables:
+        connection.execute(CreateTable(table, if_not_exists=True))
+        for index in sorted(table.indexes, key=lambda index: str(index.name)):
+            connection.execute(CreateIndex(index, if_not_exists=True))

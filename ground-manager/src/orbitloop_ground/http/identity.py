@@ -8,8 +8,6 @@ from collections.abc import Mapping
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from orbitloop.domain.errors import Untrusted
-
 
 class Identities:
     """The satellites that may speak, by name, with their tokens."""
@@ -28,8 +26,3 @@ class Identities:
                 401, "no satellite has this bearer token; check the satellite's setting", {"WWW-Authenticate": "Bearer"}
             )
         return matches[0]
-
-    def demand(self, request: Request, satellite: str) -> None:
-        """Refuse a message that is not the sender's own. Raises ``Untrusted``; answered with 403."""
-        if (sender := self.of(request)) != satellite:
-            raise Untrusted(f"{sender!r} may not speak for {satellite!r}; use that satellite's token")

@@ -57,14 +57,12 @@ class Reception:
             Replayed: a later session has begun already.
         """
         _demand(sender, hello.satellite)
-        sequence, session = self._ledger.last_session(sender)
-        if hello.sequence and (hello.sequence < sequence or (hello.sequence == sequence and hello.session != session)):
+        now = self._clock.now()
+        if not self._ledger.record_hello(hello, now):
             raise Replayed(
-                f"session {hello.sequence} of {sender} is over, {sequence} was the last; "
+                f"session {hello.sequence} of {sender} is over, {self._ledger.last_session(sender)[0]} was the last; "
                 "if its disk was replaced, readmit the satellite"
             )
-        now = self._clock.now()
-        self._ledger.record_hello(hello, now)
         update = self._ledger.offer_for(sender, hello.flying)
         _log.info("contact", extra={"satellite": sender, "sequence": hello.sequence, "offers": update is not None})
         return Welcome(
