@@ -338,7 +338,7 @@ def test_an_update_cut_in_the_middle_goes_on_where_it_was_cut(mission: Mission) 
 def test_a_partial_update_of_other_bytes_is_noticed_and_fetched_afresh(mission: Mission) -> None:
     update = mission.publish()
     mission.through(up=30_000)
-    (partial,) = (mission.folder / "sat" / "inbox").iterdir()
+    (partial,) = (mission.folder / "sat" / "inbox").glob("*.update")
     partial.write_bytes(bytes(len(partial.read_bytes())))
     assert mission.contact().update == Outcome.APPLIED
     assert mission.crossed[Direction.UP] > update.size

@@ -12,6 +12,7 @@ import pytest
 
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, NotYet
+from orbitloop.domain.ranges import Spans
 from orbitloop.domain.units import Bytes
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH, a_sample
@@ -36,6 +37,7 @@ class Stranger(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Answer)
         self.status, self.headers = status, headers
         self.asked: list[str] = []
+        self.lengths: list[int] = []
         self.url = f"http://127.0.0.1:{self.server_port}"
 
 
@@ -43,7 +45,7 @@ class _Answer(BaseHTTPRequestHandler):
     server: Stranger
 
     def _answer(self) -> None:
-        self.rfile.read(int(self.headers.get("Content-Length", 0)))
+        self.server.lengths.append(len(self.rfile.read(int(self.headers.get("Content-Length", 0)))))
         self.server.asked.append(f"{self.command} {self.path}")
         self.send_response(self.server.status)
         for name, value in self.server.headers.items():
@@ -74,7 +76,8 @@ def test_the_token_goes_nowhere_but_to_the_ground_whatever_location_is_answered(
         answering(201, Upload_Offset="0", Location=f"{elsewhere.url}/take") as ground,
         GatewayClient(ground.url, "secret") as client,
     ):
-        client.send(client.begin(bundle, Bytes(6)), [b"bundle"], Bytes(6))
+        with pytest.raises(NotYet, match="kept bundle"):
+            client.send(client.begin(bundle, Bytes(6)), memoryview(b"bundle"), Bytes(6), crossed)
         assert ground.asked == ["POST /v1/bundles", f"PATCH /v1/bundles/{bundle}"]
         assert elsewhere.asked == []
 
@@ -82,14 +85,14 @@ def test_the_token_goes_nowhere_but_to_the_ground_whatever_location_is_answered(
 @pytest.mark.parametrize("status", [401, 403, 404, 413, 416])
 def test_an_update_that_is_not_served_keeps_what_arrived_and_is_asked_for_again(status: int, tmp_path: Path) -> None:
     inbox = FolderInbox(tmp_path)
-    inbox.keep(OFFER.digest, Bytes(0), [UPDATE[:50]])
+    inbox.keep(OFFER.digest, [(0, UPDATE[:50])])
     with (
         answering(status) as ground,
         GatewayClient(ground.url, "secret") as client,
         pytest.raises(NotYet, match=str(status)),
     ):
         fetch_update(client, OFFER, inbox, crossed)
-    assert inbox.held(OFFER.digest) == 50
+    assert inbox.held(OFFER.digest) == Spans.up_to(50)
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
@@ -109,3 +112,27 @@ def test_a_bundle_that_is_refused_for_good_is_sealed_afresh_next_time_and_smalle
     assert afresh is not None
     assert len(afresh[1]) < len(refused[1])
     assert spool.state().samples == 3
+
+
+@pytest.mark.parametrize("gaps", ["x", "5-2", "0-9", "3-", "-4", "2-3,", "9" * 40 + "-" + "9" * 41], ids=repr)
+def test_gaps_that_cannot_be_are_refused(gaps: str) -> None:
+    with (
+        answering(201, Upload_Offset="2", Orbitloop_Missing=gaps) as ground,
+        GatewayClient(ground.url, "secret") as client,
+        pytest.raises(BadInput),
+    ):
+        client.begin(digest_of(b"bundle"), Bytes(6))
+
+
+def test_the_first_gap_is_sent_and_no_byte_of_what_is_held() -> None:
+    bundle = digest_of(b"bundle")
+    with (
+        answering(201, Upload_Offset="2", Orbitloop_Missing="2-2,4-5") as ground,
+        GatewayClient(ground.url, "secret") as client,
+    ):
+        transfer = client.begin(bundle, Bytes(6))
+        assert transfer.held == Spans.of([(0, 2), (3, 4)])
+        ground.headers = {"Upload-Offset": "4", "Orbitloop-Missing": "4-5"}
+        now = client.send(transfer, memoryview(b"bundle"), Bytes(6), crossed)
+        assert ground.lengths == [0, 1]
+        assert now.held == Spans.up_to(4)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from collections.abc import Generator, Iterator
+from contextlib import closing, contextmanager
 from datetime import timedelta
 from http import HTTPStatus
 from types import TracebackType
@@ -14,14 +14,19 @@ import httpx
 from pydantic import BaseModel, ValidationError
 
 from orbitloop.domain.errors import BadInput, LinkClosed, NotYet, Untrusted
+from orbitloop.domain.ranges import Spans
 from orbitloop.domain.units import Bytes, Digest
-from orbitloop.ports.gateway import Transfer
-from orbitloop.wire.messages import Hello, Message, Receipt, Telemetry, UpdateReport, Welcome
+from orbitloop.ports.gateway import Crossed, Transfer
+from orbitloop.wire.messages import Goodbye, Hello, Message, Receipt, Telemetry, UpdateReport, Welcome
 
 _TUS = {"Tus-Resumable": "1.0.0"}
 _BODY = "application/offset+octet-stream"
 _LARGEST_ANSWER = 64 * 2**10
 _PIECE = 2 * 2**10
+_SENT_PIECE = 16 * 2**10
+_MISSING = "Orbitloop-Missing"
+_MOST_GAPS = 1_000
+_LONGEST_NUMBER = 15
 
 Answer = TypeVar("Answer", bound=BaseModel)
 
@@ -71,33 +76,39 @@ class GatewayClient:
         """Say what happened since launch."""
         self._tell("/v1/telemetry", telemetry)
 
+    def goodbye(self, goodbye: Goodbye) -> None:
+        """End the session."""
+        self._tell("/v1/goodbyes", goodbye)
+
     def begin(self, bundle: Digest, size: Bytes) -> Transfer:
         """Announce a bundle, or find how far it came before."""
         metadata = f"digest {base64.b64encode(bundle.encode()).decode()}"
         headers = _TUS | {"Upload-Length": str(size), "Upload-Metadata": metadata}
         with self._request("POST", "/v1/bundles", headers=headers) as response:
-            offset = _offset(response)
-            if not 0 <= offset <= size:
-                raise BadInput(f"ground: bundle {bundle} of {size} bytes cannot stand at {offset}")
-            return Transfer(bundle=bundle, size=size, offset=Bytes(offset))
+            return _standing(response, bundle, size)
 
-    def send(self, transfer: Transfer, parts: Iterable[bytes], size: Bytes) -> Transfer:
-        """Send the next ``size`` bytes, given in ``parts``, behind ``transfer.offset``; returns where it stands now.
+    def send(self, transfer: Transfer, data: memoryview, most: Bytes, crossed: Crossed) -> Transfer:
+        """Send up to ``most`` bytes of the first gap of the bundle ``data``; returns where it stands now.
 
         Raises:
             Untrusted: the ground has other bytes than were announced, and threw them away.
             BadInput: the ground cannot read the bundle, and threw it away.
-            NotYet: the ground has no room, or stands elsewhere; what it has is kept.
+            NotYet: the ground has no room, stands elsewhere or kept nothing; what it has is kept.
         """
-        headers = _TUS | {
-            "Content-Type": _BODY,
-            "Content-Length": str(size),
-            "Upload-Offset": str(transfer.offset),
-        }
+        gap = next(iter(transfer.missing.first(most)), None)
+        if gap is None:
+            return transfer
+        headers = _TUS | {"Content-Type": _BODY, "Content-Length": str(len(gap)), "Upload-Offset": str(gap.start)}
         # Not to the Location that was answered: the token goes nowhere but to the ground.
         path = f"/v1/bundles/{transfer.bundle}"
-        with self._request("PATCH", path, headers=headers, content=iter(parts)) as response:
-            return Transfer(bundle=transfer.bundle, size=transfer.size, offset=Bytes(_offset(response)))
+        pieces = _pieces(data[gap.start : gap.end], crossed)
+        with self._request("PATCH", path, headers=headers, content=pieces) as response:
+            now = _standing(response, transfer.bundle, transfer.size)
+        if not now.held.holds(gap.start, gap.end):
+            raise NotYet(
+                f"the ground kept bundle {transfer.bundle} up to {now.held.prefix} of {now.size} bytes; go on there"
+            )
+        return now
 
     def receipt(self, bundle: Digest) -> Receipt | None:
         """The ground's word that it holds the bundle durably."""
@@ -105,18 +116,30 @@ class GatewayClient:
             return None if response.status_code == HTTPStatus.NOT_FOUND else _read(_body(response), Receipt)
 
     @contextmanager
-    def fetch(self, artifact: Digest, start: Bytes) -> Iterator[tuple[Bytes, Iterator[bytes]]]:
-        """The bytes of an artifact, and where they begin: at ``start``, or at 0 where the ground cannot resume.
+    def fetch(self, artifact: Digest, size: Bytes, missing: Spans) -> Iterator[Iterator[tuple[int, bytes]]]:
+        """Bytes of an artifact with their offsets: each missing span, or all from 0 where the ground cannot resume.
 
         Raises:
-            BadInput: the ground has no such artifact, or none of that length.
+            BadInput: the ground has no such artifact, or none of that length; from the iterator.
         """
-        headers = {"Range": f"bytes={start}-", "If-Range": f'"{artifact}"'} if start else {}
-        with self._request("GET", f"/v1/artifacts/{artifact}", headers=headers) as response:
-            resumed = response.status_code == HTTPStatus.PARTIAL_CONTENT
-            if resumed and not response.headers.get("Content-Range", "").startswith(f"bytes {start}-"):
-                raise BadInput(f"ground: asked for artifact {artifact} from {start}, the answer is another range")
-            yield Bytes(start if resumed else 0), response.iter_raw(_PIECE)
+        with closing(self._spans_of(artifact, size, missing)) as pieces:
+            yield pieces
+
+    def _spans_of(self, artifact: Digest, size: Bytes, missing: Spans) -> Generator[tuple[int, bytes], None, None]:
+        for span in missing:
+            whole = len(span) == size
+            wanted = {"Range": f"bytes={span.start}-{span.end - 1}", "If-Range": f'"{artifact}"'}
+            with self._request("GET", f"/v1/artifacts/{artifact}", headers={} if whole else wanted) as response:
+                resumed = response.status_code == HTTPStatus.PARTIAL_CONTENT
+                expected = f"bytes {span.start}-{span.end - 1}/{size}"
+                if resumed and (given := response.headers.get("Content-Range", "")) != expected:
+                    raise BadInput(f"ground: asked for {expected} of artifact {artifact}, the answer is {given!r}")
+                position = span.start if resumed else 0
+                for piece in response.iter_raw(_PIECE):
+                    yield position, piece
+                    position += len(piece)
+            if not resumed:
+                return
 
     def _tell(self, path: str, message: Message) -> bytes:
         headers = {"Content-Type": "application/json"}
@@ -175,8 +198,34 @@ def _read(body: bytes, kind: type[Answer]) -> Answer:
         raise BadInput(f"ground: not a {kind.__name__}: {error.errors(include_url=False)[0]['msg']}") from None
 
 
-def _offset(response: httpx.Response) -> int:
+def _pieces(data: memoryview, crossed: Crossed) -> Iterator[bytes]:
+    for start in range(0, len(data), _SENT_PIECE):
+        piece = bytes(data[start : start + _SENT_PIECE])
+        yield piece
+        crossed(Bytes(len(piece)))
+
+
+def _standing(response: httpx.Response, bundle: Digest, size: Bytes) -> Transfer:
+    """Where the ground stands; one that names no gaps has all bytes before its offset and none behind it."""
     text = response.headers.get("Upload-Offset", "")
-    if not (text.isascii() and text.isdigit()):
+    if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
         raise BadInput(f"ground: {response.url.path} answers Upload-Offset {text!r}; it must be a number of bytes")
-    return int(text)
+    offset = int(text)
+    if offset > size:
+        raise BadInput(f"ground: bundle {bundle} of {size} bytes cannot stand at {offset}")
+    if (named := response.headers.get(_MISSING)) is None:
+        return Transfer(bundle=bundle, size=size, held=Spans.up_to(offset))
+    missing = _gaps(named)
+    if missing.missing(size).prefix != offset or any(gap.end > size for gap in missing):
+        raise BadInput(f"ground: {response.url.path} answers {_MISSING} {named!r} and Upload-Offset {offset}")
+    return Transfer(bundle=bundle, size=size, held=missing.missing(size))
+
+
+def _gaps(named: str) -> Spans:
+    words = [gap.strip().partition("-") for gap in named.split(",")]
+    if len(words) > _MOST_GAPS or not all(
+        first.isdecimal() and last.isdecimal() and max(len(first), len(last)) <= _LONGEST_NUMBER
+        for first, _, last in words
+    ):
+        raise BadInput(f"ground: {_MISSING} {named[:200]!r} names no byte ranges such as 100-199,500-899")
+    return Spans.of((int(first), int(last) + 1) for first, _, last in words)

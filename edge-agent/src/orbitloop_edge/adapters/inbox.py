@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import os
+import time
 from collections.abc import Iterable
 from pathlib import Path
 
-from orbitloop.adapters.durable import naming_full_disk
+from orbitloop.adapters.durable import discard_unfinished, naming_full_disk
+from orbitloop.adapters.partial import PartialFile
 from orbitloop.domain.digests import digest_of_parts, hexadecimal
 from orbitloop.domain.errors import Untrusted
-from orbitloop.domain.units import Bytes, Digest
+from orbitloop.domain.ranges import Spans
+from orbitloop.domain.units import Digest
+
+_SETTLE_S = 1.0
+"""A power cut costs at most what arrived in this time."""
 
 
 class FolderInbox:
@@ -23,44 +28,44 @@ class FolderInbox:
         self._folder = folder
         with naming_full_disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
+        discard_unfinished(folder)
 
-    def held(self, update: Digest) -> Bytes:
-        """How many bytes of an update are here; what is here of any other is forgotten."""
-        path = self._path(update)
+    def held(self, update: Digest) -> Spans:
+        """Which bytes of an update are here; what is here of any other is forgotten."""
+        part = self._part(update)
         for other in self._folder.glob("*.update"):
-            if other != path:
-                other.unlink()
-        return Bytes(path.stat().st_size if path.exists() else 0)
+            if other != part.path:
+                PartialFile(other).remove()
+        return part.settle()
 
-    def keep(self, update: Digest, start: Bytes, parts: Iterable[bytes]) -> None:
-        """Write ``parts`` from ``start`` on, and nothing of what was there before behind it. Raises ``NoSpace``."""
-        path = self._path(update)
-        with naming_full_disk(path):
-            path.touch()
-            with path.open("r+b", buffering=0) as file:
-                file.truncate(start)
-                file.seek(start)
-                try:
-                    for part in parts:
-                        left = memoryview(part)
-                        while left:
-                            left = left[file.write(left) :]
-                finally:
-                    os.fsync(file.fileno())
+    def keep(self, update: Digest, pieces: Iterable[tuple[int, bytes]]) -> None:
+        """Write ``pieces``, each at its offset; what came before an error is kept, durably. Raises ``NoSpace``."""
+        part = self._part(update)
+        if not part.begun:
+            part.begin()
+        settled = time.monotonic()
+        try:
+            for start, piece in pieces:
+                part.write(start, piece)
+                if time.monotonic() - settled > _SETTLE_S:
+                    part.settle()
+                    settled = time.monotonic()
+        finally:
+            part.settle()
 
     def take(self, update: Digest) -> Path:
         """The whole update. Raises ``Untrusted``, and forgets it, if its bytes do not match its digest."""
-        path = self._path(update)
-        with path.open("rb") as file:
+        part = self._part(update)
+        with part.path.open("rb") as file:
             actual = digest_of_parts(iter(lambda: file.read(2**20), b""))
         if actual != update:
-            path.unlink()
+            part.remove()
             raise Untrusted(f"update {update} arrived as {actual}; it was thrown away")
-        return path
+        return part.path
 
     def discard(self, update: Digest) -> None:
         """Forget an update; idempotent."""
-        self._path(update).unlink(missing_ok=True)
+        self._part(update).remove()
 
-    def _path(self, update: Digest) -> Path:
-        return self._folder / f"{hexadecimal(update)}.update"
+    def _part(self, update: Digest) -> PartialFile:
+        return PartialFile(self._folder / f"{hexadecimal(update)}.update")

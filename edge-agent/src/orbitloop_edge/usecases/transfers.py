@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import ExitStack
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from orbitloop.domain.errors import BadInput, NotYet, Refused, Untrusted
+from orbitloop.domain.ranges import Spans
 from orbitloop.domain.units import Bytes, Digest
-from orbitloop.ports.gateway import Downlink, Inbox, Transfer, Uplink
+from orbitloop.ports.gateway import Crossed, Downlink, Inbox, Transfer, Uplink
 from orbitloop.ports.spool import Spool
 from orbitloop.wire.messages import Offer, Receipt
-
-Crossed = Callable[[Bytes], None]
-"""Told of bytes that have just crossed."""
-
-_PIECE = 16 * 2**10
-"""Bytes between two calls of ``Crossed``: about an eighth of a second at 1 Mbit/s."""
 
 
 def send_bundles(ground: Downlink, spool: Spool, budget: Bytes, crossed: Crossed) -> Iterator[Receipt]:
@@ -37,9 +31,9 @@ def send_bundles(ground: Downlink, spool: Spool, budget: Bytes, crossed: Crossed
         bundle, data = sealed
         try:
             transfer = ground.begin(bundle, Bytes(len(data)))
-            count = Bytes(min(left, transfer.size - transfer.offset))
-            left = Bytes(left - count)
-            whole = _send(ground, transfer, memoryview(data)[transfer.offset :][:count], crossed)
+            most = Bytes(min(left, transfer.missing.count))
+            left = Bytes(left - most)
+            whole = send_missing(ground, transfer, memoryview(data), most, crossed).complete
         except BadInput:
             spool.unseal(bundle)
             raise
@@ -49,35 +43,34 @@ def send_bundles(ground: Downlink, spool: Spool, budget: Bytes, crossed: Crossed
             sent_again = bundle  # damaged on the way, and thrown away by the ground: from 0, once
             continue
         if whole:
-            receipt = _receipt(ground, bundle)
+            receipt = ask_receipt(ground, bundle)
             spool.delivered(bundle)
             yield receipt
 
 
-def _send(ground: Downlink, transfer: Transfer, data: memoryview, crossed: Crossed) -> bool:
-    """Send ``data``; returns whether it was the rest of the bundle."""
-    if data:
-        now = ground.send(transfer, _pieces(data, crossed), Bytes(len(data)))
-        if now.offset != transfer.offset + len(data):
-            raise NotYet(
-                f"the ground kept bundle {transfer.bundle} up to {now.offset} of {now.size} bytes; go on there"
-            )
-        return now.offset == now.size
-    return True
+def send_missing(ground: Downlink, transfer: Transfer, data: memoryview, most: Bytes, crossed: Crossed) -> Transfer:
+    """Send up to ``most`` of the bytes of the bundle ``data`` that the ground misses, gap by gap.
+
+    Raises:
+        NotYet: the ground takes bytes and has no more of them than before.
+    """
+    allowed = most
+    while allowed > 0 and not transfer.complete:
+        now = ground.send(transfer, data, allowed, crossed)
+        gained = now.held.count - transfer.held.count
+        if gained <= 0:
+            raise NotYet(f"the ground kept nothing more of bundle {transfer.bundle}; go on next contact")
+        allowed = Bytes(allowed - gained)
+        transfer = now
+    return transfer
 
 
-def _receipt(ground: Downlink, bundle: Digest) -> Receipt:
+def ask_receipt(ground: Downlink, bundle: Digest) -> Receipt:
+    """The ground's word for a bundle that it has all of. Raises ``NotYet`` if it does not give it."""
     receipt = ground.receipt(bundle)
     if receipt is None or receipt.bundle != bundle:
         raise NotYet(f"the ground has all of bundle {bundle} and gives no receipt; ask again next contact")
     return receipt
-
-
-def _pieces(data: memoryview, crossed: Crossed) -> Iterator[bytes]:
-    for start in range(0, len(data), _PIECE):
-        piece = bytes(data[start : start + _PIECE])
-        yield piece
-        crossed(Bytes(len(piece)))
 
 
 def fetch_update(ground: Uplink, offer: Offer, inbox: Inbox, crossed: Crossed) -> Path:
@@ -91,31 +84,36 @@ def fetch_update(ground: Uplink, offer: Offer, inbox: Inbox, crossed: Crossed) -
     """
     held = inbox.held(offer.digest)
     try:
-        return _fetch_from(held, ground, offer, inbox, crossed)
+        return _fetch_rest(held, ground, offer, inbox, crossed)
     except Untrusted:
         if not held:
             raise
-        return _fetch_from(Bytes(0), ground, offer, inbox, crossed)  # the part that was here belonged to other bytes
+        return _fetch_rest(Spans(), ground, offer, inbox, crossed)  # the part that was here belonged to other bytes
 
 
-def _fetch_from(held: Bytes, ground: Uplink, offer: Offer, inbox: Inbox, crossed: Crossed) -> Path:
-    start = held if held <= offer.size else Bytes(0)
-    if start < offer.size:
-        with ExitStack() as open_for:
-            try:
-                begins, parts = open_for.enter_context(ground.fetch(offer.digest, start))
-            except Refused as error:  # says nothing against the update: the offer stands
-                raise NotYet(f"update {offer.digest} is not served now ({error}); ask again next contact") from error
-            inbox.keep(offer.digest, begins, _counted(parts, Bytes(offer.size - begins), crossed))
-        if (now := inbox.held(offer.digest)) < offer.size:
-            raise NotYet(f"update {offer.digest}: the ground ended after {now} of {offer.size} bytes; go on there")
+def _fetch_rest(held: Spans, ground: Uplink, offer: Offer, inbox: Inbox, crossed: Crossed) -> Path:
+    if any(span.end > offer.size for span in held):  # of a file that was larger: not this one
+        inbox.discard(offer.digest)
+        held = Spans()
+    if missing := held.missing(offer.size):
+        inbox.keep(offer.digest, _bounded(_served(ground, offer, missing), offer.size, crossed))
+        here = inbox.held(offer.digest)
+        if here.missing(offer.size):
+            raise NotYet(f"update {offer.digest}: {here.count} of {offer.size} bytes are here; the rest next contact")
     return inbox.take(offer.digest)
 
 
-def _counted(parts: Iterable[bytes], most: Bytes, crossed: Crossed) -> Iterator[bytes]:
-    for part in parts:
-        crossed(Bytes(len(part)))
-        most = Bytes(most - len(part))
-        if most < 0:
+def _served(ground: Uplink, offer: Offer, missing: Spans) -> Iterator[tuple[int, bytes]]:
+    try:
+        with ground.fetch(offer.digest, offer.size, missing) as pieces:
+            yield from pieces
+    except Refused as error:  # says nothing against the update: the offer stands
+        raise NotYet(f"update {offer.digest} is not served now ({error}); ask again next contact") from error
+
+
+def _bounded(pieces: Iterable[tuple[int, bytes]], size: Bytes, crossed: Crossed) -> Iterator[tuple[int, bytes]]:
+    for start, piece in pieces:
+        crossed(Bytes(len(piece)))
+        if start + len(piece) > size:
             raise BadInput("the ground sends more of the update than it offered; it was not kept")
-        yield part
+        yield start, piece

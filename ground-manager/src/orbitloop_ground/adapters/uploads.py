@@ -7,7 +7,8 @@ import threading
 from datetime import timedelta
 from pathlib import Path
 
-from orbitloop.adapters.durable import naming_full_disk, sync_file, sync_folder, write_durably
+from orbitloop.adapters.durable import naming_full_disk
+from orbitloop.adapters.partial import PartialFile
 from orbitloop.domain.digests import hexadecimal
 from orbitloop.domain.errors import BadInput, NotYet
 from orbitloop.domain.units import Bytes, Digest
@@ -16,9 +17,9 @@ from orbitloop.ports.uploads import Upload
 
 
 class FolderUploads:
-    """The :class:`~orbitloop.ports.uploads.Uploads` of one gateway.
+    """The :class:`~orbitloop.ports.uploads.Uploads` of one gateway, or of several on one folder.
 
-    A file of the bytes that arrived, and beside it one with the size that was announced.
+    Each upload is a :class:`~orbitloop.adapters.partial.PartialFile`.
 
     Args:
         folder: one subfolder for each satellite is made in it.
@@ -43,51 +44,48 @@ class FolderUploads:
         with self._guard:
             if (begun := self.find(satellite, digest)) is not None:
                 return begun
-            path = self._path(satellite, digest)
-            with naming_full_disk(path):
-                path.parent.mkdir(parents=True, exist_ok=True)
+            part = self._part(satellite, digest)
+            with naming_full_disk(part.path):
+                part.path.parent.mkdir(parents=True, exist_ok=True)
                 self._make_room(satellite)
-                path.touch()
-                self._mark(path)
-            write_durably(self._announced(path), str(size).encode())
-            return Upload(satellite=satellite, digest=digest, size=size, offset=Bytes(0))
+            part.begin(size)
+            self._mark(part.path)
+            return Upload(satellite=satellite, digest=digest, size=size)
 
     def find(self, satellite: str, digest: Digest) -> Upload | None:
-        """An upload that was begun, its offset durable when this returns."""
-        path = self._path(satellite, digest)
-        announced = self._announced(path)
-        if not (path.exists() and announced.exists()):
+        """An upload that was begun, what it holds durable when this returns."""
+        part = self._part(satellite, digest)
+        if not part.begun or (size := part.size) is None:
             return None
-        sync_file(path)
-        size = int(announced.read_bytes())
-        return Upload(satellite=satellite, digest=digest, size=Bytes(size), offset=Bytes(path.stat().st_size))
+        return Upload(satellite=satellite, digest=digest, size=size, held=part.settle())
 
-    def append(self, upload: Upload, data: bytes) -> Upload:
-        """Write ``data`` behind ``upload.offset``.
+    def write(self, upload: Upload, start: int, data: bytes) -> Upload:
+        """Write ``data`` at ``start``; a kill does not lose it, and after the next :meth:`find` nothing does.
 
         Raises:
-            BadInput: more bytes than were announced.
+            BadInput: bytes behind the announced size.
             NoSpace: the disk is full; what was written of ``data`` counts.
+            NotYet: the upload was finished or given up meanwhile.
         """
-        end = upload.offset + len(data)
-        if end > upload.size:
+        end = start + len(data)
+        if start < 0 or end > upload.size:
             raise BadInput(f"bundle {upload.digest} was announced with {upload.size} bytes, {end} came")
-        path = self._path(upload.satellite, upload.digest)
-        with naming_full_disk(path), path.open("r+b", buffering=0) as file:
-            file.seek(upload.offset)
-            left = memoryview(data)
-            while left:
-                left = left[file.write(left) :]
-        self._mark(path)
-        return Upload(satellite=upload.satellite, digest=upload.digest, size=upload.size, offset=Bytes(end))
+        part = self._part(upload.satellite, upload.digest)
+        part.write(start, data)
+        self._mark(part.path)
+        held = upload.held.add(start, end)
+        return Upload(satellite=upload.satellite, digest=upload.digest, size=upload.size, held=held)
 
     def content(self, upload: Upload) -> bytes:
-        """Every byte that arrived."""
-        return self._path(upload.satellite, upload.digest).read_bytes()
+        """Every byte that arrived. Raises ``NotYet`` if the upload was finished or given up meanwhile."""
+        try:
+            return self._part(upload.satellite, upload.digest).path.read_bytes()
+        except FileNotFoundError:
+            raise NotYet(f"bundle {upload.digest} was finished or given up elsewhere; ask where it stands") from None
 
     def discard(self, upload: Upload) -> None:
         """Forget an upload; idempotent."""
-        self._remove(self._path(upload.satellite, upload.digest))
+        self._part(upload.satellite, upload.digest).remove()
 
     def _make_room(self, satellite: str) -> None:
         opened = sorted((self._folder / satellite).glob("*.part"))
@@ -99,21 +97,12 @@ class FolderUploads:
                 retry_after=timedelta(minutes=1),
             )
         for path in set(opened) - set(alive):
-            self._remove(path)
+            PartialFile(path).remove()
 
     def _mark(self, path: Path) -> None:
         now = self._clock.now().timestamp()
-        os.utime(path, (now, now))
+        if path.exists():
+            os.utime(path, (now, now))
 
-    def _remove(self, path: Path) -> None:
-        path.unlink(missing_ok=True)
-        self._announced(path).unlink(missing_ok=True)
-        if path.parent.exists():
-            sync_folder(path.parent)
-
-    def _path(self, satellite: str, digest: Digest) -> Path:
-        return self._folder / satellite / f"{hexadecimal(digest)}.part"
-
-    @staticmethod
-    def _announced(path: Path) -> Path:
-        return path.with_suffix(".size")
+    def _part(self, satellite: str, digest: Digest) -> PartialFile:
+        return PartialFile(self._folder / satellite / f"{hexadecimal(digest)}.part")

@@ -16,6 +16,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, Response
 
+from orbitloop.domain.ranges import Span
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.uploads import Upload
 from orbitloop.wire.messages import DigestText
@@ -28,6 +29,9 @@ _BODY = "application/offset+octet-stream"
 _PIECE = 256 * 2**10
 """Bytes gathered before they are written: few enough to lose little, many enough to be quick."""
 _LONGEST_NUMBER = 15
+_MISSING = "Orbitloop-Missing"
+"""Names the first and the last byte of each gap, as HTTP does in ranges: ``100-199,500-899``."""
+_MOST_GAPS = 64
 _digest: TypeAdapter[Digest] = TypeAdapter(DigestText)
 
 
@@ -145,14 +149,18 @@ class BundleRoutes:
         return upload
 
     async def _take_in(self, request: Request, upload: Upload, turn: Turn) -> None:
-        left = upload.size - upload.offset
-        if _number(request, "Content-Length", default=0) > left:
-            raise HTTPException(413, f"{left} bytes of bundle {upload.digest} are missing, more were sent")
+        """Write the body from the first gap on; what it repeats of the bytes behind that gap does no harm."""
+        position = upload.offset
+        if _number(request, "Content-Length", default=0) > upload.size - position:
+            raise HTTPException(
+                413, f"bundle {upload.digest} has {upload.size - position} bytes from {position} on, more were sent"
+            )
         async with aclosing(self._pieces(request, turn)) as pieces:
             async for piece in pieces:
-                if len(piece) > upload.size - upload.offset:
+                if len(piece) > upload.size - position:
                     raise HTTPException(413, f"more bytes than were announced for bundle {upload.digest}")
-                upload = await run_in_threadpool(self._receiver.append, upload, piece)
+                await run_in_threadpool(self._receiver.write, upload, position, piece)
+                position = Bytes(position + len(piece))
 
     async def _pieces(self, request: Request, turn: Turn) -> AsyncGenerator[bytes, None]:
         """The body in pieces worth writing, up to where it was cut, fell silent or another request took over."""
@@ -203,7 +211,14 @@ def _checked(digest: str) -> Digest:
 
 
 def _progress(upload: Upload) -> dict[str, str]:
-    return {"Upload-Offset": str(upload.offset), "Upload-Length": str(upload.size)}
+    """Where an upload stands, for those who know tus, and which bytes are missing, for those who know gaps."""
+    headers = {"Upload-Offset": str(upload.offset), "Upload-Length": str(upload.size)}
+    gaps = list(upload.held.missing(upload.size))
+    if len(gaps) > _MOST_GAPS:  # the last one named stands for all behind it, until those before it are filled
+        gaps[_MOST_GAPS - 1 :] = [Span(gaps[_MOST_GAPS - 1].start, upload.size)]
+    if gaps:
+        headers[_MISSING] = ",".join(f"{gap.start}-{gap.end - 1}" for gap in gaps)
+    return headers
 
 
 def _tus(status: int, headers: dict[str, str]) -> Response:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 
 from orbitloop.domain.digests import digest_of
-from orbitloop.domain.errors import BadInput, Refused, Untrusted
+from orbitloop.domain.errors import BadInput, NotYet, Refused, Untrusted
+from orbitloop.domain.ranges import Spans
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.sample_store import Arrival, ArrivalLedger, Blobs
@@ -21,7 +22,7 @@ class Corrupted(Untrusted):
 
 
 class Receiver:
-    """Bundles of all satellites, from announcement to receipt. The caller lets one request at a time at a bundle.
+    """Bundles of all satellites, from announcement to receipt, whichever layer and gateway carries them.
 
     Args:
         limits: what a bundle may hold.
@@ -59,12 +60,12 @@ class Receiver:
     def standing(self, satellite: str, digest: Digest) -> Upload | None:
         """How much of an announced bundle is here, durably."""
         if (entered := self._ledger.entered(satellite, digest)) is not None:
-            return Upload(satellite=satellite, digest=digest, size=entered.size, offset=entered.size)
+            return Upload(satellite=satellite, digest=digest, size=entered.size, held=Spans.up_to(entered.size))
         return self._uploads.find(satellite, digest)
 
-    def append(self, upload: Upload, data: bytes) -> Upload:
-        """Keep the bytes behind ``upload.offset``. Raises ``NoSpace`` or, for more than announced, ``BadInput``."""
-        return self._uploads.append(upload, data)
+    def write(self, upload: Upload, start: int, data: bytes) -> Upload:
+        """Keep ``data`` at ``start``. Raises ``NoSpace`` or, for bytes behind the announced size, ``BadInput``."""
+        return self._uploads.write(upload, start, data)
 
     def withdraw(self, upload: Upload) -> None:
         """The satellite gives an unfinished bundle up."""
@@ -80,7 +81,15 @@ class Receiver:
         if (entered := self._ledger.entered(satellite, digest)) is not None:
             return entered.receipt
         upload = self._uploads.find(satellite, digest)
-        return self._finish(upload) if upload is not None and upload.complete else None
+        if upload is None or not upload.complete:
+            return None
+        try:
+            return self._finish(upload)
+        except NotYet:
+            # The other layer, or another gateway, may have finished it in this moment and taken the file away.
+            if (entered := self._ledger.entered(satellite, digest)) is not None:
+                return entered.receipt
+            raise
 
     def _finish(self, upload: Upload) -> Receipt:
         try:
