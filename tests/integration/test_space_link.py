@@ -17,11 +17,11 @@ from hypothesis import strategies as st
 
 from orbitloop.domain.contacts import ContactWindow
 from orbitloop.domain.errors import BadInput
+from orbitloop.domain.token_bucket import TokenBucket
 from orbitloop.domain.units import BitsPerSecond, Bytes, transfer_time
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop_mission.embedded.clock import MissionClock
 from orbitloop_mission.space_link import Direction, LinkProfile, SpaceLink
-from orbitloop_mission.space_link.bucket import TokenBucket
 
 NOON = datetime(2024, 3, 29, 12, tzinfo=UTC)
 PASS = ContactWindow(aos=NOON, los=NOON + timedelta(minutes=8), station="Tongchuan", peak=40.0)

@@ -1,18 +1,41 @@
-"""The space link in user space: real TCP between a satellite and its ground, shaped like a pass.
+"""The space link in user space: real TCP and UDP between a satellite and its ground, shaped like a pass.
 
-What belongs here: how bytes get across - rate, delay, contact windows, and the faults that tests inject. What does not:
-what the bytes mean, and when passes take place (the plan is an argument).
+What belongs here: how bytes get across - rate, delay, contact windows, what goes wrong, and the faults that tests
+inject. What does not: what the bytes mean, and when passes take place (the plan is an argument).
 
-    bucket      the token bucket: pure, time is an argument
-    profile     what a link is like (``LinkProfile``) and what crossed it (``Traffic``)
-    delay_line  bytes in flight
-    channel     one direction of the link, shared by all connections: rate, delay, faults
-    connection  one relayed connection, from the satellite's call to its end
-    relay       all connections and the contact plan, inside one event loop
-    link        ``SpaceLink``: the relay in a thread of its own
+    profile      what a link is like (``LinkProfile``)
+    impairments  loss, bursts, corruption, duplication, jitter: seeded, without a clock
+    trace        recorded passes
+    gates        when bytes may leave: a rate, or a recorded pass
+    radio        one direction as a model: pure, time is an argument
+    traffic      what crossed it
+    delay_line   stream bytes in flight
+    channel      one direction of the live link, shared by all connections and datagrams
+    connection   one relayed connection, from the satellite's call to its end
+    datagrams    datagrams in flight, and the sockets they come from and go to
+    relay        all connections, datagrams and the contact plan, inside one event loop
+    link         ``SpaceLink``: the relay in a thread of its own
+    virtual      ``VirtualLink``: the same models in virtual time, without sockets
+    hosts        two network namespaces whose only way to each other is an emulator
 """
 
-from orbitloop_mission.space_link.link import SpaceLink
-from orbitloop_mission.space_link.profile import Direction, LinkProfile, Traffic
+from orbitloop_mission.space_link.impairments import BurstLoss, Impairments
+from orbitloop_mission.space_link.link import DatagramPorts, SpaceLink
+from orbitloop_mission.space_link.profile import ALWAYS, Direction, LinkProfile
+from orbitloop_mission.space_link.trace import FRAME_PAYLOAD, Trace, read_trace
+from orbitloop_mission.space_link.traffic import Crossings, Traffic
 
-__all__ = ["Direction", "LinkProfile", "SpaceLink", "Traffic"]
+__all__ = [
+    "ALWAYS",
+    "FRAME_PAYLOAD",
+    "BurstLoss",
+    "Crossings",
+    "DatagramPorts",
+    "Direction",
+    "Impairments",
+    "LinkProfile",
+    "SpaceLink",
+    "Trace",
+    "Traffic",
+    "read_trace",
+]

@@ -37,7 +37,7 @@ class TokenBucket:
     def take(self, wanted: Bytes, now: int) -> Bytes:
         """Take up to ``wanted`` bytes: as many as may pass at ``now``, perhaps none."""
         self._fill(now)
-        granted = min(wanted, self._credit // (8 * _NANOSECONDS))
+        granted = max(0, min(wanted, self._credit // (8 * _NANOSECONDS)))
         self._credit -= granted * 8 * _NANOSECONDS
         return Bytes(granted)
 
@@ -52,6 +52,34 @@ class TokenBucket:
         self._fill(now)
         missing = wanted * 8 * _NANOSECONDS - self._credit
         return max(0, -(-missing // self._rate))
+
+    def reserve(self, size: Bytes, now: int) -> int:
+        """Take ``size`` bytes, however many, on credit; nanoseconds from ``now`` until the last of them has passed.
+
+        Whoever reserves next waits behind them.
+        """
+        self._fill(now)
+        self._credit -= size * 8 * _NANOSECONDS
+        return max(0, -(self._credit // self._rate))
+
+    def forgive(self, now: int) -> None:
+        """Forget what was reserved and has not passed by ``now``."""
+        self._fill(now)
+        self._credit = max(0, self._credit)
+
+    def change(self, rate: BitsPerSecond, depth: Bytes, now: int) -> None:
+        """Go on at another rate and depth; what is reserved stays reserved.
+
+        Raises:
+            BadInput: a rate or depth that lets nothing through.
+        """
+        if rate <= 0 or depth <= 0:
+            raise BadInput(f"a link of {rate} bit/s and bursts of {depth} bytes carries nothing; both must be positive")
+        self._fill(now)
+        self.depth = depth
+        self._rate = rate
+        self._full = depth * 8 * _NANOSECONDS
+        self._credit = min(self._credit, self._full)
 
     def _fill(self, now: int) -> None:
         elapsed = max(0, now - self._now)
