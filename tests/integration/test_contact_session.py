@@ -28,6 +28,7 @@ from orbitloop.wire.messages import Offer, Telemetry, UpdateReport
 from orbitloop_edge.adapters.gateway import GatewayClient
 from orbitloop_edge.adapters.inbox import FolderInbox
 from orbitloop_edge.adapters.outbox import FolderOutbox
+from orbitloop_edge.adapters.sessions import FilePending, FileSessions
 from orbitloop_edge.adapters.spool import DiskSpool
 from orbitloop_edge.usecases.contact import Aboard, ContactSession, Direction, Occasion, SessionSummary
 from orbitloop_ground.app import Dependencies, GatewayServer, compose, create_app
@@ -170,6 +171,8 @@ class Mission:
             spool=self.spool,
             outbox=self.outbox(),
             inbox=FolderInbox(self.folder / "sat" / "inbox"),
+            pending=FilePending(self.folder / "sat" / "pending.json"),
+            sessions=FileSessions(self.folder / "sat" / "session", CLOCK),
             clock=CLOCK,
             largest_update=self.largest_update,
         )

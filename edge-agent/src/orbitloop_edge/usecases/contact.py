@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 from orbitloop.domain.errors import LinkClosed, OrbitloopError, Refused
 from orbitloop.domain.rollout import Outcome
@@ -16,7 +18,17 @@ from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.gateway import Gateway, Inbox, Outbox
 from orbitloop.ports.spool import Spool
-from orbitloop.wire.messages import Hello, Offer, Telemetry, UpdateReport
+from orbitloop.wire.messages import (
+    MOST_UNFINISHED,
+    Goodbye,
+    Hello,
+    LedgerPosition,
+    Offer,
+    Telemetry,
+    UpdateReport,
+    Welcome,
+)
+from orbitloop_edge.usecases.claims import Claims
 from orbitloop_edge.usecases.transfers import fetch_update, send_bundles
 
 _log = logging.getLogger(__name__)
@@ -37,20 +49,50 @@ OnProgress = Callable[[Direction, Bytes], None]
 """Told of bytes that have just crossed; called from two threads."""
 
 
+class Sessions(Protocol):
+    """Numbers the contact sessions since launch."""
+
+    def begin(self) -> tuple[int, str]:
+        """Sequence and random name of a new session; the sequence never goes back, whatever is killed."""
+        ...
+
+
+class Pending(Protocol):
+    """The offer whose update was fetched whole and is not proved yet."""
+
+    def put(self, offer: Offer) -> None:
+        """Keep it durably."""
+        ...
+
+    def offer(self) -> Offer | None:
+        """What waits to be proved, if anything does."""
+        ...
+
+    def drop(self) -> None:
+        """It was proved, or another one takes its place. Idempotent."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Aboard:
     """The satellite's side of a session.
 
     Args:
         largest_update: updates larger than this are turned down without fetching them, bytes.
+        bundle: size of a bundle while there is much of the pass left, bytes.
+        senders: bundles that are sent side by side, so that the link is busy while the ground digests one.
     """
 
     satellite: str
     spool: Spool
     outbox: Outbox
     inbox: Inbox
+    pending: Pending
+    sessions: Sessions
     clock: Clock
     largest_update: Bytes
+    bundle: Bytes = Bytes(16 * 2**20)
+    senders: int = 2
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -60,12 +102,12 @@ class Occasion:
     Args:
         flying: digest of the weights in service.
         budget: most bytes of bundles that may go down.
-        telemetry: counters since launch.
+        telemetry: counters since launch; ``None`` where nobody knows them now.
     """
 
     flying: Digest
     budget: Bytes
-    telemetry: Telemetry
+    telemetry: Telemetry | None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,9 +139,15 @@ class _Tally:
     samples: int = 0
     crossed: dict[Direction, int] = field(default_factory=lambda: dict.fromkeys(Direction, 0))
     report: UpdateReport | None = None
-    fetched: tuple[Path, Offer] | None = None
     linked: bool = True
     problems: list[str] = field(default_factory=list)
+    guard: threading.Lock = field(default_factory=threading.Lock)
+
+    def arrived(self, samples: int) -> None:
+        """The ground holds another bundle."""
+        with self.guard:
+            self.bundles += 1
+            self.samples += samples
 
     def summary(self) -> SessionSummary:
         return SessionSummary(
@@ -125,8 +173,9 @@ class _Tally:
 class ContactSession:
     """What a satellite does while a ground station hears it.
 
-    Small things go first, so that the shortest contact is enough for them: reports, telemetry, hello. Then bundles go
-    down and an update comes up, side by side. A fetched update is tried even after the signal was lost.
+    Small things go first, so that the shortest contact is enough for them: hello, reports, telemetry. Then bundles go
+    down and an update comes up, side by side; the update is proved, and its report sent, without waiting for the
+    bundles. A fetched update is tried even after the signal was lost.
     """
 
     def __init__(
@@ -141,29 +190,63 @@ class ContactSession:
         """Use one contact; returns when nothing is left to do, the budget is used up or the signal is lost."""
         tally = _Tally()
         with tally.noting():
+            hello = self._hello(occasion)
+            welcome = self._ground.hello(hello)
+            self._settle(welcome, tally)
             self._send_reports(tally)
             self._send_telemetry(occasion, tally)
-            offer = self._ground.hello(self._hello(occasion)).offer
-            with ThreadPoolExecutor(max_workers=1, thread_name_prefix="uplink") as uplink:
-                coming = uplink.submit(self._receive, offer, occasion, tally)
-                self._send(occasion, tally)
-                coming.result()
-        self._apply(occasion, tally)
-        if tally.report is not None and tally.linked:
-            with tally.noting():
-                self._send_reports(tally)
+            self._exchange(welcome.offer, occasion, tally)
+            if tally.linked:
+                self._ground.goodbye(self._goodbye(hello, tally.summary()))
         summary = tally.summary()
         _log.info("contact_ended", extra={"bundles": summary.bundles, "problems": summary.problems})
         return summary
 
+    def _exchange(self, offer: Offer | None, occasion: Occasion, tally: _Tally) -> None:
+        """Both directions at once."""
+        claims = Claims(self._aboard.spool, occasion.budget, self._aboard.bundle)
+        with ThreadPoolExecutor(max_workers=self._aboard.senders, thread_name_prefix="contact") as threads:
+            parts = [threads.submit(self._send, claims, tally) for _ in range(self._aboard.senders - 1)]
+            parts.append(threads.submit(self._receive, offer, occasion, tally))
+            self._send(claims, tally)
+            for part in parts:
+                part.result()
+
     def _hello(self, occasion: Occasion) -> Hello:
         waiting = self._aboard.spool.state()
+        sequence, session = self._aboard.sessions.begin()
         return Hello(
             satellite=self._aboard.satellite,
             flying=occasion.flying,
             clock=self._aboard.clock.now(),
             queued_samples=waiting.samples,
             queued_bytes=waiting.bytes,
+            session=session,
+            sequence=sequence,
+            position=LedgerPosition(delivered=waiting.delivered, last=waiting.last),
+            unfinished=self._aboard.spool.unfinished()[:MOST_UNFINISHED],
+        )
+
+    def _settle(self, welcome: Welcome, tally: _Tally) -> None:
+        """Take in what the ground knows: receipts that were lost, its position, its wishes."""
+        for receipt in welcome.held:
+            self._aboard.spool.delivered(receipt.bundle)
+            tally.arrived(receipt.samples)
+        delivered = self._aboard.spool.state().delivered
+        if welcome.received != delivered:
+            _log.warning("ledgers_differ", extra={"delivered": delivered, "received": welcome.received})
+        if welcome.priorities is not None:
+            self._aboard.spool.prefer(welcome.priorities)
+
+    def _goodbye(self, hello: Hello, summary: SessionSummary) -> Goodbye:
+        return Goodbye(
+            satellite=hello.satellite,
+            session=hello.session,
+            bundles=summary.bundles,
+            samples=summary.samples,
+            bytes_down=summary.bytes_down,
+            bytes_up=summary.bytes_up,
+            complete=summary.complete,
         )
 
     def _send_reports(self, tally: _Tally) -> None:
@@ -173,33 +256,44 @@ class ContactSession:
                 self._aboard.outbox.acknowledged(report)
 
     def _send_telemetry(self, occasion: Occasion, tally: _Tally) -> None:
-        with _unless_refused(tally):
-            self._ground.telemetry(occasion.telemetry)
+        if occasion.telemetry is not None:
+            with _unless_refused(tally):
+                self._ground.telemetry(occasion.telemetry)
 
-    def _send(self, occasion: Occasion, tally: _Tally) -> None:
+    def _send(self, claims: Claims, tally: _Tally) -> None:
         def crossed(count: Bytes) -> None:
             self._crossed(tally, Direction.DOWN, count)
 
         with tally.noting():
-            for receipt in send_bundles(self._ground, self._aboard.spool, occasion.budget, crossed):
-                tally.bundles += 1
-                tally.samples += receipt.samples
+            for receipt in send_bundles(self._ground, claims, crossed):
+                tally.arrived(receipt.samples)
 
     def _receive(self, offer: Offer | None, occasion: Occasion, tally: _Tally) -> None:
-        def crossed(count: Bytes) -> None:
-            self._crossed(tally, Direction.UP, count)
-
         if offer is None:
             return
         with tally.noting():
             if (why := self._objection(offer, occasion)) is not None:
-                self._report(tally, self._refusal(offer, occasion, why))
-                return
-            try:
-                tally.fetched = fetch_update(self._ground, offer, self._aboard.inbox, crossed), offer
-            except Refused as error:
-                self._aboard.inbox.discard(offer.digest)
-                self._report(tally, self._refusal(offer, occasion, str(error)))
+                self._aboard.outbox.put(self._refused(tally, offer, occasion, why))
+            elif (path := self._fetch(offer, occasion, tally)) is not None:
+                tally.report = prove_pending(path, offer, self._aboard, self._on_update, occasion.flying)
+        if tally.report is not None and tally.linked:
+            with tally.noting():
+                self._send_reports(tally)
+
+    def _fetch(self, offer: Offer, occasion: Occasion, tally: _Tally) -> Path | None:
+        def crossed(count: Bytes) -> None:
+            self._crossed(tally, Direction.UP, count)
+
+        if (before := self._aboard.pending.offer()) is not None and before.digest != offer.digest:
+            self._aboard.pending.drop()
+        try:
+            path = fetch_update(self._ground, offer, self._aboard.inbox, crossed)
+        except Refused as error:
+            self._aboard.inbox.discard(offer.digest)
+            self._aboard.outbox.put(self._refused(tally, offer, occasion, str(error)))
+            return None
+        self._aboard.pending.put(offer)
+        return path
 
     def _objection(self, offer: Offer, occasion: Occasion) -> str | None:
         if offer.size > self._aboard.largest_update:
@@ -208,36 +302,42 @@ class ContactSession:
             return f"made for {offer.base}, but {occasion.flying} flies"
         return None
 
-    def _apply(self, occasion: Occasion, tally: _Tally) -> None:
-        if tally.fetched is None:
-            return
-        path, offer = tally.fetched
-        with tally.noting():
-            try:
-                report = self._on_update(path, offer)
-            except Refused as error:
-                report = self._refusal(offer, occasion, str(error))
-            self._report(tally, report)
-            self._aboard.inbox.discard(offer.digest)
-
-    def _report(self, tally: _Tally, report: UpdateReport) -> None:
-        self._aboard.outbox.put(report)
-        tally.report = report
-
-    def _refusal(self, offer: Offer, occasion: Occasion, why: str) -> UpdateReport:
-        return UpdateReport(
-            satellite=self._aboard.satellite,
-            update=offer.digest,
-            outcome=Outcome.REFUSED,
-            reason=why[:_LONGEST_REASON],
-            flying=occasion.flying,
-            at=self._aboard.clock.now(),
-        )
+    def _refused(self, tally: _Tally, offer: Offer, occasion: Occasion, why: str) -> UpdateReport:
+        tally.report = _refusal(self._aboard, offer, occasion.flying, why)
+        return tally.report
 
     def _crossed(self, tally: _Tally, direction: Direction, count: Bytes) -> None:
-        tally.crossed[direction] += count
+        with tally.guard:
+            tally.crossed[direction] += count
         if self._on_progress is not None:
             self._on_progress(direction, count)
+
+
+def prove_pending(path: Path, offer: Offer, aboard: Aboard, on_update: OnUpdate, flying: Digest) -> UpdateReport:
+    """Prove an update that is here whole; its report waits in the outbox before the update is forgotten.
+
+    Raises:
+        NotYet: it cannot be proved now; it stays.
+    """
+    try:
+        report = on_update(path, offer)
+    except Refused as error:
+        report = _refusal(aboard, offer, flying, str(error))
+    aboard.outbox.put(report)
+    aboard.pending.drop()
+    aboard.inbox.discard(offer.digest)
+    return report
+
+
+def _refusal(aboard: Aboard, offer: Offer, flying: Digest, why: str) -> UpdateReport:
+    return UpdateReport(
+        satellite=aboard.satellite,
+        update=offer.digest,
+        outcome=Outcome.REFUSED,
+        reason=why[:_LONGEST_REASON],
+        flying=flying,
+        at=aboard.clock.now(),
+    )
 
 
 @contextmanager

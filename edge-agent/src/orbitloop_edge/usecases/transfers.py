@@ -9,12 +9,14 @@ from orbitloop.domain.errors import BadInput, NotYet, Refused, Untrusted
 from orbitloop.domain.ranges import Spans
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.gateway import Crossed, Downlink, Inbox, Transfer, Uplink
-from orbitloop.ports.spool import Spool
 from orbitloop.wire.messages import Offer, Receipt
+from orbitloop_edge.usecases.claims import Claims
 
 
-def send_bundles(ground: Downlink, spool: Spool, budget: Bytes, crossed: Crossed) -> Iterator[Receipt]:
-    """Send what waits, most value per byte first, until nothing waits or ``budget`` bytes were sent.
+def send_bundles(ground: Downlink, claims: Claims, crossed: Crossed) -> Iterator[Receipt]:
+    """Send what waits, most value per byte first, until nothing waits or the budget of ``claims`` is used up.
+
+    Threads may do so side by side with the same ``claims``.
 
     Yields:
         A receipt for each bundle that the ground holds, after it has left the spool.
@@ -25,26 +27,25 @@ def send_bundles(ground: Downlink, spool: Spool, budget: Bytes, crossed: Crossed
         BadInput: the ground will never take the bundle; its samples wait again, to be sealed afresh.
         Untrusted: the ground does not want this satellite's bundles, or had one of them damaged twice.
     """
-    left = budget
-    sent_again: Digest | None = None
-    while left > 0 and (sealed := spool.seal(left)) is not None:
-        bundle, data = sealed
+    sent_again: set[Digest] = set()
+    while (claimed := claims.claim()) is not None:
+        bundle, data = claimed
         try:
             transfer = ground.begin(bundle, Bytes(len(data)))
-            most = Bytes(min(left, transfer.missing.count))
-            left = Bytes(left - most)
+            most = claims.grant(transfer.missing.count)
             whole = send_missing(ground, transfer, memoryview(data), most, crossed).complete
         except BadInput:
-            spool.unseal(bundle)
+            claims.unseal(bundle)
             raise
         except Untrusted:
-            if sent_again == bundle:
+            if bundle in sent_again:
                 raise
-            sent_again = bundle  # damaged on the way, and thrown away by the ground: from 0, once
+            sent_again.add(bundle)  # damaged on the way, and thrown away by the ground: from 0, once
+            claims.again(bundle)
             continue
         if whole:
             receipt = ask_receipt(ground, bundle)
-            spool.delivered(bundle)
+            claims.delivered(bundle)
             yield receipt
 
 

@@ -1,0 +1,37 @@
+"""Workers, as whoever gives them work sees them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Protocol
+
+from orbitloop.wire.messages import DigestText, Message, Offer, Telemetry, UpdateReport
+
+
+class WorkerStatus(Message):
+    """What an inference worker says of itself.
+
+    Args:
+        flying: digest of the weights that look at the frames.
+        telemetry: counts since launch.
+        last: what became of the last update, if there was one.
+    """
+
+    flying: DigestText
+    telemetry: Telemetry
+    last: UpdateReport | None = None
+
+
+class InferenceWorker(Protocol):
+    """The worker on board. Both methods raise ``NotYet`` while it is not there."""
+
+    def status(self) -> WorkerStatus:
+        """What flies, and what was seen so far."""
+        ...
+
+    def prove(self, path: Path, offer: Offer) -> UpdateReport:
+        """Prove a fetched update and swap it in; repeating it is harmless.
+
+        Raises ``Refused``, which is reported, or ``NotYet``, after which it may be tried again.
+        """
+        ...
