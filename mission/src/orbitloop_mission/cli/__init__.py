@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 
+import orbitloop_mission.cli.link  # noqa: F401 - registers the command
 from orbitloop.domain.errors import OrbitloopError, Refused
 from orbitloop_mission.cli.commands import app
 
