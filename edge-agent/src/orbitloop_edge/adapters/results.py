@@ -1,8 +1,13 @@
-"""What was seen in each frame, in one SQLite file: results and the counts of telemetry."""
+"""What was seen in each frame, in one SQLite file: results and the counts of telemetry.
+
+A file that the disk has damaged is set aside: frames that are still there are looked at again, and their samples, which
+have the same names, are not sent twice.
+"""
 
 from __future__ import annotations
 
 import json
+import logging
 import sqlite3
 import threading
 from datetime import datetime
@@ -10,7 +15,10 @@ from pathlib import Path
 
 from orbitloop.adapters.durable import naming_full_disk
 from orbitloop.wire.messages import Telemetry
+from orbitloop_edge.adapters.damage import Damaged, is_damage, set_aside
 from orbitloop_edge.usecases.observe import FrameResult
+
+_log = logging.getLogger(__name__)
 
 _SCHEMA = """
 create table if not exists frames (
@@ -24,6 +32,7 @@ create table if not exists frames (
     error text not null default ''
 ) strict;
 """
+_COLUMNS = ("name", "captured", "done", "bytes", "model", "found", "samples", "error")
 _RECORD = """
 insert into frames values (?, ?, 1, ?, ?, ?, ?, ?)
 on conflict (name) do update set
@@ -50,11 +59,14 @@ class FrameResults:
         self._path = path
         self._satellite = satellite
         self._lock = threading.Lock()
-        self._rows = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
-        with naming_full_disk(path):
-            self._rows.execute("pragma journal_mode=wal")
-            self._rows.execute("pragma synchronous=full")
-            self._rows.executescript(_SCHEMA)
+        try:
+            self._rows = _opened(path)
+        except sqlite3.DatabaseError as error:
+            if not is_damage(error):
+                raise
+            _log.error("results_damaged", extra={"path": str(path), "why": str(error)})
+            set_aside(path)
+            self._rows = _opened(path)
 
     def close(self) -> None:
         """Let go of the file."""
@@ -67,6 +79,11 @@ class FrameResults:
                 "insert into frames (name, captured) values (?, ?) on conflict (name) do nothing",
                 (frame, at.isoformat()),
             )
+
+    def done(self) -> set[str]:
+        """Names of the frames that were looked at."""
+        with self._lock:
+            return {str(name) for (name,) in self._rows.execute("select name from frames where done = 1")}
 
     def record(self, result: FrameResult) -> None:
         """Keep a frame's result. Raises ``NoSpace`` when the disk is full."""
@@ -99,3 +116,20 @@ class FrameResults:
             captured_bytes=row[2],
             samples_spooled=row[3],
         )
+
+
+def _opened(path: Path) -> sqlite3.Connection:
+    rows = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
+    try:
+        with naming_full_disk(path):
+            rows.execute("pragma journal_mode=wal")
+            rows.execute("pragma synchronous=full")
+            rows.executescript(_SCHEMA)
+            if [row[1] for row in rows.execute("pragma table_info(frames)")] != list(_COLUMNS):
+                raise Damaged("its table is not that of this version")
+            if (said := rows.execute("pragma quick_check(1)").fetchone()[0]) != "ok":
+                raise Damaged(str(said))
+    except BaseException:
+        rows.close()
+        raise
+    return rows

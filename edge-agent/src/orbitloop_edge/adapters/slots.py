@@ -72,13 +72,7 @@ class Slots:
 
     def state(self) -> SlotState:
         """What flies; raises ``BadInput`` when nothing was ever installed or the state is unreadable."""
-        path = self.folder / "state.json"
-        if not path.exists():
-            raise BadInput(f"{self.folder}: no model is installed; give the Local Controller a model folder")
-        try:
-            return SlotState.model_validate_json(path.read_bytes())
-        except ValidationError as error:
-            raise BadInput(f"{path}: unreadable ({first_complaint(error)}); install the model again") from error
+        return read_state(self.folder)
 
     def active(self) -> Model:
         """The flying model; raises ``Untrusted`` when its bytes are not what they were."""
@@ -129,3 +123,14 @@ class Slots:
 
     def _graph(self, digest: Digest) -> Path:
         return self.folder / f"{hexadecimal(digest)}.onnx"
+
+
+def read_state(folder: Path) -> SlotState:
+    """What flies out of the slots in ``folder``, read without touching anything; errors as :meth:`Slots.state`."""
+    path = folder / "state.json"
+    if not path.exists():
+        raise BadInput(f"{folder}: no model is installed; run orbitloop-edge install with a model folder")
+    try:
+        return SlotState.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        raise BadInput(f"{path}: unreadable ({first_complaint(error)}); install the model again") from error

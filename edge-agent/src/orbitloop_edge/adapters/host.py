@@ -1,0 +1,53 @@
+"""What the machine on board gives: the time, chance, and a way to wait."""
+
+from __future__ import annotations
+
+import random
+import signal
+import threading
+import time
+from datetime import UTC, datetime
+
+from orbitloop.domain.mining import Uniform
+
+
+class WallClock:
+    """The :class:`~orbitloop.ports.clock.Clock` of the real world."""
+
+    def now(self) -> datetime:
+        """The present moment, UTC."""
+        return datetime.now(UTC)
+
+
+class Patience:
+    """Waits that neither a step of the wall clock nor a long plan can prolong: monotonic, and ended by a stop."""
+
+    def __init__(self) -> None:
+        self._stop = threading.Event()
+
+    @property
+    def stopped(self) -> bool:
+        """Whether to end."""
+        return self._stop.is_set()
+
+    def stop(self) -> None:
+        """End every wait, now and later."""
+        self._stop.set()
+
+    def monotonic(self) -> float:
+        """Seconds that only grow."""
+        return time.monotonic()
+
+    def wait(self, seconds: float) -> bool:
+        """Wait; returns whether to end."""
+        return self._stop.wait(max(0.0, seconds))
+
+    def stop_on_signals(self) -> None:
+        """End on SIGTERM and SIGINT; to be called in the main thread."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, lambda *_: self.stop())
+
+
+def chance(seed: int) -> Uniform:
+    """Numbers in [0, 1), the same for the same seed."""
+    return random.Random(seed).random  # noqa: S311  # chance, not secrecy

@@ -1,0 +1,123 @@
+"""Local Controller and inference worker as neighbours on board: each sees the other through a port.
+
+controller.sock  the Local Controller answers ``add``: head ``entry`` (see :func:`orbitloop.wire.bundle.entry_of`),
+                 body the encoded pixels; answers ``{"new": bool}`` once the sample is durable
+worker.sock      the worker answers ``status`` and ``prove``: head ``path`` and ``offer``; answers ``status`` or
+                 ``report``
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+from pydantic import ValidationError
+
+from orbitloop.domain.errors import BadInput, NotYet
+from orbitloop.domain.samples import Sample
+from orbitloop.ports.spool import Intake
+from orbitloop.ports.workers import InferenceWorker, WorkerStatus
+from orbitloop.wire.bundle import entry_of, sample_from
+from orbitloop.wire.complaints import first_complaint
+from orbitloop.wire.messages import Offer, UpdateReport
+from orbitloop_edge.adapters.host import Patience
+from orbitloop_edge.adapters.rpc import Answer, Caller, Head
+
+CONTROLLER_SOCKET = "controller.sock"
+WORKER_SOCKET = "worker.sock"
+
+
+class RemoteIntake:
+    """The spool, as the worker sees it.
+
+    Args:
+        caller: reaches the Local Controller.
+        satellite: whose samples these are.
+        patience: ends waits.
+        attempts: how often it is asked before the frame is put off; a second apart.
+    """
+
+    def __init__(self, caller: Caller, satellite: str, patience: Patience, *, attempts: int = 20) -> None:
+        self._caller = caller
+        self._satellite = satellite
+        self._patience = patience
+        self._attempts = attempts
+
+    def add(self, sample: Sample, pixels: bytes) -> bool:
+        """Hand a sample over; returns once it is durable. Raises what the spool raises, or ``NotYet``."""
+        head = {"entry": json.loads(entry_of(self._satellite, sample, pixels))}
+        for _ in range(self._attempts - 1):
+            try:
+                return bool(self._caller.call("add", head, pixels)["new"])
+            except NotYet as error:
+                if type(error) is not NotYet or self._patience.wait(1.0):
+                    raise
+        return bool(self._caller.call("add", head, pixels)["new"])
+
+
+def intake_calls(intake: Intake) -> Mapping[str, Answer]:
+    """What the Local Controller answers."""
+
+    def add(head: Head, body: bytes) -> Head:
+        sample = sample_from(json.dumps(head.get("entry")).encode())
+        return {"new": intake.add(sample, body)}
+
+    return {"add": add}
+
+
+class RemoteWorker:
+    """The :class:`~orbitloop.ports.workers.InferenceWorker` behind its socket.
+
+    Args:
+        folder: the satellite's.
+        patience: how long a proof may take.
+    """
+
+    def __init__(self, folder: Path, *, patience: timedelta = timedelta(minutes=10)) -> None:
+        path = folder / WORKER_SOCKET
+        self._status = Caller(path, "the inference worker", timedelta(seconds=10))
+        self._prove = Caller(path, "the inference worker", patience)
+
+    def close(self) -> None:
+        """Hang up."""
+        self._status.close()
+        self._prove.close()
+
+    def status(self) -> WorkerStatus:
+        """What flies, and what was seen so far. Raises ``NotYet`` while it is not there."""
+        answer = self._status.call("status")
+        try:
+            return WorkerStatus.model_validate(answer.get("status"))
+        except ValidationError as error:
+            raise NotYet(
+                f"the inference worker's status is unreadable ({first_complaint(error)}); update it"
+            ) from error
+
+    def prove(self, path: Path, offer: Offer) -> UpdateReport:
+        """Prove an update. Raises what the worker raises, or ``NotYet`` while it is not there."""
+        head = {"path": str(path), "offer": offer.model_dump(mode="json")}
+        answer = self._prove.call("prove", head)
+        try:
+            return UpdateReport.model_validate(answer.get("report"))
+        except ValidationError as error:
+            raise NotYet(
+                f"the inference worker's report is unreadable ({first_complaint(error)}); update it"
+            ) from error
+
+
+def worker_calls(worker: InferenceWorker) -> Mapping[str, Answer]:
+    """What the worker answers."""
+
+    def status(_head: Head, _body: bytes) -> Head:
+        return {"status": worker.status().model_dump(mode="json")}
+
+    def prove(head: Head, _body: bytes) -> Head:
+        try:
+            offer = Offer.model_validate(head.get("offer"))
+        except ValidationError as error:
+            raise BadInput(f"prove: {first_complaint(error)}") from error
+        return {"report": worker.prove(Path(str(head.get("path"))), offer).model_dump(mode="json")}
+
+    return {"status": status, "prove": prove}
