@@ -37,7 +37,7 @@ SATELLITE, GROUND = EntityId(1), EntityId(2)
 PORTS = {SATELLITE: 7001, GROUND: 7002}
 TIMERS = Timers(repeat=timedelta(seconds=1), inactivity=timedelta(seconds=30), check=timedelta(seconds=1))
 
-type_of = {"ack": AckPdu, "eof": EofPdu, "data": FileDataPdu, "finished": FinishedPdu, "metadata": MetadataPdu}
+KINDS = {"ack": AckPdu, "eof": EofPdu, "data": FileDataPdu, "finished": FinishedPdu, "metadata": MetadataPdu}
 
 
 class Ether:
@@ -224,7 +224,7 @@ def test_class_2_arrives_once_whatever_the_link_loses_repeats_and_reorders(pair:
     assert not pair.ears[GROUND].failures
 
 
-@pytest.mark.parametrize("kind", list(type_of.values()) + [NakPdu], ids=[*type_of, "nak"])
+@pytest.mark.parametrize("kind", [*KINDS.values(), NakPdu], ids=[*KINDS, "nak"])
 @pytest.mark.parametrize("times", [1, 3])
 def test_any_kind_of_pdu_may_be_lost_at_first(pair: Pair, kind: type, times: int) -> None:
     content = os.urandom(3_000)

@@ -49,6 +49,7 @@ UNFIT = (
 CHECKED = frozenset({ChecksumType.MODULAR, ChecksumType.CRC_32, ChecksumType.CRC_32C})
 """Checksums that are taken: the library knows no other but the empty one, which checks nothing."""
 
+_WITHOUT_LOCATION = frozenset({ConditionCode.NO_ERROR, ConditionCode.UNSUPPORTED_CHECKSUM_TYPE})
 _HEADERS = 64  # more than a PDU header, an offset and a CRC take
 _NEVER = 2**31  # expirations: the entity gives up by silence, not by counting
 
@@ -176,7 +177,10 @@ class Receiving(DestHandler):  # type: ignore[misc]  # cfdppy ships no types
                 finished.condition_code = verdict.condition
                 finished.delivery_code = verdict.delivery
                 finished.file_status = verdict.status
-        if finished.condition_code != ConditionCode.NO_ERROR and finished.fault_location is None:
+        # A location where CFDP has none (5.2.3) is counted in the PDU's length and not packed.
+        if finished.condition_code in _WITHOUT_LOCATION:
+            finished.fault_location = None
+        elif finished.fault_location is None:
             finished.fault_location = EntityIdTlv(self._local_id.as_bytes)
         super()._notice_of_completion()
 
@@ -216,7 +220,7 @@ class Receiving(DestHandler):  # type: ignore[misc]  # cfdppy ships no types
         """End by a fault of which the library has no notion; the next call of its state machine tells the sender."""
         self._params.finished_params.delivery_code = DeliveryCode.DATA_INCOMPLETE
         self._params.finished_params.file_status = FileStatus.DISCARDED_DELIBERATELY
-        self._declare_fault(condition)
+        self._notice_of_cancellation(condition)
 
     def hurry(self) -> None:
         """Have every timer pass at once, so that what waits for an answer is sent again."""

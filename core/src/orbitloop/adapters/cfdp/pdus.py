@@ -7,7 +7,7 @@ import struct
 from typing import Any
 
 from spacepackets.cfdp import ConditionCode, Direction
-from spacepackets.cfdp.defs import InvalidCrcError
+from spacepackets.cfdp.defs import InvalidCrcError, UnsupportedCfdpVersionError
 from spacepackets.cfdp.pdu import AckPdu, DirectiveType, EofPdu, FinishedPdu, MetadataPdu, NakPdu, PduFactory
 from spacepackets.cfdp.pdu.ack import TransactionStatus
 from spacepackets.exceptions import InvalidCrcCcitt16Error
@@ -15,9 +15,19 @@ from spacepackets.exceptions import InvalidCrcCcitt16Error
 from orbitloop.adapters.cfdp.values import EntityId, TransactionKey
 from orbitloop.domain.errors import BadInput
 
-_UNREADABLE = (ValueError, IndexError, KeyError, struct.error, AssertionError, InvalidCrcError, InvalidCrcCcitt16Error)
+_UNREADABLE = (
+    ValueError,
+    IndexError,
+    KeyError,
+    struct.error,
+    AssertionError,
+    InvalidCrcError,
+    InvalidCrcCcitt16Error,
+    UnsupportedCfdpVersionError,
+)
 """What the library's parsers raise for bytes that are no PDU; ``ValueError`` takes in bad text and short packets."""
 _METADATA = (0, 0)
+_ACKNOWLEDGED = (DirectiveType.EOF_PDU, DirectiveType.FINISHED_PDU)
 
 
 def read_pdu(datagram: bytes) -> Any:
@@ -28,13 +38,32 @@ def read_pdu(datagram: bytes) -> Any:
     """
     try:
         pdu = PduFactory.from_raw(datagram)
+        if isinstance(pdu, MetadataPdu):
+            _names(pdu)  # which the library decodes only when it is asked for them
     except _UNREADABLE as error:
         raise BadInput(
             f"a datagram of {len(datagram)} bytes is no CFDP PDU: {error or type(error).__name__}"
         ) from error
+    if isinstance(pdu, EofPdu):
+        # The library leaves the code in the octet's upper half, and cannot pack the acknowledgement of such an EOF.
+        pdu.condition_code = _condition(pdu.condition_code)
+    if isinstance(pdu, AckPdu) and pdu.directive_code_of_acked_pdu not in _ACKNOWLEDGED:
+        raise BadInput(f"an ACK of directive {pdu.directive_code_of_acked_pdu}, which CFDP does not acknowledge")
     if pdu is None:
         raise BadInput(f"a datagram of {len(datagram)} bytes is no CFDP PDU of a known kind")
     return pdu
+
+
+def _names(metadata: MetadataPdu) -> tuple[str | None, str | None]:
+    return metadata.source_file_name, metadata.dest_file_name
+
+
+def _condition(code: int) -> ConditionCode:
+    octet = int(code)
+    try:
+        return ConditionCode(octet >> 4 if octet > 0xF else octet)
+    except ValueError as error:
+        raise BadInput(f"an EOF says condition code {octet:#x}, which CFDP does not have") from error
 
 
 def key_of(pdu: Any) -> TransactionKey:

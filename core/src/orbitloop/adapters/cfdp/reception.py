@@ -114,6 +114,8 @@ class Reception:
 
     def take(self, pdu: Any, raw: bytes) -> bool:
         """Hear a PDU of the sender's; whether it was of use."""
+        if self.over:
+            return False
         self._silence.reset()
         self.identity.learn(pdu)
         if self._handler is None:
@@ -122,6 +124,8 @@ class Reception:
 
     def tick(self) -> None:
         """See to the timers; not while suspended."""
+        if self.over:
+            return
         if self._handler is not None:
             self._advance(None)
         elif self._asking is not None and self._ask.timed_out():
