@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
@@ -18,7 +19,7 @@ from sqlalchemy.exc import OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from orbitloop.domain.digests import digest_of, digest_of_parts
-from orbitloop.domain.errors import BadInput, NoSpace
+from orbitloop.domain.errors import BadInput, NoSpace, NotYet
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Arrival, Entered, ReceivedSample
@@ -26,6 +27,7 @@ from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.wire.bundle import blob_of, sample_from
 from orbitloop.wire.complaints import first_complaint
 from orbitloop.wire.messages import Goodbye, Hello, Message, Priorities, Receipt, Telemetry, UpdateReport
+from orbitloop_ground.adapters.overview import SatelliteSummary, summaries
 from orbitloop_ground.adapters.tables import (
     bundles,
     contacts,
@@ -41,6 +43,8 @@ from orbitloop_ground.adapters.tables import (
 
 _AT_ONCE = 500
 """Values in one statement: well under what SQLite and PostgreSQL allow."""
+_TRIES = 200
+"""To open a database that other gateways are opening, 50 ms apart."""
 _FULL_SQLSTATE = "53100"
 _UNWANTED = (Outcome.REFUSED, Outcome.ROLLED_BACK)
 
@@ -64,6 +68,11 @@ class Ledger:
     def close(self) -> None:
         """Let go of the database's connections."""
         self._engine.dispose()
+
+    def summaries(self) -> list[SatelliteSummary]:
+        """Every satellite that was ever heard, in numbers."""
+        with self._engine.connect() as connection:
+            return summaries(connection)
 
     def enter(self, arrival: Arrival) -> Receipt:
         """Enter a bundle and those of its samples that are new, in one transaction. Idempotent.
@@ -301,8 +310,21 @@ class Ledger:
 
 def _durable(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
     connection.execute("PRAGMA busy_timeout = 30000")  # first: another gateway may be opening the file too
-    connection.execute("PRAGMA journal_mode = WAL")
+    _keep_write_ahead_log(connection)
     connection.execute("PRAGMA synchronous = FULL")  # a commit is on disk before a receipt is sent
+
+
+def _keep_write_ahead_log(connection: sqlite3.Connection) -> None:
+    """SQLite does not wait for others here, whatever its busy timeout says."""
+    for _ in range(_TRIES):
+        try:
+            connection.execute("PRAGMA journal_mode = WAL")
+            return
+        except sqlite3.OperationalError as error:
+            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+                raise
+            time.sleep(0.05)
+    raise NotYet("another gateway keeps the ledger's database to itself; try again once it has started")
 
 
 def _bundle(satellite: str, digest: Digest) -> Select[Any]:
