@@ -3,21 +3,35 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orbitloop.domain.contacts import ContactWindow, Orbit, Station, light_time, next_window, utc
+from orbitloop.domain.contacts import (
+    ContactWindow,
+    Orbit,
+    Station,
+    check_antennas,
+    handovers,
+    light_time,
+    next_window,
+    resolve,
+    serving,
+    turns,
+    utc,
+    windows_of,
+)
 from orbitloop.domain.errors import BadInput
 
 NOON = datetime(2024, 3, 29, 12, tzinfo=UTC)
 
 
-def a_pass(begins: int, ends: int) -> ContactWindow:
+def a_pass(begins: int, ends: int, station: str = "Tongchuan", **named: str) -> ContactWindow:
     """A pass between two seconds after noon."""
     return ContactWindow(
-        aos=NOON + timedelta(seconds=begins), los=NOON + timedelta(seconds=ends), station="Tongchuan", peak=30.0
+        aos=NOON + timedelta(seconds=begins), los=NOON + timedelta(seconds=ends), station=station, peak=30.0, **named
     )
 
 
@@ -104,3 +118,93 @@ def test_utc_keeps_the_instant_and_refuses_to_guess_a_zone() -> None:
     assert utc(local).tzinfo is UTC
     with pytest.raises(BadInput, match="no time zone"):
         utc(NOON.replace(tzinfo=None))
+
+
+PLANS = st.lists(
+    st.builds(
+        lambda begins, length, station, antenna: a_pass(begins, begins + length, station, antenna=antenna),
+        st.integers(0, 100),
+        st.integers(1, 40),
+        st.sampled_from(["A", "B", "C"]),
+        st.sampled_from(["", "shared"]),
+    ),
+    max_size=8,
+    unique=True,
+)
+
+
+@pytest.mark.parametrize(
+    ("plan", "named"),
+    [
+        ((a_pass(0, 10), a_pass(9, 20)), "antenna Tongchuan .*: Tongchuan .*:00Z to .*, and Tongchuan .*:09Z"),
+        (
+            (a_pass(0, 10, satellite="sat-1"), a_pass(2, 8, satellite="sat-2")),
+            "sat-1 over Tongchuan .*, and sat-2 over Tongchuan",
+        ),
+        ((a_pass(0, 10, "A", antenna="dish"), a_pass(5, 20, "B", antenna="dish")), "antenna dish .*: A .*, and B"),
+    ],
+    ids=["one station", "two satellites", "two stations"],
+)
+def test_an_antenna_that_is_needed_twice_is_refused(plan: tuple[ContactWindow, ...], named: str) -> None:
+    with pytest.raises(BadInput, match=named):
+        check_antennas(plan)
+
+
+def test_passes_of_different_antennas_or_one_after_the_other_are_a_plan() -> None:
+    check_antennas((a_pass(0, 10, "A"), a_pass(5, 20, "B"), a_pass(10, 15, "A")))
+
+
+@given(plan=PLANS)
+def test_what_is_kept_can_be_followed_and_nothing_is_given_up_needlessly(plan: list[ContactWindow]) -> None:
+    kept, given_up = resolve(plan)
+    check_antennas(kept)
+    assert sorted((*kept, *given_up)) == sorted(plan)
+    for window in given_up:
+        assert any(
+            other.dish == window.dish and other.overlaps(window) and other.duration >= window.duration for other in kept
+        )
+
+
+def test_the_longer_pass_is_kept() -> None:
+    short, long = a_pass(0, 10), a_pass(5, 60)
+    assert resolve((short, long)) == ((long,), (short,))
+
+
+def test_a_satellite_stays_with_its_station_then_takes_the_one_that_lasts_longest() -> None:
+    plan = (a_pass(0, 10, "A"), a_pass(4, 14, "B"), a_pass(6, 20, "C"), a_pass(40, 50, "A"))
+    assert [(w.station, w.aos, w.los) for w in turns(plan)] == [
+        ("A", after_noon(0), after_noon(10)),
+        ("C", after_noon(10), after_noon(20)),
+        ("A", after_noon(40), after_noon(50)),
+    ]
+    assert [(h.at, h.leaves, h.takes) for h in handovers(plan)] == [(after_noon(10), "A", "C")]
+
+
+@given(plan=PLANS, second=st.integers(-1, 150))
+def test_a_station_serves_exactly_while_one_is_open(plan: list[ContactWindow], second: int) -> None:
+    moment = after_noon(second)
+    served = serving(plan, moment)
+    assert (served is None) == (not [window for window in plan if window.holds(moment)])
+    if served is not None:
+        assert any(w.station == served.station and w.los == served.los and w.holds(moment) for w in plan)
+
+
+@given(plan=PLANS)
+def test_turns_never_overlap_and_their_sequence_does_not_depend_on_the_order(plan: list[ContactWindow]) -> None:
+    taken = turns(plan)
+    assert all(earlier.los <= later.aos for earlier, later in pairwise(taken))
+    assert turns(reversed(plan)) == taken
+
+
+def test_a_plan_of_several_satellites_is_told_apart() -> None:
+    plan = (a_pass(0, 10, satellite="sat-1"), a_pass(20, 30, satellite="sat-2"), a_pass(40, 50))
+    assert windows_of(plan, "sat-2") == plan[1:]
+    assert windows_of((), "sat-2") == ()
+    with pytest.raises(BadInput, match="no window of satellite 'sat-3'; it knows sat-1, sat-2"):
+        windows_of(plan[:2], "sat-3")
+
+
+@pytest.mark.parametrize("peak", [91, float("nan")])
+def test_an_elevation_that_is_none_is_refused(peak: float) -> None:
+    with pytest.raises(BadInput, match="elevations are -90 to 90"):
+        ContactWindow(aos=NOON, los=after_noon(1), station="A", peak=peak)

@@ -9,9 +9,11 @@ from itertools import pairwise
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from skyfield.api import EarthSatellite, load, wgs84
 
 from orbitloop.adapters.orbits import contact_windows, propagation_delay, slant_range_km
 from orbitloop.domain.contacts import ContactWindow, Orbit, Station
+from orbitloop.domain.elements import TwoLine, checksum
 from orbitloop.domain.errors import BadInput
 
 EPOCH = datetime(2024, 3, 29, tzinfo=UTC)
@@ -131,3 +133,57 @@ def test_a_moment_without_zone_is_refused() -> None:
         slant_range_km(tiansuan(), TONGCHUAN, EPOCH.replace(tzinfo=None))
     with pytest.raises(BadInput, match="no time zone"):
         contact_windows(tiansuan(), TONGCHUAN, EPOCH.replace(tzinfo=None), 1)
+
+
+PUBLISHED = TwoLine(
+    name="bupt-1",
+    first="1 99001U 24001A   24089.00000000  .00000000  00000-0  20000-4 0    08",
+    second="2 99001  97.3710  40.0000 0012000  90.0000   0.0000 15.24928548    02",
+)
+
+
+def elevations(station: Station, moments: list[datetime]) -> list[float]:
+    """By skyfield alone, from the lines as they are."""
+    timescale = load.timescale(builtin=True)
+    satellite = EarthSatellite(PUBLISHED.first, PUBLISHED.second, PUBLISHED.name, timescale)
+    place = wgs84.latlon(station.latitude, station.longitude, elevation_m=station.height)
+    altitude, _, _ = (satellite - place).at(timescale.from_datetimes(moments)).altaz()
+    return [float(degrees) for degrees in altitude.degrees]
+
+
+@pytest.mark.parametrize("station", [TONGCHUAN, SVALBARD], ids=lambda station: station.name)
+def test_windows_from_published_elements_are_right_to_the_second(station: Station) -> None:
+    windows = contact_windows(PUBLISHED, station, EPOCH, 3)
+    second = timedelta(seconds=1)
+    whole = [w for w in windows if w.aos > EPOCH and w.los < EPOCH + timedelta(days=3)]
+    assert len(whole) >= 8
+    outside = [moment for w in whole for moment in (w.aos - second, w.los + second)]
+    inside = [moment for w in whole for moment in (w.aos + second, w.los - second)]
+    assert max(elevations(station, outside)) < station.mask < min(elevations(station, inside))
+
+
+def test_no_pass_of_published_elements_is_missed() -> None:
+    windows = contact_windows(PUBLISHED, SVALBARD, EPOCH, 1)
+    moments = [EPOCH + timedelta(seconds=20 * step) for step in range(24 * 180)]
+    second = timedelta(seconds=1)
+    for moment, elevation in zip(moments, elevations(SVALBARD, moments), strict=True):
+        if elevation > SVALBARD.mask:
+            assert any(window.aos - second <= moment <= window.los + second for window in windows)
+
+
+def test_windows_name_the_satellite_and_the_antenna() -> None:
+    shared = Station(name="Svalbard", latitude=78.2, longitude=15.4, antenna="SG-1")
+    windows = contact_windows(PUBLISHED, shared, EPOCH, 1)
+    assert {(window.satellite, window.station, window.dish) for window in windows} == {("bupt-1", "Svalbard", "SG-1")}
+
+
+def test_elements_that_are_too_old_are_refused() -> None:
+    with pytest.raises(BadInput, match="elements of bupt-1 are 91 days off, and of no use after 90"):
+        contact_windows(PUBLISHED, SVALBARD, EPOCH + timedelta(days=90), 1)
+
+
+def test_a_satellite_that_has_come_down_has_no_plan() -> None:
+    draggy = "1 99001U 24001A   24089.00000000  .00000000  00000-0  99999-1 0    0"
+    falling = TwoLine(name="falling", first=draggy[:-1] + str(checksum(draggy)), second=PUBLISHED.second)
+    with pytest.raises(BadInput, match="falling has come down by 2024-0"):
+        contact_windows(falling, SVALBARD, EPOCH, 60)

@@ -1,7 +1,7 @@
 """Passes and ranges by SGP4, through skyfield. Needs the extra ``orbitloop[orbits]``; never touches the network.
 
-An :class:`Orbit` is taken as SGP4 mean elements without drag: good for planning over weeks, not for pointing an
-antenna. Elevations are geometric (no refraction), over the WGS 84 ellipsoid.
+Two-line elements are taken as they are; an :class:`Orbit` as SGP4 mean elements without drag: good for planning over
+weeks, not for pointing an antenna. Elevations are geometric (no refraction), over the WGS 84 ellipsoid.
 """
 
 from __future__ import annotations
@@ -15,11 +15,19 @@ from typing import Any, NamedTuple
 from sgp4.api import WGS72, Satrec
 from skyfield.api import EarthSatellite, load, wgs84
 
-from orbitloop.domain.contacts import ContactWindow, Orbit, Station, light_time, utc
+from orbitloop.domain.contacts import (
+    EARTH_MU_KM3_PER_S2,
+    EQUATORIAL_RADIUS_KM,
+    ContactWindow,
+    Orbit,
+    Station,
+    light_time,
+    utc,
+)
+from orbitloop.domain.elements import TwoLine
 from orbitloop.domain.errors import BadInput
 
-EQUATORIAL_RADIUS_KM = 6_378.137
-EARTH_MU_KM3_PER_S2 = 398_600.4418
+Elements = Orbit | TwoLine
 
 _SGP4_EPOCH = datetime(1949, 12, 31, tzinfo=UTC)
 # SGP4 has singular terms at exactly zero eccentricity.
@@ -27,6 +35,9 @@ _NEARLY_CIRCULAR = 1e-6
 # Longer than any pass of a low orbit (35 minutes at 2000 km over a flat horizon), so that a pass under way at an end
 # of the span is found whole.
 _MARGIN = timedelta(hours=1)
+_OLDEST = timedelta(days=90)
+# Of an orbit that was a low one: below it burns, above the model has lost it.
+_DECAYED_KM, _LOST_KM = 100.0, 2_200.0
 _RISE, _SET = 0, 2  # as find_events() numbers them; 1 is a culmination
 
 
@@ -45,29 +56,34 @@ class _Look(NamedTuple):
     elevation: float
 
 
-def contact_windows(orbit: Orbit, station: Station, start: datetime, days: float) -> tuple[ContactWindow, ...]:
+def contact_windows(orbit: Elements, station: Station, start: datetime, days: float) -> tuple[ContactWindow, ...]:
     """Every pass of ``orbit`` over ``station`` within ``days`` from ``start``, in order of acquisition.
 
     A pass already under way at ``start``, or not over at the end, is clipped to the span; its ``peak`` is then the
-    highest elevation of the part that is left. Times are good to about half a second, within the model.
+    highest elevation of the part that is left. Times are good to about half a second, within the model. The windows
+    name the satellite where the elements do, and the antenna where the station does.
 
     Raises:
-        BadInput: ``start`` has no time zone, or ``days`` is not a positive number.
+        BadInput: ``start`` has no time zone, ``days`` is not a positive number, or two-line elements are more than
+            90 days off or say that the satellite has come down.
     """
     if not (math.isfinite(days) and days > 0):
         raise BadInput(f"a contact plan over {days} days is empty; ask for a positive number of days")
     begin = utc(start)
     end = begin + timedelta(days=days)
     sight = _sight(orbit, station)
+    if isinstance(orbit, TwoLine):
+        _check_span(sight, begin, end)
     span = (sight.timescale.from_datetime(begin - _MARGIN), sight.timescale.from_datetime(end + _MARGIN))
     times, events = sight.satellite.find_events(sight.place, *span, altitude_degrees=station.mask)
     looks = _looks(sight, [*times.utc_datetime(), begin, end])
     edges = looks[-2:]
-    found = (_clipped(one_pass, edges, station.name) for one_pass in _passes(looks[:-2], events))
+    whose = orbit.name if isinstance(orbit, TwoLine) else ""
+    found = (_clipped(one_pass, edges, station, whose) for one_pass in _passes(looks[:-2], events))
     return tuple(window for window in found if window is not None)
 
 
-def slant_range_km(orbit: Orbit, station: Station, moment: datetime) -> float:
+def slant_range_km(orbit: Elements, station: Station, moment: datetime) -> float:
     """The distance between station and satellite at ``moment``, in km, also while it is below the horizon.
 
     Raises:
@@ -78,7 +94,7 @@ def slant_range_km(orbit: Orbit, station: Station, moment: datetime) -> float:
     return float((sight.satellite - sight.place).at(time).distance().km)
 
 
-def propagation_delay(orbit: Orbit, station: Station, moment: datetime) -> timedelta:
+def propagation_delay(orbit: Elements, station: Station, moment: datetime) -> timedelta:
     """How long a signal travels between station and satellite at ``moment``, one way.
 
     Raises:
@@ -93,12 +109,29 @@ def _timescale() -> Any:
 
 
 @lru_cache(maxsize=64)
-def _sight(orbit: Orbit, station: Station) -> _Sight:
+def _sight(orbit: Elements, station: Station) -> _Sight:
     # Reading the timescale and initialising SGP4 cost far more than asking where the satellite is.
     timescale = _timescale()
-    satellite = EarthSatellite.from_satrec(_mean_elements(orbit), timescale)
+    satellite = (
+        EarthSatellite(orbit.first, orbit.second, orbit.name, timescale)
+        if isinstance(orbit, TwoLine)
+        else EarthSatellite.from_satrec(_mean_elements(orbit), timescale)
+    )
     place = wgs84.latlon(station.latitude, station.longitude, elevation_m=station.height)
     return _Sight(timescale, satellite, place)
+
+
+def _check_span(sight: _Sight, begin: datetime, end: datetime) -> None:
+    """Refuse elements that are too old, or by which the satellite comes down; SGP4 would go on with nonsense."""
+    name, epoch = sight.satellite.name, sight.satellite.epoch.utc_datetime()
+    off = max(begin - epoch, end - epoch, epoch - begin)
+    if off > _OLDEST:
+        raise BadInput(f"the elements of {name} are {off.days} days off, and of no use after {_OLDEST.days}; get newer")
+    moments = [*(begin + timedelta(days=day) for day in range((end - begin).days + 1)), end]
+    heights = sight.satellite.at(sight.timescale.from_datetimes(moments)).distance().km - EQUATORIAL_RADIUS_KM
+    for moment, height in zip(moments, heights, strict=True):
+        if not _DECAYED_KM < height < _LOST_KM:
+            raise BadInput(f"by its elements {name} has come down by {moment:%FT%TZ}; plan for less, or get newer ones")
 
 
 def _mean_elements(orbit: Orbit) -> Any:
@@ -145,11 +178,13 @@ def _passes(looks: list[_Look], events: Any) -> Iterator[list[_Look]]:
             yield one_pass
 
 
-def _clipped(one_pass: list[_Look], edges: list[_Look], station: str) -> ContactWindow | None:
+def _clipped(one_pass: list[_Look], edges: list[_Look], station: Station, satellite: str) -> ContactWindow | None:
     begin, end = edges
     aos = max(one_pass[0].moment, begin.moment)
     los = min(one_pass[-1].moment, end.moment)
     if los <= aos:
         return None
     peak = max(look.elevation for look in (*one_pass, *edges) if aos <= look.moment <= los)
-    return ContactWindow(aos=aos, los=los, station=station, peak=peak)
+    return ContactWindow(
+        aos=aos, los=los, station=station.name, peak=peak, satellite=satellite, antenna=station.antenna
+    )

@@ -10,6 +10,10 @@ from itertools import pairwise
 from orbitloop.domain.errors import BadInput
 
 LIGHT_KM_PER_S = 299_792.458
+EQUATORIAL_RADIUS_KM = 6_378.137
+EARTH_MU_KM3_PER_S2 = 398_600.4418
+LOWEST_KM, HIGHEST_KM = 150, 2_000
+"""Heights of low Earth orbits over the equator."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,8 +55,8 @@ class Orbit:
     def __post_init__(self) -> None:
         if self.epoch.tzinfo is None:
             raise BadInput("the epoch of an orbit needs a time zone; use UTC")
-        if not 150 <= self.altitude <= 2_000:
-            raise BadInput(f"altitude {self.altitude} km is not a low Earth orbit (150 to 2000 km)")
+        if not LOWEST_KM <= self.altitude <= HIGHEST_KM:
+            raise BadInput(f"altitude {self.altitude} km is not a low Earth orbit ({LOWEST_KM} to {HIGHEST_KM} km)")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, order=True)
