@@ -16,6 +16,7 @@ import pytest
 from orbitloop.adapters.durable import discard_unfinished
 from orbitloop.domain.digests import digest_of, hexadecimal
 from orbitloop.domain.errors import BadInput, NoSpace, Untrusted
+from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.samples import Reason
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.spool import Spool
@@ -386,7 +387,7 @@ def test_twenty_thousand_waiting_samples_are_ranked_as_one_would_by_hand(tmp_pat
             id=digest_of(str(number).encode()),
             value=float(chance.random()),
             reason=Reason.HARD,
-            captured=float(number),
+            captured=LAUNCH.timestamp(),
             cost=Bytes(int(chance.integers(1_000, 4_000))),
             size=900,
         )
@@ -397,7 +398,7 @@ def test_twenty_thousand_waiting_samples_are_ranked_as_one_would_by_hand(tmp_pat
     queue = index.fresh()
     index.close()
     best = min(rows, key=lambda row: (-row.value / row.cost, row.id))
-    assert ranked(queue, Priorities(revision=0))[0] == (best.id, best.cost)
+    assert ranked(queue, Priorities(revision=0), LinkPolicy(), LAUNCH)[0] == (best.id, best.cost)
 
 
 WORKER = """

@@ -5,8 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pydantic import SecretStr
-
 from orbitloop.domain.mining import MiningRule, mining_rule
 from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.rollout import CanaryRule
@@ -20,8 +18,7 @@ class EdgeSettings:
     Args:
         satellite: its name.
         folder: where spool, slots, results and held-out tiles live.
-        token: what it shows the gateway.
-        ground_key: the ground's Ed25519 public key, 64 hexadecimal digits.
+        keys: folder of its keys; see :mod:`orbitloop_edge.adapters.credentials`.
         policy: budgets and codec of its link.
         mining: which tiles count as hard.
         canary: when an update passes its canary.
@@ -32,8 +29,7 @@ class EdgeSettings:
 
     satellite: str
     folder: Path
-    token: SecretStr
-    ground_key: str
+    keys: Path
     policy: LinkPolicy = field(default_factory=LinkPolicy)
     mining: MiningRule = field(default_factory=lambda: mining_rule("CloudOnly"))
     canary: CanaryRule = field(default_factory=CanaryRule)

@@ -9,6 +9,8 @@ from dataclasses import dataclass, replace
 
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, NoSpace
+from orbitloop.domain.policy import LinkPolicy
+from orbitloop.domain.ranking import effective_value
 from orbitloop.domain.samples import Sample
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
@@ -39,9 +41,19 @@ class MemorySpool:
         clock: stamps the bundles.
         budget: most bytes of pixels that may wait.
         limits: what the ground takes in one bundle.
+        policy: its priorities and ageing.
     """
 
-    def __init__(self, satellite: str, clock: Clock, *, budget: Bytes, limits: Limits | None = None) -> None:
+    def __init__(
+        self,
+        satellite: str,
+        clock: Clock,
+        *,
+        budget: Bytes,
+        limits: Limits | None = None,
+        policy: LinkPolicy | None = None,
+    ) -> None:
+        self._policy = policy or LinkPolicy()
         self._satellite = satellite
         self._clock = clock
         self._budget = budget
@@ -138,8 +150,10 @@ class MemorySpool:
         return _filled(fresh, budget, self._limits) or _filled(refused, budget, replace(self._limits, samples=1))
 
     def _rank(self, item: _Waiting) -> tuple[float, Digest]:
-        factor = self._priorities.factors.get(str(item.sample.reason), 1.0)
-        return rank(item.sample.id, item.sample.value * factor, item.cost)
+        sample = item.sample
+        waited = self._clock.now() - sample.captured
+        value = effective_value(sample.value, reason=sample.reason, waited=waited, policy=self._policy)
+        return rank(sample.id, value * self._priorities.factors.get(str(sample.reason), 1.0), item.cost)
 
 
 def _filled(ranked: Iterable[_Waiting], budget: Bytes, limits: Limits) -> list[Digest]:

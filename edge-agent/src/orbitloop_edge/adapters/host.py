@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import threading
@@ -51,3 +52,25 @@ class Patience:
 def chance(seed: int) -> Uniform:
     """Numbers in [0, 1), the same for the same seed."""
     return random.Random(seed).random  # noqa: S311  # chance, not secrecy
+
+
+def stop_when_input_ends(patience: Patience) -> None:
+    """Stop when standard input ends: whoever holds its other end is gone."""
+
+    def watch() -> None:
+        while os.read(0, 4_096):
+            pass
+        patience.stop()
+
+    threading.Thread(target=watch, name="parent", daemon=True).start()
+
+
+def is_running(pid: int) -> bool:
+    """Whether a process of this number exists."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

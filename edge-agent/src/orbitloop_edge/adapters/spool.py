@@ -7,7 +7,6 @@ same, a row without a file is forgotten. So the index may be damaged or lost, an
 
 from __future__ import annotations
 
-import fcntl
 import functools
 import logging
 import os
@@ -15,6 +14,7 @@ import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Concatenate, ParamSpec, Self, TypeVar
 
@@ -24,13 +24,17 @@ from pydantic import ValidationError
 from orbitloop.adapters.durable import naming_full_disk
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, NoSpace, Refused, Untrusted
-from orbitloop.domain.samples import Sample
+from orbitloop.domain.policy import LinkPolicy
+from orbitloop.domain.ranking import by_density, effective_values
+from orbitloop.domain.samples import Reason, Sample
+from orbitloop.domain.traffic import TrafficClass
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.spool import SpoolState
 from orbitloop.wire.bundle import Limits, cost, entry_of, fill, pack, unpack
 from orbitloop.wire.messages import Priorities
 from orbitloop_edge.adapters.damage import is_damage
+from orbitloop_edge.adapters.locks import locked
 from orbitloop_edge.adapters.spool_files import BundleFiles, SampleFiles, Stored
 from orbitloop_edge.adapters.spool_index import Queue, Row, SpoolIndex
 
@@ -68,6 +72,7 @@ class DiskSpool:
         clock: stamps the bundles.
         budget: most bytes of pixels that may wait.
         limits: what the ground takes in one bundle.
+        policy: its priorities and ageing.
 
     Raises:
         BadInput: another process has the folder open.
@@ -75,8 +80,16 @@ class DiskSpool:
     """
 
     def __init__(
-        self, folder: Path, satellite: str, clock: Clock, *, budget: Bytes, limits: Limits | None = None
+        self,
+        folder: Path,
+        satellite: str,
+        clock: Clock,
+        *,
+        budget: Bytes,
+        limits: Limits | None = None,
+        policy: LinkPolicy | None = None,
     ) -> None:
+        self._policy = policy or LinkPolicy()
         self._satellite = satellite
         self._clock = clock
         self._budget = budget
@@ -85,7 +98,7 @@ class DiskSpool:
         self.guard = threading.RLock()
         with naming_full_disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            self._lock = _locked(folder / "lock")
+            self._lock = locked(folder / "lock", f"the spool in {folder}")
         try:
             with naming_full_disk(folder):
                 self._samples = SampleFiles(folder / "samples", satellite)
@@ -261,7 +274,7 @@ class DiskSpool:
         return digest, data
 
     def _chosen(self, queue: Queue, budget: Bytes, limits: Limits) -> list[Digest]:
-        return fill(ranked(queue, self._priorities()), budget, limits)
+        return fill(ranked(queue, self._priorities(), self._policy, self._clock.now()), budget, limits)
 
     def _read(self, names: list[Digest]) -> list[Stored] | None:
         """The chosen samples, or ``None`` if the index was wrong about one of them, and has been put right."""
@@ -290,10 +303,19 @@ class DiskSpool:
             return Priorities(revision=0)
 
 
-def ranked(queue: Queue, priorities: Priorities) -> list[tuple[Digest, Bytes]]:
-    """Samples and what each adds to a bundle, most effective value per byte first; ties stay in the queue's order."""
-    factors = np.array([priorities.factors.get(reason, 1.0) for reason in queue.reasons])
-    order = np.argsort(-queue.values * factors / queue.costs, kind="stable")
+def ranked(queue: Queue, priorities: Priorities, policy: LinkPolicy, now: datetime) -> list[tuple[Digest, Bytes]]:
+    """Samples and what each adds to a bundle, most effective value per byte first."""
+    by_reason = {
+        str(reason): policy.factor(reason, TrafficClass.SAMPLES) * priorities.factors.get(str(reason), 1.0)
+        for reason in Reason
+    }
+    worth = effective_values(
+        queue.values,
+        factors=np.array([by_reason.get(reason, 1.0) for reason in queue.reasons], np.float64),
+        waited=now.timestamp() - queue.captured,
+        policy=policy,
+    )
+    order = by_density(worth, queue.costs, queue.names)
     return [(Digest(queue.names[at]), Bytes(int(queue.costs[at]))) for at in order]
 
 
@@ -307,13 +329,3 @@ def _row(stored: Stored) -> Row:
         cost=stored.cost,
         size=sample.size,
     )
-
-
-def _locked(path: Path) -> int:
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)  # the kernel lets go of it, however we die
-    except BlockingIOError:
-        os.close(descriptor)
-        raise BadInput(f"the spool in {path.parent} is open in another process; stop that one first") from None
-    return descriptor

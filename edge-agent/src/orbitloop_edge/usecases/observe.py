@@ -22,7 +22,7 @@ from orbitloop.domain.tiling import Window, cut
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.domain.value import Candidate, Choice, Seen, Worth, choose, signature_of, structure_of
 from orbitloop.ports.clock import Clock
-from orbitloop.ports.spool import Spool
+from orbitloop.ports.spool import Intake
 from orbitloop.wire.bundle import sample_id
 from orbitloop_edge.usecases.prove import Detector
 
@@ -109,7 +109,7 @@ class ObserveFrames:
         policy: LinkPolicy,
         mining: Mining,
         imagery: Imagery,
-        spool: Spool,
+        spool: Intake,
         results: Results,
         canaries: CanaryShelf,
         clock: Clock,

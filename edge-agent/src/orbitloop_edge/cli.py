@@ -1,0 +1,102 @@
+"""``orbitloop-edge``: the satellite's command line. Light: each command imports only what it needs."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from orbitloop.domain.errors import NotYet, OrbitloopError
+
+_REFUSED, _NOT_YET = 2, 75
+"""Exit codes; 75 is EX_TEMPFAIL of sysexits.h."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; returns its exit code."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(options))
+    except OrbitloopError as error:
+        sys.stderr.write(f"orbitloop-edge: {error}\n")
+        return _NOT_YET if isinstance(error, NotYet) else _REFUSED
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="orbitloop-edge", description="What flies on a satellite.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, run, about in (
+        ("run", _run, "follow the contact plan, and look after the inference worker"),
+        ("worker", _worker, "look at frames; started by 'run', ends when its standard input does"),
+        ("status", _status, "say what waits, what flies and when the next pass is"),
+        ("install", _install, "put the first model on board"),
+    ):
+        command = commands.add_parser(name, help=about, description=about)
+        command.add_argument("--config", type=Path, required=True, help="satellite.toml")
+        command.set_defaults(run=run)
+        if name == "status":
+            command.add_argument("--json", action="store_true", help="as JSON")
+        if name == "install":
+            command.add_argument("--model", type=Path, required=True, help="folder of the model")
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    from orbitloop_edge.live import begin, run
+    from orbitloop_edge.satellite_file import read_satellite_file
+
+    file = read_satellite_file(options.config)
+    run(file, options.config, begin("controller"))
+    return 0
+
+
+def _worker(options: argparse.Namespace) -> int:
+    from orbitloop_edge.live import begin, settings_of
+    from orbitloop_edge.satellite_file import read_satellite_file
+    from orbitloop_edge.worker import work
+
+    file = read_satellite_file(options.config)
+    work(settings_of(file), file.worker.frames, begin("worker", until_input_ends=True))
+    return 0
+
+
+def _install(options: argparse.Namespace) -> int:
+    from orbitloop_edge.live import install
+    from orbitloop_edge.satellite_file import read_satellite_file
+
+    digest = install(read_satellite_file(options.config), options.model)
+    sys.stdout.write(f"{digest} flies from the next start on\n")
+    return 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    from orbitloop_edge.live import read_status
+    from orbitloop_edge.satellite_file import read_satellite_file
+
+    status = read_status(read_satellite_file(options.config))
+    sys.stdout.write(f"{json.dumps(status, indent=2)}\n" if options.json else _in_words(status))
+    return 0
+
+
+def _in_words(status: dict[str, Any]) -> str:
+    contact, window, report = status["last_contact"], status["next_window"], status["last_report"]
+    lines = {
+        "satellite": f"{status['satellite']}, {'running' if status['running'] else 'not running'}",
+        "flying": status["flying"] or "nothing is installed",
+        "waiting": f"{status['queued_samples']} samples, {status['queued_bytes']} bytes",
+        "delivered": f"{status['delivered_samples']} samples",
+        "last contact": "none yet"
+        if contact is None
+        else f"{contact['ended']} over {contact['station']}: {contact['samples']} samples, "
+        f"{contact['bytes_down']} bytes down, {contact['bytes_up']} up",
+        "next window": "not known" if window is None else f"{window['aos']} over {window['station']}",
+        "last report": "none yet" if report is None else f"{report['update']}: {report['outcome']} {report['reason']}",
+    }
+    return "".join(f"{name:<14}{value}\n" for name, value in lines.items())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

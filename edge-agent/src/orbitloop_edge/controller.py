@@ -1,0 +1,195 @@
+"""The Local Controller's composition root: spool, outbox, inbox and contact sessions, without any inference.
+
+Imports neither onnxruntime nor Pillow: between passes it is to weigh next to nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from pydantic import ValidationError
+
+from orbitloop.adapters.durable import write_durably
+from orbitloop.domain.errors import BadInput, NotYet
+from orbitloop.domain.units import Bytes, Digest
+from orbitloop.ports.clock import Clock
+from orbitloop.ports.spool import SpoolState
+from orbitloop.ports.workers import InferenceWorker, WorkerStatus
+from orbitloop.wire.messages import Offer, UpdateReport
+from orbitloop_edge.adapters.credentials import Credentials, read_credentials
+from orbitloop_edge.adapters.gateway import GatewayClient
+from orbitloop_edge.adapters.inbox import FolderInbox
+from orbitloop_edge.adapters.outbox import FolderOutbox
+from orbitloop_edge.adapters.sessions import FilePending, FileSessions
+from orbitloop_edge.adapters.slots import read_state
+from orbitloop_edge.adapters.spool import DiskSpool
+from orbitloop_edge.settings import EdgeSettings
+from orbitloop_edge.usecases.claims import bundle_size
+from orbitloop_edge.usecases.contact import (
+    Aboard,
+    ContactSession,
+    Occasion,
+    OnProgress,
+    SessionSummary,
+    prove_pending,
+)
+
+_log = logging.getLogger(__name__)
+
+
+class AbsentWorker:
+    """No inference on board: for measuring, and for satellites whose worker is not there yet."""
+
+    def status(self) -> WorkerStatus:
+        """Raises ``NotYet``."""
+        raise NotYet("there is no inference worker on board; name one in the configuration")
+
+    def prove(self, path: Path, offer: Offer) -> UpdateReport:
+        """Raises ``NotYet``."""
+        raise NotYet(f"update {offer.digest} waits in {path} for an inference worker; name one in the configuration")
+
+
+class Controller:
+    """What waits on board and the contacts in which it goes.
+
+    Args:
+        settings: see :class:`EdgeSettings`.
+        clock: what time it is on board.
+        patience: how long the link may be silent before it counts as lost.
+
+    Raises:
+        BadInput: another process has the satellite's folder open, or a key is missing, damaged or another's.
+        NoSpace: the disk is full.
+    """
+
+    def __init__(
+        self, settings: EdgeSettings, clock: Clock, *, patience: timedelta = timedelta(seconds=30), senders: int = 2
+    ) -> None:
+        self._settings = settings
+        self._patience = patience
+        self._credentials = credentials_of(settings)
+        folder = settings.folder
+        folder.mkdir(parents=True, exist_ok=True)
+        self._known_worker = folder / "worker.json"
+        self.spool = DiskSpool(
+            folder / "spool", settings.satellite, clock, budget=settings.spool_budget, policy=settings.policy
+        )
+        self._reported: UpdateReport | None = None
+        self._aboard = Aboard(
+            satellite=settings.satellite,
+            spool=self.spool,
+            outbox=FolderOutbox(folder / "outbox"),
+            inbox=FolderInbox(folder / "inbox"),
+            pending=FilePending(folder / "pending" / "offer.json"),
+            sessions=FileSessions(folder / "sessions" / "last", clock),
+            clock=clock,
+            largest_update=settings.policy.update_budget,
+            bundle=bundle_size(settings.policy.downlink),
+            senders=senders,
+        )
+
+    def close(self) -> None:
+        """Let another process open the folder."""
+        self.spool.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def contact(
+        self, url: str, worker: InferenceWorker, *, budget: Bytes, on_progress: OnProgress | None = None
+    ) -> SessionSummary:
+        """Use one contact with the gateway at ``url``: at most ``budget`` bytes of samples go down.
+
+        Raises:
+            BadInput: nobody knows which model flies.
+            NoSpace: the disk is full.
+        """
+        status = self.status_of(worker)
+        occasion = Occasion(
+            flying=self._flying(status), budget=budget, telemetry=None if status is None else status.telemetry
+        )
+        with self._ground(url) as ground:
+            return ContactSession(self._aboard, ground, worker.prove, on_progress).run(occasion)
+
+    def prove_pending(self, worker: InferenceWorker) -> UpdateReport | None:
+        """Prove an update that an earlier contact fetched, if one waits; its report waits for the next contact.
+
+        Raises:
+            NotYet: it cannot be proved now.
+        """
+        offer = self._aboard.pending.offer()
+        if offer is None:
+            return None
+        if self._aboard.inbox.held(offer.digest).missing(offer.size):
+            self._aboard.pending.drop()  # a crash came between the proof and the end of it: the ground offers it again
+            return None
+        status = worker.status()
+        path = self._aboard.inbox.take(offer.digest)
+        report = prove_pending(path, offer, self._aboard, worker.prove, status.flying)
+        _log.info("update_proved", extra={"update": report.update, "outcome": str(report.outcome)})
+        return report
+
+    def status_of(self, worker: InferenceWorker) -> WorkerStatus | None:
+        """What the worker says, or said last; ``None`` if it never said anything.
+
+        The report of its last update is put into the outbox: a crash may have come between a swap and its report, and
+        the ground takes it twice.
+        """
+        try:
+            status = worker.status()
+        except NotYet:
+            return self.last_known()
+        if status.last is not None and status.last != self._reported:
+            self._aboard.outbox.put(status.last)
+            self._reported = status.last
+        if status != self.last_known():
+            write_durably(self._known_worker, status.model_dump_json().encode())
+        return status
+
+    def queued(self) -> SpoolState:
+        """What waits to be sent."""
+        return self.spool.state()
+
+    def reports(self) -> list[UpdateReport]:
+        """Reports that the ground has not acknowledged, oldest first."""
+        return self._aboard.outbox.waiting()
+
+    def _flying(self, status: WorkerStatus | None) -> Digest:
+        try:
+            return read_state(self._settings.folder / "slots").flying
+        except BadInput:
+            if status is None:
+                raise
+            return status.flying
+
+    def last_known(self) -> WorkerStatus | None:
+        """What the worker said last, if it ever did."""
+        if not self._known_worker.exists():
+            return None
+        try:
+            return WorkerStatus.model_validate_json(self._known_worker.read_bytes())
+        except ValidationError:
+            _log.warning("worker_status_damaged", extra={"path": str(self._known_worker)})
+            self._known_worker.unlink()
+            return None
+
+    def _ground(self, url: str) -> GatewayClient:
+        return GatewayClient(url, self._credentials, patience=self._patience)
+
+
+def credentials_of(settings: EdgeSettings) -> Credentials:
+    """The satellite's keys. Raises ``BadInput`` if they are missing, damaged or another satellite's."""
+    credentials = read_credentials(settings.keys)
+    if credentials.satellite != settings.satellite:
+        raise BadInput(
+            f"{settings.keys}: the keys of {credentials.satellite!r}, but this is {settings.satellite!r}; "
+            "copy the right folder"
+        )
+    return credentials

@@ -1,0 +1,331 @@
+"""The live satellite's composition root: a Local Controller that follows its plan, and the worker it looks after."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+import threading
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from orbitloop.adapters.durable import write_unlisted
+from orbitloop.adapters.model_files import read_model
+from orbitloop.adapters.plans import read_plan
+from orbitloop.domain.contacts import ContactWindow
+from orbitloop.domain.errors import BadInput, LinkClosed, NoSpace, NotYet, OrbitloopError
+from orbitloop.domain.units import Bytes, Digest, capacity
+from orbitloop.ports.clock import Clock
+from orbitloop.ports.workers import InferenceWorker
+from orbitloop_edge.adapters.host import Patience, WallClock, is_running, stop_when_input_ends
+from orbitloop_edge.adapters.locks import locked
+from orbitloop_edge.adapters.log_lines import log_to_stderr
+from orbitloop_edge.adapters.neighbours import CONTROLLER_SOCKET, RemoteWorker, intake_calls
+from orbitloop_edge.adapters.rpc import CallServer
+from orbitloop_edge.adapters.slots import Slots, read_state
+from orbitloop_edge.adapters.supervisor import Supervisor
+from orbitloop_edge.controller import AbsentWorker, Controller
+from orbitloop_edge.satellite_file import INFERENCE, NO_WORKER, SatelliteFile
+from orbitloop_edge.settings import EdgeSettings
+from orbitloop_edge.usecases.contact import Direction, SessionSummary
+from orbitloop_edge.usecases.passes import LONGEST_WAIT_S, Cadence, Itinerary, Opening
+
+_log = logging.getLogger(__name__)
+
+STATUS = "status.json"
+_UNPLANNED = timedelta(hours=1)
+"""What one session may carry where nobody knows when the signal ends: as much as a window of this length."""
+_PROOF_PAUSE_S = 5.0
+
+
+class PlanFile:
+    """A contact plan on disk, read again when it changes; one that became unreadable leaves the last good one."""
+
+    def __init__(self, path: Path | None, satellite: str, stations: tuple[str, ...]) -> None:
+        self._path = path
+        self._satellite = satellite
+        self._stations = stations
+        self._stamp: tuple[int, int] | None = None
+        self._itinerary = Itinerary.of(None if path is None else self._read(path), satellite, stations)
+
+    def itinerary(self) -> Itinerary:
+        """Who can be heard when, as the file says now."""
+        if self._path is not None and _stamp(self._path) != self._stamp:
+            try:
+                self._itinerary = Itinerary.of(self._read(self._path), self._satellite, self._stations)
+                _log.info("plan_read", extra={"path": str(self._path)})
+            except BadInput as error:
+                _log.error("plan_unreadable", extra={"why": str(error)})
+        return self._itinerary
+
+    def _read(self, path: Path) -> tuple[ContactWindow, ...]:
+        self._stamp = _stamp(path)  # noted first: a file that changes while it is read is read again
+        return read_plan(path)
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size
+
+
+class Agent:
+    """Follows the plan until it is told to stop.
+
+    Args:
+        file: see :class:`SatelliteFile`.
+        controller: spool and contact sessions.
+        worker: the inference worker, there or not.
+        clock: what time it is on board.
+        patience: waits, and ends them.
+    """
+
+    def __init__(
+        self, file: SatelliteFile, controller: Controller, worker: InferenceWorker, clock: Clock, patience: Patience
+    ) -> None:
+        self._file = file
+        self._controller = controller
+        self._worker = worker
+        self._clock = clock
+        self._patience = patience
+        self._policy = file.link.policy()
+        self._plan = PlanFile(file.contacts.plan, file.satellite, tuple(file.stations))
+        self._cadence = Cadence(rhythm=file.rhythm())
+        self._proof_due = 0.0
+        self._spent: dict[Opening, int] = {}
+        self._status: dict[str, Any] = {}
+        self._written: dict[str, Any] = {}
+
+    def run(self) -> None:
+        """Work until :attr:`patience` is stopped."""
+        _log.info("agent_started", extra={"satellite": self._file.satellite, "pid": os.getpid()})
+        wait = 0.0
+        while not self._patience.wait(wait):
+            try:
+                wait = self._step()
+            except OrbitloopError as error:
+                _log.warning("put_off", extra={"why": str(error)})
+                wait = LONGEST_WAIT_S
+        self._publish(running=False)
+        _log.info("agent_stopped", extra={"satellite": self._file.satellite})
+
+    def _step(self) -> float:
+        """Do what there is to do; returns how long to wait then, seconds."""
+        self._prove()
+        now = self._clock.now()
+        itinerary = self._plan.itinerary()
+        opening = itinerary.opening(now, self._cadence.failures)
+        following = itinerary.next(now)
+        self._status["next_window"] = None if following is None else _window(following)
+        self._publish()
+        if opening is None:
+            self._cadence.closed()
+            until = LONGEST_WAIT_S if following is None else (following.aos - now).total_seconds()
+            return min(LONGEST_WAIT_S, max(0.05, until))
+        if self._cadence.due(opening, self._patience.monotonic(), self._waiting()):
+            self._session(opening, now)
+        return 0.5
+
+    def _session(self, opening: Opening, now: datetime) -> None:
+        """One contact session. Raises what keeps it from beginning."""
+        try:
+            summary = self._contact(opening, now)
+            complete, problems = summary.complete, summary.problems
+        except OrbitloopError as error:
+            self._cadence.held(complete=False, moment=self._patience.monotonic(), waiting=self._waiting())
+            raise NotYet(f"no session with {opening.station}: {error}") from error
+        self._cadence.held(complete=complete, moment=self._patience.monotonic(), waiting=self._waiting())
+        self._status["last_contact"] = _told(opening, now, self._clock.now(), summary)
+        _log.info("session_ended", extra=self._status["last_contact"] | {"problems": problems})
+        self._publish()
+
+    def _contact(self, opening: Opening, now: datetime) -> SessionSummary:
+        remaining = _UNPLANNED if opening.los is None else opening.los - now
+        ends = self._patience.monotonic() + remaining.total_seconds()
+        budget = capacity(remaining, self._policy.downlink) * (100 - self._policy.reserve_percent) // 100
+        if self._policy.pass_budget is not None:
+            budget = min(budget, self._policy.pass_budget - self._spent.get(opening, 0))
+
+        def crossed(direction: Direction, count: Bytes) -> None:
+            if direction is Direction.DOWN and opening.los is not None:
+                self._spent[opening] = self._spent.get(opening, 0) + count
+            if self._patience.stopped:
+                raise LinkClosed("told to stop; the rest goes down after the next start")
+            if opening.los is not None and self._patience.monotonic() > ends:
+                raise LinkClosed(f"the pass over {opening.station} has ended; the rest goes down in the next one")
+
+        _log.info("session_begins", extra={"station": opening.station, "budget_bytes": budget})
+        url = self._file.stations[opening.station].gateway
+        return self._controller.contact(url, self._worker, budget=Bytes(max(0, budget)), on_progress=crossed)
+
+    def _prove(self) -> None:
+        """Prove an update that waits, not more often than now and then."""
+        if self._patience.monotonic() < self._proof_due:
+            return
+        self._proof_due = self._patience.monotonic() + _PROOF_PAUSE_S
+        try:
+            report = self._controller.prove_pending(self._worker)
+        except NotYet as error:
+            _log.info("proof_put_off", extra={"why": str(error)})
+            return
+        if report is not None:
+            self._status["last_report"] = report.model_dump(mode="json")
+
+    def _waiting(self) -> int:
+        return self._controller.queued().samples + len(self._controller.reports())
+
+    def _publish(self, *, running: bool = True) -> None:
+        """Let ``orbitloop-edge status`` know, if something has changed."""
+        queued = self._controller.queued()
+        known = self._controller.last_known()
+        self._status |= {
+            "satellite": self._file.satellite,
+            "pid": os.getpid() if running else None,
+            "queued_samples": queued.samples,
+            "queued_bytes": queued.bytes,
+            "delivered_samples": queued.delivered,
+            "reports_waiting": len(self._controller.reports()),
+            "flying": self._flying() or (None if known is None else known.flying),
+        }
+        if known is not None and known.last is not None:
+            self._status["last_report"] = known.last.model_dump(mode="json")
+        if self._status == self._written:
+            return
+        try:
+            write_unlisted(self._file.folder / STATUS, json.dumps(self._status, indent=2).encode())
+            self._written = dict(self._status)
+        except NoSpace as error:
+            _log.warning("status_not_written", extra={"why": str(error)})
+
+    def _flying(self) -> Digest | None:
+        try:
+            return read_state(self._file.folder / "slots").flying
+        except BadInput:
+            return None
+
+
+def run(file: SatelliteFile, config: Path, patience: Patience) -> None:
+    """Run the Local Controller, and the worker unless there is none, until ``patience`` is stopped.
+
+    Raises:
+        BadInput: a key or the contact plan is missing or malformed, or the folder is open in another process.
+        NoSpace: the disk is full at the start.
+    """
+    clock = WallClock()
+    with ExitStack() as stack:
+        controller = stack.enter_context(
+            Controller(
+                settings_of(file),
+                clock,
+                patience=timedelta(seconds=file.contacts.patience_seconds),
+                senders=file.contacts.senders,
+            )
+        )
+        stack.enter_context(CallServer(file.folder / CONTROLLER_SOCKET, intake_calls(controller.spool)))
+        command = worker_command(file, config)
+        worker: InferenceWorker = AbsentWorker()
+        if command is not None:
+            remote = worker = RemoteWorker(file.folder)
+            stack.callback(remote.close)
+        agent = Agent(file, controller, worker, clock, patience)
+        thread = threading.Thread(target=agent.run, name="agent")
+        thread.start()
+        stack.callback(thread.join)
+        stack.callback(patience.stop)
+        if command is not None:  # ends before the agent does, which may wait for its answer
+            stack.enter_context(Supervisor(command, file.folder))
+        while thread.is_alive() and not patience.wait(1.0):
+            pass
+
+
+def worker_command(file: SatelliteFile, config: Path) -> tuple[str, ...] | None:
+    """How the worker is started; ``None`` where there is none."""
+    match file.worker.command:
+        case str(name) if name == NO_WORKER:
+            return None
+        case str(name) if name == INFERENCE:
+            return (sys.executable, "-m", "orbitloop_edge.cli", "worker", "--config", str(config.resolve()))
+        case str(name):
+            raise BadInput(f"worker.command {name!r} is unknown")
+        case words:
+            places = {"{config}": str(config.resolve()), "{folder}": str(file.folder)}
+            return tuple(places.get(word, word) for word in words)
+
+
+def begin(process: str, *, until_input_ends: bool = False) -> Patience:
+    """Logs as JSON lines from now on, and what ends on SIGTERM, SIGINT and, if so, the end of standard input."""
+    log_to_stderr(process)
+    patience = Patience()
+    patience.stop_on_signals()
+    if until_input_ends:
+        stop_when_input_ends(patience)
+    return patience
+
+
+def install(file: SatelliteFile, model: Path) -> Digest:
+    """Put the model in the folder ``model`` on board; returns its digest.
+
+    Raises:
+        BadInput: a file of the model is missing or damaged, or the satellite is running.
+        NoSpace: the disk is full.
+    """
+    file.folder.mkdir(parents=True, exist_ok=True)
+    worker = locked(file.folder / "worker.lock", "the satellite's worker")
+    try:
+        slots = Slots(file.folder / "slots")
+        slots.install(read_model(model))
+        return slots.state().flying
+    finally:
+        os.close(worker)
+
+
+def read_status(file: SatelliteFile) -> dict[str, Any]:
+    """What the Local Controller last said, without disturbing it. Raises ``BadInput`` if it never ran here."""
+    path = file.folder / STATUS
+    try:
+        status = json.loads(path.read_bytes())
+    except (OSError, ValueError) as error:
+        raise BadInput(f"{path}: no status ({error}); start orbitloop-edge run first") from error
+    pid = status.pop("pid", None)
+    empty: dict[str, Any] = dict.fromkeys(("last_contact", "next_window", "last_report", "flying"))
+    answer: dict[str, Any] = empty | status | {"running": pid is not None and is_running(pid)}
+    return answer
+
+
+def settings_of(file: SatelliteFile) -> EdgeSettings:
+    """The settings that Local Controller and worker share. Raises ``BadInput`` for missing or damaged keys."""
+    return EdgeSettings(
+        satellite=file.satellite,
+        folder=file.folder,
+        keys=file.keys,
+        policy=file.link.policy(),
+        mining=file.rule(),
+        canary=file.canary_rule(),
+        spool_budget=Bytes(file.spool_budget_bytes),
+        threads=file.worker.threads,
+        seed=file.worker.seed,
+    )
+
+
+def _window(window: ContactWindow) -> dict[str, str]:
+    return {"station": window.station, "aos": window.aos.isoformat(), "los": window.los.isoformat()}
+
+
+def _told(opening: Opening, begun: datetime, ended: datetime, summary: SessionSummary) -> dict[str, Any]:
+    return {
+        "station": opening.station,
+        "begun": begun.isoformat(),
+        "ended": ended.isoformat(),
+        "bundles": summary.bundles,
+        "samples": summary.samples,
+        "bytes_down": summary.bytes_down,
+        "bytes_up": summary.bytes_up,
+        "update": None if summary.update is None else str(summary.update),
+        "complete": summary.complete,
+        "problems": list(summary.problems),
+    }

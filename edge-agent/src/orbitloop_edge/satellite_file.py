@@ -1,0 +1,253 @@
+"""``satellite.toml``: what a live satellite is told, as people write it. Strict: what is unknown is refused."""
+
+from __future__ import annotations
+
+import tomllib
+from datetime import timedelta
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from orbitloop.domain.errors import BadInput
+from orbitloop.domain.mining import MiningRule, mining_rule
+from orbitloop.domain.policy import LinkPolicy
+from orbitloop.domain.rollout import CanaryRule
+from orbitloop.domain.samples import Reason
+from orbitloop.domain.traffic import TrafficClass
+from orbitloop.domain.units import BitsPerSecond, Bytes
+from orbitloop.wire.complaints import first_complaint
+from orbitloop.wire.messages import Name
+from orbitloop_edge.usecases.passes import Rhythm
+
+_Positive = Annotated[int, Field(gt=0)]
+_Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+NO_WORKER = "none"
+INFERENCE = "inference"
+
+
+class Layer(StrEnum):
+    """Which convergence layer carries a contact."""
+
+    HTTP = "http"
+    DATAGRAMS = "datagrams"
+    AUTO = "auto"
+
+
+class _Table(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class StationTable(_Table):
+    """``[stations.NAME]``: where a ground station's gateway is reached.
+
+    Attributes:
+        gateway: its URL, ``https://host:port``.
+        datagrams: where it takes datagrams, ``host:port``; leave it out where it takes none.
+    """
+
+    gateway: str
+    datagrams: str | None = None
+
+    @field_validator("gateway")
+    @classmethod
+    def _url(cls, value: str) -> str:
+        parts = urlsplit(value)
+        if parts.scheme != "https" or not parts.hostname or parts.path not in ("", "/"):
+            raise ValueError(f"{value!r} is no gateway; write https://host:port")
+        return value.rstrip("/")
+
+    @field_validator("datagrams")
+    @classmethod
+    def _address(cls, value: str | None) -> str | None:
+        host, _, port = (value or "host:1").rpartition(":")
+        if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
+            raise ValueError(f"{value!r} is no address; write host:port")
+        return value
+
+
+class ContactsTable(_Table):
+    """``[contacts]``: when sessions take place.
+
+    Attributes:
+        plan: contact plan as CSV; read again when it changes. Without one, a session is tried every interval.
+        interval_seconds: between two sessions without a plan.
+        poll_seconds: between two sessions of one pass when nothing new waits.
+        patience_seconds: how long the link may be silent before it counts as lost.
+        senders: bundles that are sent side by side.
+    """
+
+    plan: Path | None = None
+    interval_seconds: _Seconds = 60
+    poll_seconds: _Seconds = 15
+    patience_seconds: _Seconds = 20
+    senders: Annotated[int, Field(ge=1, le=8)] = 2
+
+
+class LinkTable(_Table):
+    """``[link]``: budgets and codec; see :class:`orbitloop.domain.policy.LinkPolicy`.
+
+    Attributes:
+        downlink_bits_per_second, uplink_bits_per_second: nominal rates.
+        downlink_share: share of the captured bytes that may be sent down.
+        update_budget_bytes: largest update that is fetched.
+        pass_budget_bytes: the most that one pass may carry down; leave it out for what the window carries.
+        reserve_percent: share of the rate that bulk data leaves to telemetry and acknowledgements.
+        priorities: factor on the value, per cent, by reason (``hard``, ``miss``, ``audit``) or kind of traffic.
+        doubling_hours: after waiting so long, a sample counts twice its value.
+        codec, quality: of the samples.
+    """
+
+    downlink_bits_per_second: _Positive = 100_000_000
+    uplink_bits_per_second: _Positive = 1_000_000
+    downlink_share: float = 0.085
+    update_budget_bytes: _Positive = 300_000
+    pass_budget_bytes: _Positive | None = None
+    reserve_percent: int = 3
+    priorities: dict[str, int] = Field(default_factory=dict)
+    doubling_hours: Annotated[float, Field(gt=0)] = 24
+    codec: str = "webp"
+    quality: int = 30
+
+    def policy(self) -> LinkPolicy:
+        """The same, checked. Raises ``BadInput``."""
+        known = {str(subject): subject for subject in (*Reason, *TrafficClass)}
+        unknown = [subject for subject in self.priorities if subject not in known]
+        if unknown:
+            raise BadInput(f"link.priorities.{unknown[0]}: use one of {', '.join(known)}")
+        return LinkPolicy(
+            downlink=BitsPerSecond(self.downlink_bits_per_second),
+            uplink=BitsPerSecond(self.uplink_bits_per_second),
+            downlink_share=self.downlink_share,
+            update_budget=Bytes(self.update_budget_bytes),
+            pass_budget=None if self.pass_budget_bytes is None else Bytes(self.pass_budget_bytes),
+            reserve_percent=self.reserve_percent,
+            priorities={known[subject]: percent for subject, percent in self.priorities.items()},
+            doubling=timedelta(hours=self.doubling_hours),
+            codec=self.codec,
+            quality=self.quality,
+        )
+
+
+class MiningTable(_Table):
+    """``[mining]``: which tiles count as hard: a rule by name, and its parameters."""
+
+    rule: str = "CloudOnly"
+    parameters: dict[str, float] = Field(default_factory=dict)
+
+
+class CanaryTable(_Table):
+    """``[canary]``: when an update passes; see :class:`orbitloop.domain.rollout.CanaryRule`."""
+
+    tolerance: Annotated[float, Field(ge=0, le=1)] = 0.03
+    least: Annotated[int, Field(ge=0)] = 3
+
+
+class WorkerTable(_Table):
+    """``[worker]``: what looks at the frames.
+
+    Attributes:
+        command: ``"inference"``, ``"none"``, or program and arguments of another worker that speaks the same sockets;
+            ``{config}`` and ``{folder}`` stand for this file and the satellite's folder. It ends when its standard
+            input does.
+        frames: folder where the camera puts frames; made if missing.
+        threads: processor threads of inference.
+        seed: seed of the audit's chance.
+    """
+
+    command: str | Annotated[list[str], Field(min_length=1)] = INFERENCE
+    frames: Path = Path("frames")
+    threads: Annotated[int, Field(ge=1, le=64)] = 2
+    seed: int = 0
+
+    @field_validator("command")
+    @classmethod
+    def _named(cls, value: str | list[str]) -> str | list[str]:
+        if isinstance(value, str) and value not in (INFERENCE, NO_WORKER):
+            raise ValueError(f'{value!r}: write "{INFERENCE}", "{NO_WORKER}" or a list of program and arguments')
+        return value
+
+
+class SatelliteFile(_Table):
+    """All of ``satellite.toml``. Relative paths count from the file.
+
+    Attributes:
+        satellite: its name.
+        folder: where everything that it keeps lives; made if missing.
+        keys: folder of its keys.
+        layer: ``http``, ``datagrams``, or ``auto``: datagrams where the station takes them, HTTP else.
+        spool_budget_bytes: most bytes of samples that may wait.
+    """
+
+    satellite: Name
+    folder: Path
+    keys: Path
+    layer: Layer = Layer.AUTO
+    spool_budget_bytes: _Positive = 512 * 2**20
+    stations: Annotated[dict[Name, StationTable], Field(min_length=1)]
+    contacts: ContactsTable = ContactsTable()
+    link: LinkTable = LinkTable()
+    mining: MiningTable = MiningTable()
+    canary: CanaryTable = CanaryTable()
+    worker: WorkerTable = WorkerTable()
+
+    @model_validator(mode="after")
+    def _reachable(self) -> SatelliteFile:
+        if self.layer is Layer.DATAGRAMS and (
+            without := [name for name, table in self.stations.items() if table.datagrams is None]
+        ):
+            raise ValueError(f"layer is datagrams, but stations.{without[0]} has no address for them; give it one")
+        return self
+
+    def rule(self) -> MiningRule:
+        """The mining rule. Raises ``BadInput``."""
+        return mining_rule(self.mining.rule, self.mining.parameters)
+
+    def canary_rule(self) -> CanaryRule:
+        """The canary rule."""
+        return CanaryRule(tolerance=self.canary.tolerance, least=self.canary.least)
+
+    def rhythm(self) -> Rhythm:
+        """How often sessions take place."""
+        return Rhythm(
+            interval=timedelta(seconds=self.contacts.interval_seconds),
+            poll=timedelta(seconds=self.contacts.poll_seconds),
+        )
+
+
+def read_satellite_file(path: Path) -> SatelliteFile:
+    """The checked content of ``path``, its paths made absolute.
+
+    Raises:
+        BadInput: it is missing or no TOML, or a field is missing, unknown or out of range.
+    """
+    try:
+        given = tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise BadInput(f"{path} is missing; write one as in docs/reference/local-controller.md") from None
+    except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+        raise BadInput(f"{path}: cannot be read as TOML ({error})") from error
+    try:
+        read = SatelliteFile.model_validate(given)
+        read.link.policy()
+        read.rule()
+    except ValidationError as error:
+        raise BadInput(f"{path}: {first_complaint(error)}") from None
+    except BadInput as error:
+        raise BadInput(f"{path}: {error}") from None
+    return _absolute(read, path.resolve().parent)
+
+
+def _absolute(read: SatelliteFile, base: Path) -> SatelliteFile:
+    plan = read.contacts.plan
+    return read.model_copy(
+        update={
+            "folder": base / read.folder,
+            "keys": base / read.keys,
+            "contacts": read.contacts.model_copy(update={"plan": None if plan is None else base / plan}),
+            "worker": read.worker.model_copy(update={"frames": base / read.worker.frames}),
+        }
+    )
