@@ -24,6 +24,7 @@ from orbitloop_mission.space_link.link import DatagramPorts, SpaceLink
 from orbitloop_mission.space_link.profile import ALWAYS, Direction, LinkProfile
 from orbitloop_mission.space_link.trace import FRAME_PAYLOAD, Trace, read_trace
 from orbitloop_mission.space_link.traffic import Crossings, Traffic
+from orbitloop_mission.space_link.virtual import Manner, Message, Outcome, VirtualLink
 
 __all__ = [
     "ALWAYS",
@@ -34,8 +35,12 @@ __all__ = [
     "Direction",
     "Impairments",
     "LinkProfile",
+    "Manner",
+    "Message",
+    "Outcome",
     "SpaceLink",
     "Trace",
     "Traffic",
+    "VirtualLink",
     "read_trace",
 ]

@@ -226,6 +226,21 @@ class KernelShaper:
             raise Refused(f"cannot {what} on {self._interface}: {why}; let the process pace itself instead") from error
 
 
+def interface_towards(address: str) -> str:
+    """The name of the interface by which packets leave for an IPv4 address, as the routing table has it now.
+
+    Raises:
+        Refused: there is no route.
+    """
+    try:
+        with IPRoute() as netlink:
+            route = next(iter(netlink.route("get", dst=address)))
+            found = next(iter(netlink.get_links(route.get_attr("RTA_OIF"))))
+            return str(found.get_attr("IFLA_IFNAME"))
+    except NetlinkError as error:
+        raise Refused(f"no interface leads to {address} ({error}); check the routes") from error
+
+
 def _rate(rate: BitsPerSecond) -> dict[str, int]:
     """As pyroute2 takes it: bytes per second, and bytes of burst."""
     burst = max(_ONE_PACKET, capacity(_BURST, rate))
