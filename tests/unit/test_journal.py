@@ -25,7 +25,7 @@ def written(folder: Path) -> tuple[Journal, Path]:
 
 def test_what_was_appended_comes_back_in_order(tmp_path: Path) -> None:
     _, path = written(tmp_path)
-    assert list(Journal(path)) == RECORDS
+    assert list(Journal(path).records()) == RECORDS
 
 
 @given(st.integers(0, 2**16))
@@ -34,7 +34,7 @@ def test_a_journal_cut_short_keeps_the_records_before_the_cut(length: int) -> No
         journal, path = written(Path(folder))
         data = path.read_bytes()
         path.write_bytes(data[: length % len(data)])
-        found = list(journal)
+        found = list(journal.records())
         assert found == RECORDS[: len(found)]
 
 
@@ -45,7 +45,7 @@ def test_a_damaged_byte_costs_one_record_at_most(place: int, change: int) -> Non
         data = bytearray(path.read_bytes())
         data[place % len(data)] ^= change
         path.write_bytes(data)
-        found = list(journal)
+        found = list(journal.records())
         assert len(found) >= len(RECORDS) - 1
         assert all(record in RECORDS for record in found)
 
@@ -54,4 +54,10 @@ def test_a_record_that_was_torn_is_passed_over_by_the_next(tmp_path: Path) -> No
     journal, path = written(tmp_path)
     path.write_bytes(path.read_bytes()[:-3])
     journal.append("consume", {"number": 9})
-    assert list(journal) == [*RECORDS[:2], ("consume", {"number": 9})]
+    assert list(journal.records()) == [*RECORDS[:2], ("consume", {"number": 9})]
+
+
+def test_the_end_of_a_journal_can_be_read_alone(tmp_path: Path) -> None:
+    journal, path = written(tmp_path)
+    assert [list(journal.records(last=size)) for size in (0, 5, path.stat().st_size)] == [[], [], RECORDS]
+    assert list(journal.records(last=path.stat().st_size - 1)) == RECORDS[1:]

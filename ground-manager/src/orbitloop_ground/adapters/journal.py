@@ -59,10 +59,10 @@ class Journal:
                 file.truncate(before)
                 raise
 
-    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        """Every whole record, in order."""
+    def records(self, *, last: int | None = None) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Every whole record, in order; with ``last``, only those that begin in so many bytes at the end."""
         data = self._path.read_bytes()
-        at = 0
+        at = 0 if last is None else max(0, len(data) - last)
         while (at := data.find(_MARK, at)) >= 0:
             record = _record(data, at)
             if record is None:

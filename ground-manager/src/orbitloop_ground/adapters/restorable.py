@@ -1,0 +1,226 @@
+"""A ledger in one SQLite file that outlives the file: whatever it is told goes into a journal first."""
+
+from __future__ import annotations
+
+import base64
+import fcntl
+import logging
+import os
+import sqlite3
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from orbitloop.adapters.durable import naming_full_disk
+from orbitloop.domain.errors import BadInput, NotYet
+from orbitloop.domain.units import Bytes, Digest
+from orbitloop.ports.sample_store import Arrival
+from orbitloop.ports.updates import PublishedUpdate
+from orbitloop.wire.messages import Hello, Priorities, Receipt, UpdateReport
+from orbitloop_ground.adapters.journal import Journal
+from orbitloop_ground.adapters.ledger import Ledger
+
+_log = logging.getLogger(__name__)
+
+_FILES = ("", "-wal", "-shm")
+"""What SQLite keeps beside a database, by suffix."""
+_TAIL = 4 * 2**20
+"""Bytes of the journal's end that are told again after a crash: more than SQLite's write-ahead log can have lost."""
+
+
+class RestorableLedger(Ledger):
+    """The :class:`~orbitloop_ground.adapters.ledger.Ledger` of one machine.
+
+    At the start, a file that is damaged or gone is set aside and made anew from the journal: bundles, samples and the
+    rounds that used them, updates, reports, sessions and priorities. Telemetry and the dates of contacts are not kept
+    there; they begin anew. After a crash the journal's end is told again, since SQLite passes over a damaged end of its
+    write-ahead log in silence. Several processes may share one ledger.
+
+    Args:
+        path: the SQLite file; the journal lies beside it.
+
+    Raises:
+        NotYet: the file is damaged, and another process has it open.
+        NoSpace: the disk is full.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._journal = Journal(path.with_suffix(".journal"))
+        with naming_full_disk(path):
+            self._in_use = os.open(path.with_suffix(".in-use"), os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            with _opening(path):
+                self._open(path)
+        except BaseException:
+            os.close(self._in_use)
+            raise
+
+    def _open(self, path: Path) -> None:
+        """Make the file anew if that is needed, which nobody else may have open then."""
+        known = path.exists()
+        cut_short = path.with_name(path.name + "-wal").exists()  # a look at the file tidies it away
+        sound = known and _is_sound(path)
+        if not sound:
+            try:
+                fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise NotYet(
+                    f"{path} is damaged or gone, and another process has it open; "
+                    "stop every gateway that uses it, then start them"
+                ) from None
+            if known:
+                _set_aside(path)
+        super().__init__(f"sqlite:///{path.resolve()}")
+        if not sound:
+            self._restore(self._journal.records())
+        elif cut_short:
+            self._restore(self._journal.records(last=_TAIL))
+        fcntl.flock(self._in_use, fcntl.LOCK_SH)
+
+    def close(self) -> None:
+        """Let go of the file."""
+        super().close()
+        os.close(self._in_use)
+
+    def enter(self, arrival: Arrival) -> Receipt:
+        """See :class:`Ledger`."""
+        if (known := self.entered(arrival.satellite, arrival.bundle)) is not None:
+            return known.receipt
+        self._journal.append(
+            "enter",
+            {
+                "bundle": arrival.bundle,
+                "size": arrival.size,
+                "satellite": arrival.satellite,
+                "at": arrival.at.isoformat(),
+                "entries": [base64.b64encode(entry).decode() for entry in arrival.entries],
+            },
+        )
+        return super().enter(arrival)
+
+    def consume(self, names: Iterable[Digest], in_round: str) -> int:
+        """See :class:`Ledger`."""
+        listed = list(names)
+        self._journal.append("consume", {"names": listed, "round": in_round})
+        return super().consume(listed, in_round)
+
+    def publish_update(self, update: PublishedUpdate) -> None:
+        """See :class:`Ledger`."""
+        super().publish_update(update)  # checks the file, which a record of it must not outrun
+        self._journal.append(
+            "publish",
+            {
+                "satellite": update.satellite,
+                "digest": update.digest,
+                "size": update.size,
+                "base": update.base,
+                "result": update.result,
+                "path": str(update.path.resolve()),
+            },
+        )
+
+    def record_report(self, report: UpdateReport, at: datetime) -> None:
+        """See :class:`Ledger`."""
+        self._journal.append("report", {"message": report.model_dump_json(), "at": at.isoformat()})
+        super().record_report(report, at)
+
+    def record_hello(self, hello: Hello, at: datetime) -> bool:
+        """See :class:`Ledger`."""
+        if hello.sequence > self.last_session(hello.satellite)[0]:
+            self._journal.append("hello", {"message": hello.model_dump_json(), "at": at.isoformat()})
+        return super().record_hello(hello, at)
+
+    def readmit(self, satellite: str) -> bool:
+        """See :class:`Ledger`."""
+        self._journal.append("readmit", {"satellite": satellite})
+        return super().readmit(satellite)
+
+    def set_priorities(self, satellite: str, factors: Mapping[str, float]) -> Priorities:
+        """See :class:`Ledger`."""
+        wanted = super().set_priorities(satellite, factors)  # checks the factors
+        self._journal.append("priorities", {"satellite": satellite, "factors": dict(factors)})
+        return wanted
+
+    def _restore(self, records: Iterable[tuple[str, dict[str, Any]]]) -> None:
+        """Tell the ledger again what it was told; what it knows already changes nothing."""
+        restored = 0
+        for kind, fields in records:
+            try:
+                self._replay(kind, fields)
+                restored += 1
+            except BadInput as error:
+                _log.warning("journal_record_refused", extra={"kind": kind, "why": str(error)})
+        if restored:
+            _log.warning("ledger_restored", extra={"records": restored})
+
+    def _replay(self, kind: str, fields: dict[str, Any]) -> None:
+        match kind:
+            case "enter":
+                super().enter(
+                    Arrival(
+                        bundle=Digest(fields["bundle"]),
+                        size=Bytes(fields["size"]),
+                        satellite=fields["satellite"],
+                        at=datetime.fromisoformat(fields["at"]),
+                        entries=tuple(base64.b64decode(entry) for entry in fields["entries"]),
+                    )
+                )
+            case "consume":
+                super().consume([Digest(name) for name in fields["names"]], fields["round"])
+            case "publish":
+                super().publish_update(
+                    PublishedUpdate(
+                        satellite=fields["satellite"],
+                        digest=Digest(fields["digest"]),
+                        size=Bytes(fields["size"]),
+                        base=Digest(fields["base"]),
+                        result=Digest(fields["result"]),
+                        path=Path(fields["path"]),
+                    )
+                )
+            case "report":
+                report = UpdateReport.model_validate_json(fields["message"])
+                super().record_report(report, datetime.fromisoformat(fields["at"]))
+            case "hello":
+                super().record_hello(Hello.model_validate_json(fields["message"]), datetime.fromisoformat(fields["at"]))
+            case "readmit":
+                super().readmit(fields["satellite"])
+            case "priorities":
+                super().set_priorities(fields["satellite"], fields["factors"])
+            case _:
+                _log.warning("journal_record_unknown", extra={"kind": kind})
+
+
+@contextmanager
+def _opening(path: Path) -> Iterator[None]:
+    """One process at a time looks whether the file is sound."""
+    with path.with_suffix(".opening").open("w") as turn:
+        fcntl.flock(turn, fcntl.LOCK_EX)
+        yield
+
+
+def _is_sound(path: Path) -> bool:
+    """Whether SQLite can read every page of the file."""
+    try:
+        connection = sqlite3.connect(path, timeout=30.0)
+        try:
+            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+        finally:
+            connection.close()
+    except sqlite3.OperationalError as error:
+        # Busy: somebody is writing to it, which a damaged file would not let them.
+        return error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+    except sqlite3.DatabaseError:
+        return False
+
+
+def _set_aside(path: Path) -> None:
+    stamp = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    kept = path.with_name(f"{path.name}.damaged-{stamp:%Y%m%dT%H%M%S}")
+    _log.error("ledger_damaged", extra={"path": str(path), "kept": str(kept)})
+    for suffix in _FILES:
+        beside = path.with_name(path.name + suffix)
+        if beside.exists():
+            beside.rename(kept.with_name(kept.name + suffix))

@@ -1,0 +1,192 @@
+"""A ledger whose file is damaged, cut, removed or half written: everything that it was told is there again."""
+
+from __future__ import annotations
+
+import random
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from orbitloop.domain.digests import digest_of
+from orbitloop.domain.errors import NotYet
+from orbitloop.domain.rollout import Outcome
+from orbitloop.domain.units import Bytes, Digest
+from orbitloop.ports.sample_store import Arrival
+from orbitloop.ports.updates import PublishedUpdate
+from orbitloop.testing.samples import LAUNCH, a_sample
+from orbitloop.wire.bundle import entry_of
+from orbitloop.wire.messages import Hello, UpdateReport
+from orbitloop_ground.adapters.restorable import RestorableLedger
+
+FLYING, NEXT = digest_of(b"weights"), digest_of(b"next weights")
+UPDATE = b"an update"
+HOLD_OPEN = """
+import sys
+from pathlib import Path
+from orbitloop_ground.adapters.restorable import RestorableLedger
+ledger = RestorableLedger(Path(sys.argv[1]))
+print("open", flush=True)
+sys.stdin.read()
+"""
+
+
+def an_arrival(number: int) -> Arrival:
+    entries = tuple(entry_of("sat-1", *a_sample(3 * number + each, size=60)) for each in range(3))
+    return Arrival(
+        bundle=digest_of(f"bundle {number}".encode()), size=Bytes(200), satellite="sat-1", at=LAUNCH, entries=entries
+    )
+
+
+def tell(ledger: RestorableLedger, folder: Path) -> None:
+    """Two bundles, of which a round used one, an update and what became of it, a session and priorities."""
+    for number in range(2):
+        ledger.enter(an_arrival(number))
+    ledger.consume([sample.sample.id for sample in ledger.waiting(limit=3)], "round-1")
+    path = folder / "update"
+    path.write_bytes(UPDATE)
+    update = PublishedUpdate(
+        satellite="sat-1", digest=digest_of(UPDATE), size=Bytes(len(UPDATE)), base=FLYING, result=NEXT, path=path
+    )
+    ledger.publish_update(update)
+    ledger.record_report(
+        UpdateReport(satellite="sat-1", update=update.digest, outcome=Outcome.REFUSED, flying=FLYING, at=LAUNCH), LAUNCH
+    )
+    ledger.record_hello(
+        Hello(
+            satellite="sat-1",
+            flying=FLYING,
+            clock=LAUNCH,
+            queued_samples=0,
+            queued_bytes=Bytes(0),
+            session="1" * 32,
+            sequence=7,
+        ),
+        LAUNCH,
+    )
+    ledger.set_priorities("sat-1", {"hard": 2.0})
+
+
+def known(ledger: RestorableLedger) -> dict[str, object]:
+    priorities = ledger.priorities("sat-1")
+    return {
+        "waiting": [sample.sample.id for sample in ledger.waiting()],
+        "used": [sample.sample.id for sample in ledger.consumed("round-1")],
+        "bundles": [ledger.entered("sat-1", an_arrival(number).bundle) for number in range(2)],
+        "update": ledger.update("sat-1", digest_of(UPDATE)),
+        "offer": ledger.offer_for("sat-1", FLYING),
+        "reports": ledger.reports("sat-1"),
+        "session": ledger.last_session("sat-1"),
+        "factors": priorities and priorities.factors,
+    }
+
+
+def flip_bytes(path: Path) -> None:
+    chance = random.Random(1)
+    data = bytearray(path.read_bytes())
+    for _ in range(len(data) // 20):
+        data[chance.randrange(len(data))] ^= 0xFF
+    path.write_bytes(data)
+
+
+def cut(path: Path) -> None:
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) // 3])
+
+
+def overwrite_head(path: Path) -> None:
+    path.write_bytes(b"not a database at all" + path.read_bytes()[21:])
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "bytes flipped": flip_bytes,
+    "cut short": cut,
+    "head overwritten": overwrite_head,
+    "removed": Path.unlink,
+}
+
+
+@pytest.mark.parametrize("damage", DAMAGES.values(), ids=DAMAGES)
+def test_a_damaged_ledger_is_made_anew(damage: Callable[[Path], None], tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger = RestorableLedger(path)
+    tell(ledger, tmp_path)
+    before = known(ledger)
+    ledger.close()
+    damage(path)
+    again = RestorableLedger(path)
+    assert known(again) == before
+    assert again.enter(an_arrival(0)).samples == 3
+    assert known(again) == before
+    again.close()
+
+
+def test_a_write_ahead_log_that_was_lost_is_told_again(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger = RestorableLedger(path)
+    tell(ledger, tmp_path)
+    before = known(ledger)
+    wal = path.with_name("ledger.db-wal")
+    data = bytearray(wal.read_bytes())
+    kept = path.read_bytes()
+    ledger.close()
+    # As a crash leaves it, with the newest part of the log damaged.
+    path.write_bytes(kept)
+    data[len(data) // 2 :] = bytes(len(data) - len(data) // 2)
+    wal.write_bytes(data)
+    again = RestorableLedger(path)
+    assert known(again) == before
+    again.close()
+
+
+def test_a_sound_ledger_is_left_as_it_is(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger = RestorableLedger(path)
+    tell(ledger, tmp_path)
+    before = known(ledger)
+    ledger.close()
+    again = RestorableLedger(path)
+    assert known(again) == before
+    assert list(tmp_path.glob("*.damaged-*")) == []
+    again.close()
+
+
+def test_a_file_that_is_gone_while_another_process_has_it_open_is_not_replaced_under_it(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    with subprocess.Popen(
+        [sys.executable, "-c", HOLD_OPEN, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    ) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"open\n"
+        path.unlink()
+        with pytest.raises(NotYet, match="another process has it open"):
+            RestorableLedger(path)
+        other.kill()
+    ledger = RestorableLedger(path)
+    assert ledger.count_received("sat-1") == 0
+    ledger.close()
+
+
+def test_two_processes_share_one(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    first, second = RestorableLedger(path), RestorableLedger(path)
+    first.enter(an_arrival(0))
+    second.enter(an_arrival(0))
+    second.enter(an_arrival(1))
+    assert first.count_received("sat-1") == 6
+    first.close()
+    second.close()
+
+
+def test_the_names_of_samples_survive(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.db"
+    ledger = RestorableLedger(path)
+    names = [Digest(sample.id) for sample, _ in (a_sample(number, size=60) for number in range(3))]
+    ledger.enter(an_arrival(0))
+    ledger.close()
+    path.unlink()
+    again = RestorableLedger(path)
+    assert [sample.sample.id for sample in again.waiting()] == names
+    again.close()
