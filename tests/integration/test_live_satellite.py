@@ -1,0 +1,259 @@
+"""The satellite and its ground as processes, killed at any moment: everything arrives, each thing once."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from orbitloop.domain.digests import digest_of
+from orbitloop.domain.units import Digest
+from orbitloop.testing.samples import a_sample
+from orbitloop_ground.app import opened_ledger
+from orbitloop_ground.settings import GroundSettings
+
+GROUND = [sys.executable, "-c", "import sys; from orbitloop_ground.cli import main; sys.exit(main())"]
+EDGE = [sys.executable, "-m", "orbitloop_edge.cli"]
+HARNESS = Path(__file__).with_name("worker_of_a_harness.py")
+FLYING, NEXT = digest_of(b"weights"), digest_of(b"next weights")
+GENEROUS_S = 80.0
+
+
+def until(true: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + GENEROUS_S
+    while not true():
+        assert time.monotonic() < deadline, f"{what}: not within {GENEROUS_S} s"
+        time.sleep(0.1)
+
+
+def a_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        return int(unused.getsockname()[1])
+
+
+class SlowRelay:
+    """A link of few bytes a second towards the ground, so that a kill comes in the middle of something."""
+
+    def __init__(self, target: int, *, pause_s: float) -> None:
+        self._target, self._pause = target, pause_s
+        self._listener = socket.create_server(("127.0.0.1", 0))
+        self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
+        self.passed = 0
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def close(self) -> None:
+        self._listener.close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                near, _ = self._listener.accept()
+                far = socket.create_connection(("127.0.0.1", self._target))
+                threading.Thread(target=self._pass_on, args=(near, far, self._pause), daemon=True).start()
+                threading.Thread(target=self._pass_on, args=(far, near, 0.0), daemon=True).start()
+
+    def _pass_on(self, source: socket.socket, sink: socket.socket, pause: float) -> None:
+        with suppress(OSError):
+            while data := source.recv(8_192):
+                sink.sendall(data)
+                if pause:
+                    self.passed += len(data)
+                    time.sleep(pause)
+        for end in (source, sink):
+            with suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+
+@dataclass(kw_only=True)
+class Mission:
+    folder: Path
+    keys: Path
+    worker: list[str] | str = "none"
+    stations: dict[str, str] = field(default_factory=dict)
+    contacts: str = "interval_seconds = 1"
+    stack: ExitStack = field(default_factory=ExitStack)
+
+    @property
+    def satellite(self) -> Path:
+        return self.folder / "sat"
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "satellite.toml"
+
+    def gateway(self) -> int:
+        """A gateway process; returns its port."""
+        port = a_free_port()
+        command = [*GROUND, "serve", "--folder", self.folder / "ground", "--port", port]
+        command += ["--keys", self.keys / "ground", "--admin-port", 0]
+        self.stack.enter_context(running([str(word) for word in command], self.folder / f"gateway-{port}.log"))
+        until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, "the gateway listens")
+        return port
+
+    def write(self) -> None:
+        stations = "".join(f'[stations.{name}]\ngateway = "{url}"\n' for name, url in self.stations.items())
+        self.config.write_text(
+            f'satellite = "sat-1"\nfolder = "{self.satellite}"\nkeys = "{self.keys / "satellites" / "sat-1"}"\n'
+            f'layer = "http"\n{stations}[contacts]\n{self.contacts}\npatience_seconds = 5\n'
+            f"[worker]\ncommand = {json.dumps(self.worker)}\n"
+        )
+
+    @contextmanager
+    def flying(self) -> Iterator[subprocess.Popen[bytes]]:
+        self.write()
+        command = [*EDGE, "run", "--config", str(self.config)]
+        with running(command, self.folder / "satellite.log") as process:
+            yield process
+
+    def received(self) -> list[Digest]:
+        with opened_ledger(GroundSettings(folder=self.folder / "ground", keys=self.keys / "ground")) as ledger:
+            return [item.sample.id for item in ledger.waiting()]
+
+    def status(self) -> dict[str, Any]:
+        command = [*EDGE, "status", "--json", "--config", str(self.config)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=False)
+        return dict(json.loads(ran.stdout)) if ran.returncode == 0 else {}
+
+    def events(self, name: str) -> list[dict[str, Any]]:
+        path = self.folder / "satellite.log"
+        lines = path.read_text().splitlines() if path.exists() else []
+        logged = [json.loads(line) for line in lines if line.startswith("{") and line.endswith("}")]
+        return [line for line in logged if line["event"] == name]
+
+
+@contextmanager
+def running(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as file, subprocess.Popen(command, stdout=file, stderr=file) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@pytest.fixture
+def mission(tmp_path: Path, keys: Path) -> Iterator[Mission]:
+    mission = Mission(folder=tmp_path, keys=keys)
+    with mission.stack:
+        yield mission
+
+
+def names(count: int, *, size: int) -> list[Digest]:
+    return sorted(a_sample(number, size=size)[0].id for number in range(count))
+
+
+def harness(mission: Mission, *, count: int, size: int) -> list[str]:
+    return [sys.executable, str(HARNESS), str(mission.satellite), "0", str(count), str(size)]
+
+
+def killed_in_the_middle(mission: Mission, relay: SlowRelay, victim: str, after_s: float) -> None:
+    crossed = relay.passed
+    with mission.flying() as process:
+        until(lambda: relay.passed > crossed + 100_000, "something crosses")
+        time.sleep(after_s)
+        if victim == "worker":
+            worker = mission.events("worker_started")[-1]["worker_pid"]
+            os.kill(worker, signal.SIGKILL)
+            until(lambda: mission.events("worker_started")[-1]["worker_pid"] != worker, "the worker starts again")
+        process.kill()
+
+
+def test_whatever_is_killed_in_the_middle_of_a_contact_everything_arrives_once(mission: Mission) -> None:
+    count, size = 120, 20_000
+    relay = SlowRelay(mission.gateway(), pause_s=0.02)
+    mission.stack.callback(relay.close)
+    mission.stations = {"here": relay.url}
+    mission.worker = harness(mission, count=count, size=size)
+    chance = random.Random(3)
+    for victim in ("controller", "worker", "controller", "controller"):
+        killed_in_the_middle(mission, relay, victim, chance.random())
+    with mission.flying() as process:
+        until(lambda: len(mission.received()) >= count, "everything arrives")
+        until(lambda: mission.status().get("queued_samples") == 0, "the satellite knows")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(GENEROUS_S) == 0
+    assert sorted(mission.received()) == names(count, size=size)
+    assert mission.status()["delivered_samples"] == count
+    assert not mission.status()["running"]
+
+
+def test_a_transfer_goes_on_over_the_next_station_when_a_window_ends(mission: Mission) -> None:
+    count, size = 60, 20_000
+    first, second = SlowRelay(mission.gateway(), pause_s=0.04), SlowRelay(mission.gateway(), pause_s=0.0)
+    for relay in (first, second):
+        mission.stack.callback(relay.close)
+    mission.stations = {"first": first.url, "second": second.url}
+    mission.worker = harness(mission, count=count, size=size)
+    plan = mission.folder / "plan.csv"
+    mission.contacts = f'plan = "{plan}"\npoll_seconds = 1'
+    now = datetime.now(UTC)
+    with plan.open("w") as file:
+        csv.writer(file).writerows(
+            [
+                ["station", "aos", "los"],
+                ["first", (now - timedelta(seconds=5)).isoformat(), (now + timedelta(seconds=7)).isoformat()],
+                ["second", (now + timedelta(seconds=1)).isoformat(), (now + timedelta(minutes=10)).isoformat()],
+            ]
+        )
+    with mission.flying():
+        until(lambda: len(mission.received()) >= count, "everything arrives")
+        until(lambda: bool(mission.events("session_ended")[-1:]) and mission.status()["queued_samples"] == 0, "told")
+    assert sorted(mission.received()) == names(count, size=size)
+    assert {event["station"] for event in mission.events("session_begins")} == {"first", "second"}
+    assert first.passed > 0
+    assert first.passed + second.passed < 1.3 * count * size
+
+
+def test_an_update_that_comes_while_the_worker_is_busy_is_proved_later_and_reported(mission: Mission) -> None:
+    mission.stations = {"here": f"https://127.0.0.1:{mission.gateway()}"}
+    mission.worker = harness(mission, count=1, size=500)
+    mission.satellite.mkdir()
+    busy = mission.satellite / "busy"
+    busy.touch()
+    update = mission.folder / "update"
+    update.write_bytes(bytes(50_000))
+    command = [
+        *GROUND,
+        "publish",
+        "--folder",
+        mission.folder / "ground",
+        "--keys",
+        mission.keys / "ground",
+    ]
+    command += ["sat-1", "--file", update, "--base", FLYING, "--result", NEXT]
+    subprocess.run([str(word) for word in command], check=True)
+    with mission.flying() as process:
+        until(lambda: bool(mission.events("proof_put_off")), "the update is here, and the worker is busy")
+        process.kill()
+    with mission.flying():
+        busy.unlink()
+        until(lambda: mission.status().get("flying") == NEXT, "the update flies")
+        until(lambda: mission.status().get("reports_waiting") == 0, "the ground knows")
+    with opened_ledger(GroundSettings(folder=mission.folder / "ground", keys=mission.keys / "ground")) as ledger:
+        reports = ledger.reports("sat-1")
+    assert {(report.update, report.flying) for report in reports} == {(digest_of(update.read_bytes()), NEXT)}
+
+
+def test_a_satellite_without_a_worker_says_what_is_missing_and_ends_when_told_to(mission: Mission) -> None:
+    mission.stations = {"here": "https://127.0.0.1:9"}
+    with mission.flying() as process:
+        until(lambda: bool(mission.events("put_off")), "it says so")
+        assert "no model is installed" in mission.events("put_off")[0]["why"]
+        assert mission.status()["running"]
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(GENEROUS_S) == 0
+    assert not mission.status()["running"]
