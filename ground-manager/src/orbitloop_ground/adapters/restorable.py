@@ -59,25 +59,32 @@ class RestorableLedger(Ledger):
 
     def _open(self, path: Path) -> None:
         """Make the file anew if that is needed, which nobody else may have open then."""
+        alone = self._is_alone()
         known = path.exists()
         cut_short = path.with_name(path.name + "-wal").exists()  # a look at the file tidies it away
         sound = known and _is_sound(path)
         if not sound:
-            try:
-                fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
+            if not alone:
                 raise NotYet(
                     f"{path} is damaged or gone, and another process has it open; "
                     "stop every gateway that uses it, then start them"
-                ) from None
+                )
             if known:
                 _set_aside(path)
         super().__init__(f"sqlite:///{path.resolve()}")
         if not sound:
             self._restore(self._journal.records())
-        elif cut_short:
+        elif alone and cut_short:
             self._restore(self._journal.records(last=_TAIL))
         fcntl.flock(self._in_use, fcntl.LOCK_SH)
+
+    def _is_alone(self) -> bool:
+        """Whether nobody else has the file open; nobody will before this process lets them."""
+        try:
+            fcntl.flock(self._in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return False
+        return True
 
     def close(self) -> None:
         """Let go of the file."""
