@@ -116,9 +116,9 @@ def test_many_writers_of_one_file_lose_nothing_of_each_other(tmp_path: Path) -> 
 
 def test_the_sidecar_stays_short_however_many_pieces_come(tmp_path: Path) -> None:
     part = begun(tmp_path)
-    for _ in range(2_000):
+    for _ in range(4_000):
         part.write(3, WHOLE[3:5])
-    assert part.path.with_suffix(".spans").stat().st_size < 40_000
+    assert part.path.with_suffix(".spans").stat().st_size < 140_000
     assert part.settle() == Spans.of([(3, 5)])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import functools
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -16,9 +17,10 @@ from orbitloop.domain.units import Bytes
 
 _BOOT = Path("/proc/sys/kernel/random/boot_id")
 _DURABLE = "durable"
-_LONGEST_LOG = 32 * 2**10
+_LONGEST_LOG = 128 * 2**10
 
 
+@functools.cache
 def _this_boot() -> str:
     """Names the page cache that written bytes are in; without a name none of them is believed after a restart."""
     return _BOOT.read_text().strip() if _BOOT.exists() else f"process-{os.getpid()}"

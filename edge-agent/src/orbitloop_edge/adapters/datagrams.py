@@ -1,0 +1,446 @@
+"""The ground's gateway over sealed datagrams: for links that lose, fade and reorder, where TCP stalls."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Generator, Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from datetime import timedelta
+from types import TracebackType
+from typing import Self
+
+from pydantic import BaseModel
+
+from orbitloop.adapters.datagram_session import OPTIONS_HERE, Pace, Session
+from orbitloop.adapters.sealing import LinkKey, Seal, Unseal
+from orbitloop.domain.bulk import Outgoing
+from orbitloop.domain.errors import BadInput, LinkClosed, NotYet, Untrusted
+from orbitloop.domain.ranges import Spans
+from orbitloop.domain.units import BitsPerSecond, Bytes, Digest
+from orbitloop.ports.gateway import Crossed, Transfer
+from orbitloop.wire.datagram_messages import (
+    About,
+    Announcement,
+    Purpose,
+    Question,
+    Reply,
+    Request,
+    Standing,
+    bounded,
+    packed,
+    raised,
+    read,
+    spans_of,
+    unpacked,
+)
+from orbitloop.wire.datagrams import (
+    HEADER,
+    IP_UDP,
+    LARGEST,
+    NONCE,
+    SMALLEST,
+    Kind,
+    Open,
+    Options,
+    kind_of,
+    parse_accept,
+)
+from orbitloop.wire.messages import Goodbye, Hello, Receipt, Telemetry, UpdateReport, Welcome
+
+FRAME_PAYLOAD = 1_008
+"""Bytes that a frame of the recorded downlink carries."""
+_OPEN_AGAIN_S = 0.3
+_REOPEN_S = 0.5
+_AT_ONCE = 128
+_BUFFER = 8 * 2**20
+_LISTEN_S = 0.1
+_LARGEST_OBJECT = 2**32 - 1
+_NUMBERS = 256
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DatagramLink:
+    """How a satellite uses its datagrams.
+
+    Args:
+        rate: of everything that it sends, IP and UDP headers included.
+        datagram: bytes of the largest UDP payload; by default it fills one frame of the recorded downlink.
+        patience: how long the ground may be silent, in the midst of something, before the contact counts as lost.
+            Fades of 127 s occur in a recorded pass.
+        raptorq: whether to make losses good by repair symbols, where both sides can.
+    """
+
+    rate: BitsPerSecond = BitsPerSecond(100_000_000)
+    datagram: int = FRAME_PAYLOAD - IP_UDP
+    patience: timedelta = timedelta(seconds=150)
+    raptorq: bool = True
+
+    def __post_init__(self) -> None:
+        if not SMALLEST <= self.datagram <= LARGEST:
+            raise BadInput(f"datagrams of {self.datagram} bytes; choose {SMALLEST} to {LARGEST}")
+        if self.rate <= 0 or self.patience <= timedelta(0):
+            raise BadInput("the rate and the patience of a datagram link must be positive")
+
+
+class DatagramGateway:
+    """The :class:`~orbitloop.ports.gateway.Gateway` at ``address`` (host and UDP port). Threads may share one.
+
+    A thread of its own carries the datagrams. A silent link is no end: it goes on the moment anything is heard, and
+    opens a new session by itself when the ground was restarted.
+    """
+
+    def __init__(
+        self, address: tuple[str, int], satellite: str, key: LinkKey, link: DatagramLink | None = None
+    ) -> None:
+        self._satellite, self._key, self._link = satellite, key, link or DatagramLink()
+        self._socket = _connected(address)
+        self._wake, self._woken = socket.socketpair()
+        self._wake.setblocking(False)
+        self._guard = threading.Condition()
+        self._session: Session | None = None
+        self._number = -1
+        self._generation = 0
+        self._opening: Open | None = self._new_opening()
+        self._opened_at = -1.0e9
+        self._reset_at = -1.0e9
+        self._announced: dict[Digest, tuple[int, int]] = {}
+        self._down = self._up = 0
+        self._closed = False
+        self._failure: Exception | None = None
+        self._thread = threading.Thread(target=self._run, name="datagrams", daemon=True)
+        self._thread.start()
+
+    def close(self) -> None:
+        """Stop; whoever waits is told that the link was lost."""
+        with self._guard:
+            self._closed = True
+            self._guard.notify_all()
+        self._stir()
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+        for end in (self._socket, self._wake, self._woken):
+            end.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self.close()
+
+    def hello(self, hello: Hello) -> Welcome:
+        """Open the session."""
+        return read(self._ask(Purpose.HELLO, hello), Welcome)
+
+    def report(self, report: UpdateReport) -> None:
+        """Say what became of an update."""
+        self._ask(Purpose.REPORT, report)
+
+    def telemetry(self, telemetry: Telemetry) -> None:
+        """Say what happened since launch."""
+        self._ask(Purpose.TELEMETRY, telemetry)
+
+    def goodbye(self, goodbye: Goodbye) -> None:
+        """End the session."""
+        self._ask(Purpose.GOODBYE, goodbye)
+
+    def begin(self, bundle: Digest, size: Bytes) -> Transfer:
+        """Announce a bundle, or find how far it came before, durably."""
+        if size > _LARGEST_OBJECT:
+            raise BadInput(f"bundle {bundle} of {size} bytes is too large for datagrams; the most is {_LARGEST_OBJECT}")
+        with self._guard:
+            known = self._announced.get(bundle)
+            if known is None:
+                self._down = (self._down + 1) % _NUMBERS
+            number = self._down if known is None else known[0]
+        asked = self._asking(Purpose.BEGIN, Announcement(number=number, bundle=bundle, size=size))
+        body, generation = self._wait(asked)
+        standing = read(body, Standing)
+        with self._guard:
+            self._announced[bundle] = number, generation
+        return Transfer(bundle=bundle, size=size, held=spans_of(standing.missing, size).missing(size))
+
+    def send(self, transfer: Transfer, data: memoryview, most: Bytes, crossed: Crossed) -> Transfer:
+        """Send up to ``most`` of the missing bytes of the bundle ``data``; returns where it stands, durably.
+
+        Raises:
+            LinkClosed: nothing was heard for as long as the link's patience; what the ground has is kept there.
+            NotYet: the ground does not keep it now.
+        """
+        wanted = transfer.missing.first(most)
+        before = transfer
+        while wanted:
+            with self._guard:
+                number, announced = self._announced.get(transfer.bundle, (-1, -1))
+                session = self._session if announced == self._generation else None
+                out = None if session is None else session.send(number, data, wanted)
+            if out is not None:
+                self._stir()
+                self._follow(out, announced, crossed)
+            transfer = self.begin(transfer.bundle, transfer.size)
+            wanted = _common(wanted, transfer)
+            if out is not None and out.stopped and wanted:
+                raise NotYet(f"the ground takes no more of bundle {transfer.bundle} now; go on next contact")
+        if transfer.held.count < before.held.count:
+            raise NotYet(f"the ground has lost some of bundle {transfer.bundle}; go on next contact")
+        return transfer
+
+    def receipt(self, bundle: Digest) -> Receipt | None:
+        """The ground's word that it holds the bundle durably."""
+        body = self._ask(Purpose.RECEIPT, About(bundle=bundle))
+        with self._guard:
+            self._announced.pop(bundle, None)
+        return read(body, Receipt) if body else None
+
+    @contextmanager
+    def fetch(self, artifact: Digest, size: Bytes, missing: Spans) -> Iterator[Iterator[tuple[int, bytes]]]:
+        """The missing bytes of an artifact with their offsets, in the order in which they arrive.
+
+        Raises:
+            BadInput: the ground has no such artifact, or none of that length; from the iterator.
+        """
+        with closing(self._pieces_of(artifact, size, missing)) as pieces:
+            yield pieces
+
+    def _pieces_of(self, artifact: Digest, size: Bytes, missing: Spans) -> Generator[tuple[int, bytes], None, None]:
+        while missing:
+            with self._guard:
+                self._up = number = (self._up + 1) % _NUMBERS
+            came: deque[tuple[int, bytes]] = deque()
+
+            def keep(start: int, piece: memoryview, came: deque[tuple[int, bytes]] = came) -> None:
+                came.append((start, bytes(piece)))
+
+            request = Request(number=number, artifact=artifact, size=size, missing=bounded(missing, size))
+            held = missing.missing(size)
+            try:
+                _, generation = self._wait(
+                    self._asking(
+                        Purpose.FETCH,
+                        request,
+                        lambda session, n=number, h=held, k=keep: session.take(n, size, h, k),  # type: ignore[misc]
+                    )
+                )
+                since = time.monotonic()
+                while missing:
+                    with self._guard:
+                        if not came:
+                            if generation != self._generation:
+                                break
+                            self._demand_life(since)
+                            self._guard.wait(_LISTEN_S)
+                        ready = [came.popleft() for _ in range(len(came))]
+                    for start, piece in _joined(ready):
+                        missing = _without(missing, start, start + len(piece), size)
+                        yield start, piece
+            finally:
+                with self._guard:
+                    if self._session is not None and not missing:
+                        self._session.poll_reports()
+                    elif self._session is not None:
+                        self._session.release(number)
+
+    # Waiting for the ground
+
+    def _ask(self, purpose: Purpose, message: BaseModel) -> str:
+        return self._wait(self._asking(purpose, message))[0]
+
+    def _asking(
+        self, purpose: Purpose, message: BaseModel, before: Callable[[Session], object] | None = None
+    ) -> tuple[bytes, Callable[[Session], object] | None]:
+        return packed(Question(purpose=purpose, body=message.model_dump_json())), before
+
+    def _wait(self, asking: tuple[bytes, Callable[[Session], object] | None]) -> tuple[str, int]:
+        """Ask until it is answered, again in every new session; returns the answer and the session's generation."""
+        question, before = asking
+        asked, number = -1, 0
+        since = time.monotonic()
+        with self._guard:
+            while True:
+                self._demand_life(since)
+                session = self._session
+                if session is not None and asked != self._generation:
+                    asked = self._generation
+                    if before is not None:
+                        before(session)
+                    number = session.ask(question, time.monotonic())
+                    self._stir()
+                elif session is not None and number in session.answers:
+                    return raised(unpacked(session.answers.pop(number), Reply)), asked
+                self._guard.wait(_LISTEN_S)
+
+    def _follow(self, out: Outgoing, generation: int, crossed: Crossed) -> None:
+        told = out.left
+        since = time.monotonic()
+        while True:
+            with self._guard:
+                if not out.done and generation == self._generation:
+                    self._demand_life(since)
+                    self._guard.wait(_LISTEN_S)
+                left, over = out.left, out.done or generation != self._generation
+            if left < told:
+                crossed(Bytes(told - left))
+                told = left
+            if over:
+                return
+
+    def _demand_life(self, since: float) -> None:
+        """Raises ``LinkClosed`` unless something was heard lately, counted from ``since``."""
+        if self._failure is not None:
+            raise LinkClosed(f"the datagrams' thread ended: {self._failure}") from self._failure
+        heard = since if self._session is None else max(since, self._session.heard_at)
+        if self._closed or time.monotonic() - heard > self._link.patience.total_seconds():
+            raise LinkClosed("the link was lost: the ground is silent; go on next contact")
+
+    # The thread
+
+    def _stir(self) -> None:
+        try:
+            self._wake.send(b"\0")
+        except OSError:
+            return  # it is awake already, or gone
+
+    def _run(self) -> None:
+        try:
+            while not self._closed:
+                self._carry()
+        except Exception as error:  # noqa: BLE001  # whoever waits is told, instead of waiting for ever
+            with self._guard:
+                self._failure = error
+                self._guard.notify_all()
+
+    def _carry(self) -> None:
+        with self._guard:
+            now = time.monotonic()
+            ready = self._due(now)
+            pause = min(
+                0.0 if ready else 1.0,
+                _OPEN_AGAIN_S if self._session is None else self._session.next_poll(now),
+            )
+        for datagram in ready:
+            _send(self._socket, datagram)
+        readable, _, _ = select.select([self._socket, self._woken], [], [], pause)
+        if self._woken in readable:
+            _drain(self._woken)
+        if self._socket in readable:
+            came = _received(self._socket)
+            with self._guard:
+                for datagram in came:
+                    self._take(datagram, time.monotonic())
+                self._guard.notify_all()
+
+    def _due(self, now: float) -> list[bytes]:
+        ready: list[bytes] = []
+        if self._opening is not None and now - self._opened_at >= _OPEN_AGAIN_S:
+            self._opened_at = now
+            signed = self._opening.signed()
+            ready.append(signed + self._key.sign(signed))
+        if self._session is not None:
+            ready += self._session.poll(now)
+        return ready
+
+    def _take(self, datagram: bytes, now: float) -> None:
+        """One datagram; what is not of this session is dropped without a word."""
+        try:
+            kind = kind_of(datagram)
+            if kind is Kind.ACCEPT:
+                self._accept(datagram, now)
+            elif kind is Kind.RESET:
+                self._was_reset(datagram, now)
+            elif kind is not None and self._session is not None and kind >= Kind.DATA:
+                self._session.receive(kind, datagram, now)
+        except (BadInput, Untrusted):
+            return
+
+    def _accept(self, datagram: bytes, now: float) -> None:
+        accept, code = parse_accept(datagram)
+        if self._opening is None:
+            return
+        self._key.check(code, self._opening.signed(), accept.signed())
+        down, up = self._key.directions(self._opening.nonce + accept.nonce, accept.options)
+        pace = Pace(
+            rate=self._link.rate,
+            datagram=min(accept.datagram, self._link.datagram),
+            repairs=bool(accept.options & Options.RAPTORQ),
+        )
+        self._session = Session(Seal(down, accept.session), Unseal(up), pace, now)
+        self._number, self._opening = accept.session, None
+        self._generation += 1
+        self._announced = {bundle: (number, -1) for bundle, (number, _) in self._announced.items()}
+
+    def _was_reset(self, datagram: bytes, now: float) -> None:
+        if len(datagram) != HEADER.size or HEADER.unpack(datagram)[1] != self._number:
+            return
+        if self._opening is None and now - self._reset_at > _REOPEN_S:
+            self._reset_at = now
+            self._opening = self._new_opening()
+            self._opened_at = -1.0e9
+
+    def _new_opening(self) -> Open:
+        options = Options.RAPTORQ if self._link.raptorq and OPTIONS_HERE else Options(0)
+        return Open(satellite=self._satellite, nonce=os.urandom(NONCE), options=options, datagram=self._link.datagram)
+
+
+def _connected(address: tuple[str, int]) -> socket.socket:
+    try:
+        found = socket.getaddrinfo(*address, type=socket.SOCK_DGRAM)[0]
+    except OSError as error:
+        raise LinkClosed(f"the ground at {address[0]} port {address[1]} cannot be found: {error.strerror}") from error
+    made = socket.socket(found[0], socket.SOCK_DGRAM)
+    made.setblocking(False)
+    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+        made.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
+    made.connect(found[4])
+    return made
+
+
+def _send(outlet: socket.socket, datagram: bytes) -> None:
+    """Send, or wait a moment for room; what cannot be sent is lost like any datagram."""
+    try:
+        outlet.send(datagram)
+    except BlockingIOError:
+        select.select([], [outlet], [], _LISTEN_S)
+    except OSError:
+        return  # no route, or nobody listens there now: silence, as after a loss of signal
+
+
+def _received(inlet: socket.socket) -> list[bytes]:
+    came: list[bytes] = []
+    while len(came) < _AT_ONCE:
+        try:
+            came.append(inlet.recv(LARGEST + 1))
+        except BlockingIOError:
+            break
+        except OSError:
+            continue  # an ICMP answer to what was sent before
+    return came
+
+
+def _drain(inlet: socket.socket) -> None:
+    inlet.recv(4_096)
+
+
+def _common(wanted: Spans, transfer: Transfer) -> Spans:
+    held = [*transfer.held, *wanted.missing(transfer.size)]
+    return Spans.of(held).missing(transfer.size)
+
+
+def _without(missing: Spans, start: int, end: int, size: int) -> Spans:
+    return missing.missing(size).add(start, end).missing(size)
+
+
+def _joined(pieces: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    position, gathered = -1, bytearray()
+    for start, piece in pieces:
+        if start != position and gathered:
+            yield position - len(gathered), bytes(gathered)
+            gathered.clear()
+        gathered += piece
+        position = start + len(piece)
+    if gathered:
+        yield position - len(gathered), bytes(gathered)

@@ -1,0 +1,110 @@
+"""What the ground does with each question of a datagram session; the same use cases that HTTP calls."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from pydantic import BaseModel
+
+from orbitloop.adapters.datagram_session import Session
+from orbitloop.domain.errors import BadInput, NotYet, OrbitloopError
+from orbitloop.domain.ranges import Spans
+from orbitloop.domain.units import Bytes, Digest
+from orbitloop.ports.updates import PublishedUpdate
+from orbitloop.ports.uploads import Upload
+from orbitloop.wire.datagram_messages import (
+    About,
+    Announcement,
+    Purpose,
+    Question,
+    Reply,
+    Request,
+    Standing,
+    bounded,
+    failed,
+    packed,
+    read,
+    spans_of,
+    unpacked,
+)
+from orbitloop.wire.messages import Goodbye, Hello, Telemetry, UpdateReport
+from orbitloop_ground.adapters.datagrams import Answered, Effect, Peer
+from orbitloop_ground.usecases.converse import Reception
+from orbitloop_ground.usecases.receive import Receiver
+
+
+class DatagramAnswers:
+    """The :class:`~orbitloop_ground.adapters.datagrams.Answers` of a gateway.
+
+    Args:
+        update_of: an update that was published for a satellite.
+    """
+
+    def __init__(
+        self, receiver: Receiver, reception: Reception, update_of: Callable[[str, Digest], PublishedUpdate | None]
+    ) -> None:
+        self._receiver, self._reception, self._update_of = receiver, reception, update_of
+
+    def answer(self, satellite: str, question: bytes, peer: Peer) -> Answered:
+        """The reply, and what it changes in the session."""
+        try:
+            asked = unpacked(question, Question)
+            body, effect = self._do(satellite, asked, peer)
+        except OrbitloopError as error:
+            return packed(failed(error)), None
+        return packed(Reply(body=body)), effect
+
+    def write(self, upload: Upload, start: int, data: bytes) -> Upload:
+        """Keep bytes of an upload."""
+        return self._receiver.write(upload, start, data)
+
+    def _do(self, satellite: str, asked: Question, peer: Peer) -> tuple[str, Effect | None]:
+        match asked.purpose:
+            case Purpose.HELLO:
+                return _text(self._reception.hello(satellite, read(asked.body, Hello))), None
+            case Purpose.REPORT:
+                self._reception.report(satellite, read(asked.body, UpdateReport))
+            case Purpose.TELEMETRY:
+                self._reception.telemetry(satellite, read(asked.body, Telemetry))
+            case Purpose.GOODBYE:
+                self._reception.goodbye(satellite, read(asked.body, Goodbye))
+            case Purpose.BEGIN:
+                return self._begin(satellite, read(asked.body, Announcement), peer)
+            case Purpose.RECEIPT:
+                receipt = self._receiver.receipt(satellite, read(asked.body, About).bundle)
+                return "" if receipt is None else _text(receipt), None
+            case Purpose.FETCH:
+                return self._fetch(satellite, read(asked.body, Request))
+        return "", None
+
+    def _begin(self, satellite: str, announced: Announcement, peer: Peer) -> tuple[str, Effect]:
+        upload = self._receiver.begin(satellite, announced.bundle, Bytes(announced.size))
+        missing = bounded(upload.held.missing(upload.size), upload.size)
+        known = spans_of(missing, upload.size).missing(upload.size)
+        base = Upload(satellite=satellite, digest=upload.digest, size=upload.size)
+
+        def expect(session: Session) -> None:
+            peer.uploads[announced.number] = base
+            session.take(announced.number, upload.size, known, peer.keep(announced.number))
+
+        return _text(Standing(missing=missing)), expect
+
+    def _fetch(self, satellite: str, request: Request) -> tuple[str, Effect]:
+        update = self._update_of(satellite, request.artifact)
+        if update is None:
+            raise BadInput(f"no update {request.artifact} was published for {satellite}")
+        if not update.path.is_file() or update.path.stat().st_size != update.size:
+            raise NotYet(f"the file of update {update.digest} is gone or has changed; publish the update again")
+        if request.size != update.size:
+            raise BadInput(f"update {update.digest} has {update.size} bytes, not {request.size}")
+        data = memoryview(update.path.read_bytes())
+        missing: Spans = spans_of(request.missing, update.size)
+
+        def serve(session: Session) -> None:
+            session.send(request.number, data, missing)
+
+        return "", serve
+
+
+def _text(message: BaseModel) -> str:
+    return message.model_dump_json()
