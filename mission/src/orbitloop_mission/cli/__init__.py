@@ -9,8 +9,8 @@ from __future__ import annotations
 import logging
 import sys
 
-import orbitloop_mission.cli.link  # noqa: F401 - registers the command
 from orbitloop.domain.errors import OrbitloopError, Refused
+from orbitloop_mission.cli import link, passes, plan  # noqa: F401 - each registers its command
 from orbitloop_mission.cli.commands import app
 
 REFUSED, NOT_YET = 2, 75

@@ -1,18 +1,14 @@
-"""The commands: demo, pretrain, passes."""
+"""The command line, and its commands demo and pretrain; the others stand in modules of their own."""
 
 from __future__ import annotations
 
 import json
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
-from orbitloop.adapters.orbits import contact_windows
-from orbitloop.domain.contacts import Station
 from orbitloop.domain.errors import BadInput, NotYet
 from orbitloop.domain.learning import LearningRule
 from orbitloop.domain.mining import mining_rule
@@ -23,7 +19,7 @@ from orbitloop_mission.cli.console import Terminal
 from orbitloop_mission.cli.pretraining import train_base
 from orbitloop_mission.cli.summary import print_summary
 from orbitloop_mission.embedded.flight import fly
-from orbitloop_mission.embedded.plan import BUPT_1, EPOCH, TONGCHUAN, Labels, MissionPlan
+from orbitloop_mission.embedded.plan import Labels, MissionPlan
 from orbitloop_mission.embedded.telling import report_of
 from orbitloop_mission.report.files import write_report
 
@@ -121,33 +117,6 @@ def _parameters(given: list[str]) -> dict[str, str]:
         if not (key and equals and value):
             raise BadInput(f"--parameter {key + equals + value!r} is no key=value, for instance threshold_img=0.9")
     return {key: value for key, _, value in pairs}
-
-
-@app.command()
-def passes(
-    days: Annotated[float, typer.Option(help="How many days to look ahead.")] = 1.0,
-    start: Annotated[datetime, typer.Option(help="From when on, UTC.")] = EPOCH.replace(tzinfo=None),
-    latitude: Annotated[float, typer.Option(help="Station's latitude, degrees.")] = TONGCHUAN.latitude,
-    longitude: Annotated[float, typer.Option(help="Station's longitude, degrees.")] = TONGCHUAN.longitude,
-    mask: Annotated[float, typer.Option(help="Lowest usable elevation, degrees.")] = TONGCHUAN.mask,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead of a table.")] = False,
-) -> None:
-    """Show when the demo's satellite can be heard at a station."""
-    station = Station(name="station", latitude=latitude, longitude=longitude, mask=mask)
-    windows = contact_windows(BUPT_1, station, start.replace(tzinfo=UTC), days)
-    if as_json:
-        rows = [{"aos": w.aos.isoformat(), "los": w.los.isoformat(), "peak_deg": round(w.peak, 1)} for w in windows]
-        typer.echo(json.dumps(rows, indent=2))
-        return
-    table = Table("AOS (UTC)", "LOS (UTC)", "seconds", "peak")
-    for window in windows:
-        table.add_row(
-            f"{window.aos:%Y-%m-%d %H:%M:%S}",
-            f"{window.los:%H:%M:%S}",
-            f"{window.duration.total_seconds():.0f}",
-            f"{window.peak:.0f}°",
-        )
-    Console().print(table)
 
 
 @app.command()
