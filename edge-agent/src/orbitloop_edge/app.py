@@ -11,7 +11,7 @@ from orbitloop.ports.clock import Clock
 from orbitloop.ports.spool import SpoolState
 from orbitloop.wire.messages import Telemetry, UpdateReport
 from orbitloop.wire.model_folder import Model
-from orbitloop_edge.controller import Controller
+from orbitloop_edge.controller import Controller, Reach
 from orbitloop_edge.settings import EdgeSettings
 from orbitloop_edge.usecases.contact import OnProgress, SessionSummary
 from orbitloop_edge.usecases.observe import FrameResult
@@ -55,7 +55,7 @@ class LocalController:
 
     def contact(self, url: str, *, budget: Bytes, on_progress: OnProgress | None = None) -> SessionSummary:
         """Use one contact with the gateway at ``url``: at most ``budget`` bytes of samples go down."""
-        return self._controller.contact(url, self._worker, budget=budget, on_progress=on_progress)
+        return self._controller.contact(Reach(url=url), self._worker, budget=budget, on_progress=on_progress)
 
     def telemetry(self) -> Telemetry:
         """Counts since launch."""

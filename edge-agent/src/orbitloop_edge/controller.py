@@ -6,10 +6,11 @@ Imports neither onnxruntime nor Pillow: between passes it is to weigh next to no
 from __future__ import annotations
 
 import logging
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
-from typing import Self
+from typing import TYPE_CHECKING, Self
 
 from pydantic import ValidationError
 
@@ -38,7 +39,18 @@ from orbitloop_edge.usecases.contact import (
     prove_pending,
 )
 
+if TYPE_CHECKING:
+    from orbitloop_edge.adapters.datagrams import DatagramGateway
+
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reach:
+    """How a gateway is reached now: at its ``url``, or by ``datagrams`` (host and port) where an address is given."""
+
+    url: str
+    datagrams: tuple[str, int] | None = None
 
 
 class AbsentWorker:
@@ -103,9 +115,9 @@ class Controller:
         self.close()
 
     def contact(
-        self, url: str, worker: InferenceWorker, *, budget: Bytes, on_progress: OnProgress | None = None
+        self, ground: Reach, worker: InferenceWorker, *, budget: Bytes, on_progress: OnProgress | None = None
     ) -> SessionSummary:
-        """Use one contact with the gateway at ``url``: at most ``budget`` bytes of samples go down.
+        """Use one contact with a gateway: at most ``budget`` bytes of samples go down.
 
         Raises:
             BadInput: nobody knows which model flies.
@@ -115,8 +127,8 @@ class Controller:
         occasion = Occasion(
             flying=self._flying(status), budget=budget, telemetry=None if status is None else status.telemetry
         )
-        with self._ground(url) as ground:
-            return ContactSession(self._aboard, ground, worker.prove, on_progress).run(occasion)
+        with self._opened(ground) as gateway:
+            return ContactSession(self._aboard, gateway, worker.prove, on_progress).run(occasion)
 
     def prove_pending(self, worker: InferenceWorker) -> UpdateReport | None:
         """Prove an update that an earlier contact fetched, if one waits; its report waits for the next contact.
@@ -180,8 +192,15 @@ class Controller:
             self._known_worker.unlink()
             return None
 
-    def _ground(self, url: str) -> GatewayClient:
-        return GatewayClient(url, self._credentials, patience=self._patience)
+    def _opened(self, ground: Reach) -> GatewayClient | DatagramGateway:
+        if ground.datagrams is None:
+            return GatewayClient(ground.url, self._credentials, patience=self._patience)
+        # Many satellites have no such link: what it needs is not loaded for them.
+        from orbitloop.adapters.sealing import LinkKey
+        from orbitloop_edge.adapters.datagrams import DatagramGateway, DatagramLink
+
+        link = DatagramLink(rate=self._settings.policy.downlink, patience=self._patience)
+        return DatagramGateway(ground.datagrams, self._settings.satellite, LinkKey(self._credentials.link_key), link)
 
 
 def credentials_of(settings: EdgeSettings) -> Credentials:

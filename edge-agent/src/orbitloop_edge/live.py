@@ -27,8 +27,8 @@ from orbitloop_edge.adapters.neighbours import CONTROLLER_SOCKET, RemoteWorker, 
 from orbitloop_edge.adapters.rpc import CallServer
 from orbitloop_edge.adapters.slots import Slots, read_state
 from orbitloop_edge.adapters.supervisor import Supervisor
-from orbitloop_edge.controller import AbsentWorker, Controller
-from orbitloop_edge.satellite_file import INFERENCE, NO_WORKER, SatelliteFile
+from orbitloop_edge.controller import AbsentWorker, Controller, Reach
+from orbitloop_edge.satellite_file import INFERENCE, NO_WORKER, Layer, SatelliteFile
 from orbitloop_edge.settings import EdgeSettings
 from orbitloop_edge.usecases.contact import Direction, SessionSummary
 from orbitloop_edge.usecases.passes import LONGEST_WAIT_S, Cadence, Itinerary, Opening
@@ -159,9 +159,20 @@ class Agent:
             if opening.los is not None and self._patience.monotonic() > ends:
                 raise LinkClosed(f"the pass over {opening.station} has ended; the rest goes down in the next one")
 
-        _log.info("session_begins", extra={"station": opening.station, "budget_bytes": budget})
-        url = self._file.stations[opening.station].gateway
-        return self._controller.contact(url, self._worker, budget=Bytes(max(0, budget)), on_progress=crossed)
+        ground = self._reach(opening.station)
+        layer = Layer.HTTP if ground.datagrams is None else Layer.DATAGRAMS
+        fields = {"station": opening.station, "budget_bytes": budget, "layer": str(layer)}
+        _log.info("session_begins", extra=fields)
+        return self._controller.contact(ground, self._worker, budget=Bytes(max(0, budget)), on_progress=crossed)
+
+    def _reach(self, station: str) -> Reach:
+        """By which layer: ``auto`` takes the other one after a failure, and the transfers go on there."""
+        table = self._file.stations[station]
+        prefers_http = self._file.layer is Layer.HTTP or (self._file.layer is Layer.AUTO and self._cadence.failures % 2)
+        if table.datagrams is None or prefers_http:
+            return Reach(url=table.gateway)
+        host, _, port = table.datagrams.rpartition(":")
+        return Reach(url=table.gateway, datagrams=(host, int(port)))
 
     def _prove(self) -> None:
         """Prove an update that waits, not more often than now and then."""
