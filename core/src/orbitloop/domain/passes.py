@@ -16,6 +16,10 @@ from orbitloop.domain.ranking import Doubles, by_density, effective_values
 from orbitloop.domain.traffic import Direction, TrafficClass
 from orbitloop.domain.units import Bytes, capacity
 
+LOOKAHEAD = 3
+"""Up to so many passes are tried as one, where the queue is short."""
+FEW = 200
+"""Bulk items of a short queue. In a longer one, what the end of a pass wastes is small beside what the pass carries."""
 _FAR = datetime.max.replace(tzinfo=UTC)
 
 
@@ -36,13 +40,35 @@ def plan_passes(items: Iterable[Item], carriage: Carriage, now: datetime) -> Pas
     left: list[tuple[Item, Left]] = []
     for direction in Direction:
         mine = [item for item in queue if item.direction is direction]
-        allowed = [item for item in mine if not _over_budget(item, carriage.policy)]
         left += [(item, Left.OVER_BUDGET) for item in mine if _over_budget(item, carriage.policy)]
-        way = _Way(carriage=carriage, direction=direction, waiting=allowed)
-        planned += [way.fill(window) for window in usable]
+        allowed = [item for item in mine if not _over_budget(item, carriage.policy)]
+        way = _best_way(_Way(carriage=carriage, direction=direction, waiting=allowed), usable, moment)
+        planned += way.passes
         left += [(item, way.excuse(item)) for item in way.waiting]
     planned.sort(key=lambda one: (one.window, one.direction))
     return PassPlan(passes=tuple(planned), left=tuple(sorted(left, key=lambda row: row[0].id)))
+
+
+def _best_way(start: _Way, windows: list[ContactWindow], now: datetime) -> _Way:
+    """The passes filled one by one; or, where in the end more arrives, the first few of them planned as one.
+
+    How many are tried as one depends on the queue alone, so that one more pass never delivers less.
+    """
+    best = start.filled(windows, ahead=0, held=frozenset())
+    bulk = [item for item in start.waiting if not item.traffic.urgent]
+    if len(bulk) > FEW:
+        return best
+    ranked, worth = _ranked(bulk, now, start.carriage.policy)
+    worth_of = {item.id: float(one) for item, one in zip(ranked, worth, strict=True)}
+    sizes = np.array([item.left for item in ranked], np.int64)
+    one_by_one = best.passes
+    for ahead in range(2, min(LOOKAHEAD, len(windows)) + 1):
+        chosen = set(pack(worth, sizes, sum(one.bulk for one in one_by_one[:ahead])).tolist())
+        held = frozenset(item.id for at, item in enumerate(ranked) if at not in chosen)
+        tried = start.filled(windows, ahead=ahead, held=held)
+        if tried.delivered(worth_of) > best.delivered(worth_of):
+            best = tried
+    return best
 
 
 def order(items: Iterable[Item], now: datetime, policy: LinkPolicy) -> list[Item]:
@@ -76,14 +102,28 @@ def _ranked(items: list[Item], moment: datetime, policy: LinkPolicy) -> tuple[li
 
 @dataclass(slots=True, kw_only=True)
 class _Way:
-    """One direction: what still waits, while passes are filled one after the other."""
+    """One direction: what still waits while passes are filled one after the other. What is ``held`` does not go yet."""
 
     carriage: Carriage
     direction: Direction
     waiting: list[Item]
-    largest: int = field(default=0)
+    held: frozenset[str] = frozenset()
+    passes: list[PlannedPass] = field(default_factory=list)
 
-    def fill(self, window: ContactWindow) -> PlannedPass:
+    def filled(self, windows: list[ContactWindow], *, ahead: int, held: frozenset[str]) -> _Way:
+        """A copy with all ``windows`` filled, the first ``ahead`` of them without what is ``held``."""
+        way = _Way(carriage=self.carriage, direction=self.direction, waiting=list(self.waiting), held=held)
+        for number, window in enumerate(windows):
+            if number == ahead:
+                way.held = frozenset()
+            way.passes.append(way._fill(window))
+        return way
+
+    def delivered(self, worth_of: dict[str, float]) -> float:
+        """What the bulk data that arrives is worth together."""
+        return sum(worth_of.get(part.item.id, 0.0) for one in self.passes for part in one.parts if part.last)
+
+    def _fill(self, window: ContactWindow) -> PlannedPass:
         rate = self.carriage.rate_of(window, self.direction)
         room = capacity(window.duration, rate)
         budget = self.carriage.policy.pass_budget
@@ -94,7 +134,6 @@ class _Way:
         spoken_for = sum(part.size for part in urgent)
         keep = self.carriage.policy.reserve_percent
         bulk = Bytes((room - spoken_for) * (100 - keep) // 100)
-        self.largest = max(self.largest, bulk)
         parts = (*urgent, *self._bulk(clock.after(spoken_for, keep), bulk))
         self._sent(parts)
         return PlannedPass(window=window, direction=self.direction, capacity=room, bulk=bulk, parts=parts)
@@ -102,7 +141,7 @@ class _Way:
     def excuse(self, item: Item) -> Left:
         if item.deadline is not None:
             return Left.DEADLINE
-        if not item.resumable and item.size > self.largest:
+        if not item.resumable and item.size > max((one.bulk for one in self.passes), default=0):
             return Left.TOO_LARGE
         return Left.HORIZON
 
@@ -119,7 +158,7 @@ class _Way:
 
     def _bulk(self, clock: _Clock, room: int) -> tuple[Part, ...]:
         window = clock.window
-        mine = [item for item in self.waiting if not item.traffic.urgent]
+        mine = [item for item in self.waiting if not item.traffic.urgent and item.id not in self.held]
         able = [item for item in mine if self._may_go(item, clock, room)]
         ranked, worth = _ranked(able, window.aos, self.carriage.policy)
         while True:

@@ -1,8 +1,9 @@
-"""The pass planner: what goes in which pass, in which order, and when it arrives.
+"""The pass planner's terms: what waits, what the link can do, and what goes when.
 
-Pass by pass, each way by itself: telemetry and acknowledgements first, at the full rate; then the bulk data that is
-worth most (see :mod:`~orbitloop.domain.packing`), at the rate less the reserve; then, in what is left, the first part
-of what comes next. Nothing is planned that the window, the pass budget and the reserve do not hold.
+Pass by pass, each way by itself (:func:`~orbitloop.domain.passes.plan_passes`): telemetry and acknowledgements first,
+at the full rate; then the bulk data that is worth most (see :mod:`~orbitloop.domain.packing`), at the rate less the
+reserve; then, in what is left, the first part of what comes next. In a short queue the first few passes are also tried
+as one. Nothing is planned that the window, the pass budget and the reserve do not hold.
 """
 
 from __future__ import annotations
