@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from orbitloop.adapters.fountain import AVAILABLE, Blocks
 from orbitloop.adapters.sealing import Seal, Unseal, nearest
-from orbitloop.domain.bulk import BLOCK, Incoming, Outgoing
+from orbitloop.domain.bulk import BLOCK, REORDERED, Incoming, Outgoing
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.ranges import Spans
 from orbitloop.domain.units import BitsPerSecond
@@ -32,10 +32,13 @@ from orbitloop.wire.datagrams import (
 
 OPTIONS_HERE = AVAILABLE
 _REPORT_S = 0.1
+_MANY_GAPS_S = 0.02
 _SILENCE_S = 0.4
 _PROBE_S = 0.2
 _ASK_AGAIN_S = 0.4
 _STOP_AGAIN_S = 0.5
+_OVERTAKE_S = 0.05
+"""Longer than datagrams are late behind each other."""
 _BURST_S = 0.004
 _WINDOW_S = 1.0
 _ANSWERS_KEPT = 64
@@ -48,14 +51,16 @@ class Pace:
     """How fast one side may send.
 
     Args:
-        rate: of everything that it sends, IP and UDP headers included.
+        rate: of everything that it sends, headers included.
         datagram: bytes of the largest UDP payload.
         repairs: whether both sides have the codec.
+        header: bytes that the link charges for each datagram beside its payload.
     """
 
     rate: BitsPerSecond
     datagram: int
     repairs: bool
+    header: int = IP_UDP
 
 
 @dataclass(slots=True)
@@ -103,7 +108,7 @@ class Session:
         self._control: deque[tuple[Kind, bytes]] = deque()
         self._tokens = 0.0
         self._filled = now
-        self._reported = self._probed = now
+        self._reported = self._probed = self._flown = now
         self._stops: dict[int, float] = {}
         self._turn = 0
 
@@ -197,16 +202,21 @@ class Session:
         ready = [self._sealed(kind, body) for kind, body in self._control]
         self._control.clear()
         self._refill(now)
-        self._tokens -= sum(len(datagram) + IP_UDP for datagram in ready)
+        self._tokens -= sum(len(datagram) + self._pace.header for datagram in ready)
         if self._silent(now):
             if now - self._probed >= _PROBE_S:
                 self._probed = now
                 ready.append(self._sealed(Kind.PROBE, b""))
             return ready
+        before = len(ready)
         self._bulk(ready)
-        if self._waiting() and now - self._probed >= _PROBE_S / 2:
-            self._probed = now  # all is sent: what was sent last is known to be lost once this has overtaken it
-            ready += [self._sealed(Kind.PROBE, b"") for _ in range(2)]
+        if len(ready) > before:
+            self._flown = now
+        elif self._waiting() and min(now - self._flown, now - self._probed) >= _OVERTAKE_S:
+            # All is sent: whatever of it has not arrived when this does, is lost.
+            self._probed = now
+            self._seal.skip(REORDERED)
+            ready.append(self._sealed(Kind.PROBE, b""))
         return ready
 
     def next_poll(self, now: float) -> float:
@@ -214,7 +224,9 @@ class Session:
         if self._control:
             return 0.0
         if any(going.out.has_more for going in self._going.values()) and not self._silent(now) and not self._full():
-            return max(0.0, (self._pace.datagram + IP_UDP - self._tokens) * 8 / self._pace.rate, _BURST_S / 4)
+            return max(
+                0.0, (self._pace.datagram + self._pace.header - self._tokens) * 8 / self._pace.rate, _BURST_S / 4
+            )
         if self._going or self._asking or any(coming.due for coming in self._coming.values()):
             return 0.02
         return 0.2
@@ -246,12 +258,14 @@ class Session:
 
     def _report(self, number: int, coming: _Coming) -> bytes:
         gaps, upto = coming.incoming.gaps(most_gaps(self._pace.datagram))
+        if upto < coming.incoming.size:
+            self._reported -= _REPORT_S - _MANY_GAPS_S  # the rest soon
         highest = self._unseal.highest & 0xFFFF_FFFF
         return pack_report(Report(object=number, stopped=coming.stopped, highest=highest, upto=upto, gaps=gaps))
 
     def _refill(self, now: float) -> None:
         rate = self._pace.rate / 8
-        depth = max(4.0 * (self._pace.datagram + IP_UDP), rate * _BURST_S)
+        depth = max(4.0 * (self._pace.datagram + self._pace.header), rate * _BURST_S)
         self._tokens = min(depth, self._tokens + (now - self._filled) * rate)
         self._filled = now
 
@@ -269,7 +283,7 @@ class Session:
         return bool(active) and (self._full() or not any(out.has_more for out in active))
 
     def _bulk(self, ready: list[bytes]) -> None:
-        cost = self.symbol + OVERHEAD + IP_UDP
+        cost = self.symbol + OVERHEAD + self._pace.header
         while self._tokens >= cost and not self._full():
             active = [going for going in self._going.items() if going[1].out.has_more]
             if not active:
@@ -279,7 +293,7 @@ class Session:
             for _ in range(16):
                 if self._tokens < cost or (datagram := self._symbol_of(number, going)) is None:
                     break
-                self._tokens -= len(datagram) + IP_UDP
+                self._tokens -= len(datagram) + self._pace.header
                 ready.append(datagram)
 
     def _symbol_of(self, number: int, going: _Going) -> bytes | None:
@@ -305,6 +319,8 @@ class Session:
         coming = self._expected(number, now)
         if coming is not None and coming.incoming.arrived(start, data):
             coming.keep(start, data)
+            if coming.blocks is not None and coming.incoming.solvable(start // (BLOCK * self.symbol)):
+                self._solve(coming, start // (BLOCK * self.symbol))
             if coming.incoming.complete:
                 self._reported = now - _REPORT_S
 
@@ -315,14 +331,17 @@ class Session:
             return
         length = max(0, min(BLOCK * self.symbol, coming.incoming.size - block * BLOCK * self.symbol))
         place = symbol - -(-length // self.symbol)
-        if place < 0 or not coming.incoming.repaired(block, place, data):
-            return
+        if place >= 0 and coming.incoming.repaired(block, place, data):
+            self._solve(coming, block)
+            if coming.incoming.complete:
+                self._reported = now - _REPORT_S
+
+    def _solve(self, coming: _Coming, block: int) -> None:
+        assert coming.blocks is not None
         solved = coming.blocks.solve(*coming.incoming.puzzle(block))
         if solved is not None:
             for start, piece in coming.incoming.solved(block, solved):
                 coming.keep(start, piece)
-            if coming.incoming.complete:
-                self._reported = now - _REPORT_S
 
     def _expected(self, number: int, now: float) -> _Coming | None:
         coming = self._coming.get(number)

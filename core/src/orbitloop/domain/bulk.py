@@ -1,12 +1,14 @@
 """Bulk transfer over datagrams: what to send next and what is missing, decided without sockets or clocks.
 
 An object is cut into symbols on one grid, and those into blocks. The receiver reports gaps (selective negative
-acknowledgement); a gap is lost, and not merely on its way, once something that was sent later has arrived. Where
-sender and receiver share a codec, a repair symbol takes the place of whatever symbol of its block was lost.
+acknowledgement); a gap is lost, and not merely on its way, once something that was sent later has arrived. Lost symbols
+are sent again between fresh ones, which costs no time. Behind the last block nothing follows to hide a round trip:
+where sender and receiver share a codec, repair symbols go ahead there, as many as losses are expected.
 """
 
 from __future__ import annotations
 
+import math
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Iterator
@@ -18,9 +20,7 @@ BLOCK = 64
 """Symbols of a block."""
 REORDERED = 48
 """Datagrams that may overtake one before it counts as lost."""
-_EXACT_AFTER = 2
-_WORTH_REPAIR = 0.01
-_PROACTIVE = 0.5
+_WORTH_REPAIR = 0.005
 
 
 def symbols_of(spans: Spans, symbol: int) -> Iterator[tuple[int, int]]:
@@ -78,7 +78,6 @@ class Outgoing:
         self._flown: dict[int, _Flown] = {}
         self._repairable = blocks_of(missing, size, symbol) if repairs else frozenset[int]()
         self._made: dict[int, int] = {}
-        self._owed = 0.0
         self._ahead: dict[int, list[int]] = {}
         self._extra: deque[int] = deque()
         self.lost = 0
@@ -109,10 +108,7 @@ class Outgoing:
     def take(self) -> Send | None:
         """What to send next; the caller says with :meth:`sent` under which sequence number it went."""
         while self._again:
-            start, end, times = self._again[0]
-            block = start // (self._symbol * BLOCK)
-            if block in self._repairable and times <= _EXACT_AFTER:
-                return Send(start, end, self._repair(block))
+            start, end, _ = self._again[0]
             return Send(start, end)
         if self._extra:
             block = self._extra[0]
@@ -172,14 +168,9 @@ class Outgoing:
             self._again.append((start, flown.end, flown.times))
 
     def _look_ahead(self, what: Send) -> None:
-        length = self._symbol * BLOCK
-        block = what.start // length
-        ended = self._next is None or self._next[0] // length != block
-        if not ended or block not in self._repairable or self.loss < _WORTH_REPAIR:
-            return
-        self._owed += BLOCK * self.loss * _PROACTIVE
-        self._extra.extend([block] * int(self._owed))
-        self._owed -= int(self._owed)
+        block = what.start // (self._symbol * BLOCK)
+        if self._next is None and block in self._repairable and self.loss >= _WORTH_REPAIR:
+            self._extra.extend([block] * math.ceil(BLOCK * self.loss))
 
     def _repair(self, block: int) -> int:
         self._made[block] = self._made.get(block, -1) + 1
@@ -261,7 +252,12 @@ class Incoming:
                 return False
             kept = self._blocks[block] = _Block({}, {})
         kept.repairs[number] = bytes(data)
-        return len(kept.symbols) + len(kept.repairs) >= self._count(block)
+        return self.solvable(block)
+
+    def solvable(self, block: int) -> bool:
+        """Whether there are repair symbols for a block, and with them enough to try and solve it."""
+        kept = self._blocks.get(block)
+        return kept is not None and bool(kept.repairs) and (len(kept.symbols) + len(kept.repairs) >= self._count(block))
 
     def puzzle(self, block: int) -> tuple[int, dict[int, bytes], dict[int, bytes]]:
         """Bytes of a block, its symbols by place, and its repair symbols by number."""

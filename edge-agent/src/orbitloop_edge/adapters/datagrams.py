@@ -69,7 +69,8 @@ class DatagramLink:
     """How a satellite uses its datagrams.
 
     Args:
-        rate: of everything that it sends, IP and UDP headers included.
+        rate: of everything that it sends, headers included.
+        header: bytes that the link charges for each datagram beside its payload.
         datagram: bytes of the largest UDP payload; by default it fills one frame of the recorded downlink.
         patience: how long the ground may be silent, in the midst of something, before the contact counts as lost.
             Fades of 127 s occur in a recorded pass.
@@ -78,6 +79,7 @@ class DatagramLink:
 
     rate: BitsPerSecond = BitsPerSecond(100_000_000)
     datagram: int = FRAME_PAYLOAD - IP_UDP
+    header: int = IP_UDP
     patience: timedelta = timedelta(seconds=150)
     raptorq: bool = True
 
@@ -367,6 +369,7 @@ class DatagramGateway:
             rate=self._link.rate,
             datagram=min(accept.datagram, self._link.datagram),
             repairs=bool(accept.options & Options.RAPTORQ),
+            header=self._link.header,
         )
         self._session = Session(Seal(down, accept.session), Unseal(up), pace, now)
         self._number, self._opening = accept.session, None

@@ -23,6 +23,7 @@ from orbitloop.domain.units import BitsPerSecond, Bytes
 from orbitloop.ports.uploads import Upload
 from orbitloop.wire.datagrams import (
     HEADER,
+    IP_UDP,
     LARGEST,
     NONCE,
     Accept,
@@ -99,7 +100,8 @@ class DatagramSettings:
     Args:
         host: address to listen on.
         port: UDP port; 0 takes a free one.
-        rate: of everything that is sent to one satellite, IP and UDP headers included.
+        rate: of everything that is sent to one satellite, headers included.
+        header: bytes that the link charges for each datagram beside its payload.
         datagram: bytes of the largest UDP payload that is agreed on.
     """
 
@@ -107,6 +109,7 @@ class DatagramSettings:
     port: int = 0
     rate: BitsPerSecond = BitsPerSecond(1_000_000)
     datagram: int = LARGEST
+    header: int = IP_UDP
 
 
 class DatagramServer:
@@ -302,7 +305,12 @@ class DatagramServer:
         datagram = min(wanted.datagram, self._settings.datagram)
         accept = Accept(session=number, nonce=os.urandom(NONCE), options=options, datagram=datagram)
         down, up = key.directions(wanted.nonce + accept.nonce, options)
-        pace = Pace(rate=self._settings.rate, datagram=datagram, repairs=bool(options & Options.RAPTORQ))
+        pace = Pace(
+            rate=self._settings.rate,
+            datagram=datagram,
+            repairs=bool(options & Options.RAPTORQ),
+            header=self._settings.header,
+        )
         answer = accept.signed() + key.sign(wanted.signed(), accept.signed())
         self._peers[number] = peer = Peer(
             satellite=wanted.satellite,
