@@ -3,6 +3,7 @@
     world   the processes, their folders, and what has to be true of them in the end
     worker  the satellite's worker: hands over numbered samples, and proves updates as the real one does
     faults  what befalls them
+    clocks  wall clocks that can be stepped
 
 ``python -m bench.chaos`` runs it.
 """

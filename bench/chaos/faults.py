@@ -12,13 +12,15 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from bench.chaos.world import DISK, World, can_step_clocks, kill_quietly, worker_pids
+from bench.chaos.clocks import stepper
+from bench.chaos.world import DISK, World, kill_quietly, worker_pids
 from bench.live import Running
 
 Fault = Callable[[World, np.random.Generator], None]
 
 _MOST_UPDATES = 12
-_CLOCK_STEPS = ("+0", "+3600", "-3600", "+60", "-60", "+86000")
+_CLOCK_STEPS = (0, 3_600, -3_600, 60, -60, 86_000)
+"""Seconds."""
 
 
 def _pause(rng: np.random.Generator, most: float = 0.4) -> None:
@@ -237,6 +239,6 @@ _NEEDS_CLOCK = {"satellite's clock stepped", "ground's clock stepped"}
 def possible(*, small_disks: bool) -> tuple[dict[str, tuple[Fault, int]], dict[str, str]]:
     """The faults that can be had here, and why the others cannot."""
     missing = {} if small_disks else dict.fromkeys(_NEEDS_DISK, "a small disk (tmpfs) needs root")
-    if not can_step_clocks():
-        missing |= dict.fromkeys(_NEEDS_CLOCK, "libfaketime is not installed: apt-get install libfaketime")
+    if stepper() is None:
+        missing |= dict.fromkeys(_NEEDS_CLOCK, "there is no C compiler: apt-get install gcc libc6-dev")
     return {name: entry for name, entry in FAULTS.items() if name not in missing}, missing

@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
+from bench.chaos.clocks import steppable
 from bench.chaos.worker import numbers, size_of
 from bench.live import Running, Stage, TooLate, until
 
@@ -44,7 +45,6 @@ SATELLITE = "sat-1"
 DISK = 96 * 2**20
 """Bytes of each side's disk, where it can be a small one."""
 _PARAMETERS = 120_000
-_FAKETIME = Path("/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1")
 
 CALM: tuple[str, ...] = ("--delay", "4ms")
 
@@ -87,7 +87,7 @@ class World:
     """
 
     def __init__(self, folder: Path, *, layer: str, rate: float, small_disks: bool) -> None:
-        self.folder = folder
+        self.folder = folder = folder.resolve()
         self._forget()
         self.space = folder / "space"
         self.ground_folder = folder / "ground"
@@ -134,7 +134,7 @@ class World:
         self._install()
         self._configure()
         for clock in self.stepped.values():
-            clock.write_text("+0\n")
+            clock.write_text("0\n")
         self._stage = self._stack.enter_context(Stage(self.folder / "logs"))
         self.ground = self._stage.run(
             "ground",
@@ -142,7 +142,7 @@ class World:
             "serve",
             "--config",
             str(self.folder / "ground.toml"),
-            env=self._clock("ground"),
+            env=steppable(self.stepped["ground"]),
         )
         self.link = self._stage.run("link", *self.link_command(CALM))
         self.satellite = self._stage.run(
@@ -151,7 +151,7 @@ class World:
             "run",
             "--config",
             str(self.folder / "satellite.toml"),
-            env=self._clock("satellite"),
+            env=steppable(self.stepped["satellite"]),
             announces=False,
         )
 
@@ -163,17 +163,6 @@ class World:
             *("--datagrams", str(self.link_datagrams), "--ground-datagrams", f"127.0.0.1:{self.datagrams}"),
             *weather,
         )
-
-    def _clock(self, side: str) -> dict[str, str]:
-        if not can_step_clocks():
-            return {}
-        return {
-            "LD_PRELOAD": str(_FAKETIME),
-            "FAKETIME_TIMESTAMP_FILE": str(self.stepped[side]),
-            "FAKETIME_NO_CACHE": "1",
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-            "DONT_FAKE_MONOTONIC": "1",
-        }
 
     def _install(self) -> None:
         rng = np.random.default_rng(0)
@@ -217,8 +206,8 @@ command = {json.dumps(worker)}
         )
         (self.folder / "ground.toml").write_text(
             f"""
-folder = "ground"
-keys = "keys/ground"
+folder = "{self.ground_folder}"
+keys = "{self.folder}/keys/ground"
 port = {self.gateway}
 datagram_port = {self.datagrams}
 admin_port = {self.admin}
@@ -292,7 +281,7 @@ silence = 5
         """No more faults: let everything come down and fly, and judge."""
         self.journal.with_name(self.journal.name + ".stop").touch()
         for clock in self.stepped.values():
-            clock.write_text("+0\n")
+            clock.write_text("0\n")
         for running in (self.ground, self.link, self.satellite):
             if not running.alive():
                 running.start()
@@ -364,11 +353,6 @@ def free_ports(count: int) -> list[int]:
                 udp.bind(("127.0.0.1", port))
                 found.append(port)
         return found
-
-
-def can_step_clocks() -> bool:
-    """Whether libfaketime is here."""
-    return _FAKETIME.exists()
 
 
 def worker_pids(running: Running) -> list[int]:
