@@ -1,11 +1,10 @@
-"""The ground's gateway, spoken to over real sockets: tus, messages, artifacts, identity."""
+"""The ground's gateway, spoken to over real sockets: tus, messages, artifacts."""
 
 from __future__ import annotations
 
 import base64
 import socket
-import subprocess
-import sys
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,6 @@ from typing import Any
 import httpx
 import pytest
 import zstandard
-from pydantic import SecretStr
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from orbitloop.domain.digests import digest_of, hexadecimal
@@ -31,7 +29,9 @@ from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.wire.bundle import MAGIC, pack
 from orbitloop.wire.messages import Hello, Telemetry, UpdateReport
-from orbitloop_ground.app import Dependencies, GatewayServer, compose, create_app
+from orbitloop_edge.adapters.credentials import read_credentials
+from orbitloop_ground.app import Dependencies, compose, create_app, gateway_thread
+from orbitloop_ground.http.server import ServerThread
 from orbitloop_ground.settings import GroundSettings
 
 TUS = {"Tus-Resumable": "1.0.0"}
@@ -40,9 +40,12 @@ CLOCK = VirtualClock(LAUNCH)
 FLYING, NEXT = digest_of(b"weights"), digest_of(b"next weights")
 
 
-def settings(folder: Path, **changes: Any) -> GroundSettings:
-    tokens = {"sat-1": SecretStr("secret-1"), "sat-2": SecretStr("secret-2")}
-    return GroundSettings(folder=folder, tokens=tokens, **changes)
+def settings(folder: Path, keys: Path, **changes: Any) -> GroundSettings:
+    return GroundSettings(folder=folder, keys=keys / "ground", **changes)
+
+
+def certified(keys: Path, satellite: str = "sat-1") -> ssl.SSLContext:
+    return read_credentials(keys / "satellites" / satellite).tls
 
 
 def announced(digest: Digest) -> str:
@@ -50,12 +53,19 @@ def announced(digest: Digest) -> str:
 
 
 class Ground:
-    """A running gateway, its parts, and a client with the token of sat-1."""
+    """A running gateway, its parts, and clients with the certificates of sat-1 and of sat-2."""
 
-    def __init__(self, parts: Dependencies, server: GatewayServer) -> None:
+    def __init__(self, parts: Dependencies, server: ServerThread) -> None:
         self.parts = parts
         self.server = server
-        self.client = httpx.Client(base_url=server.url, headers={"Authorization": "Bearer secret-1"}, trust_env=False)
+        keys = parts.settings.keys.parent
+        self.client = httpx.Client(base_url=server.url, verify=certified(keys), trust_env=False)
+        self.other = httpx.Client(base_url=server.url, verify=certified(keys, "sat-2"), trust_env=False)
+
+    def close(self) -> None:
+        self.client.close()
+        self.other.close()
+        self.parts.ledger.close()
 
     def create(self, bundle: bytes, digest: Digest | None = None, size: int | None = None) -> httpx.Response:
         length = str(len(bundle) if size is None else size)
@@ -92,29 +102,29 @@ def parts_of(options: GroundSettings, blobs: Blobs | None = None) -> Dependencie
 def running(options: GroundSettings, blobs: Blobs | None = None) -> Iterator[Ground]:
     """A gateway of its own."""
     parts = parts_of(options, blobs)
-    with GatewayServer(create_app(parts)) as server:
+    with gateway_thread(parts) as server:
         ground = Ground(parts, server)
         yield ground
-        ground.client.close()
-    parts.ledger.close()
+        ground.close()
 
 
 @pytest.fixture(scope="module")
-def listening() -> Iterator[tuple[Socket, GatewayServer]]:
+def listening(keys: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Socket, ServerThread]]:
     listener = Socket()
-    with GatewayServer(listener) as server:
+    parts = parts_of(settings(tmp_path_factory.mktemp("listening"), keys))
+    with gateway_thread(parts, listener) as server:
         yield listener, server
+    parts.ledger.close()
 
 
 @pytest.fixture
-def ground(tmp_path: Path, listening: tuple[Socket, GatewayServer]) -> Iterator[Ground]:
+def ground(tmp_path: Path, keys: Path, listening: tuple[Socket, ServerThread]) -> Iterator[Ground]:
     listener, server = listening
-    parts = parts_of(settings(tmp_path / "ground", max_bundle_bytes=200_000, max_unpacked_bytes=400_000))
+    parts = parts_of(settings(tmp_path / "ground", keys, max_bundle_bytes=200_000, max_unpacked_bytes=400_000))
     listener.app = create_app(parts)
     ground = Ground(parts, server)
     yield ground
-    ground.client.close()
-    parts.ledger.close()
+    ground.close()
 
 
 def a_bundle(first: int = 0, count: int = 3, satellite: str = "sat-1") -> bytes:
@@ -254,15 +264,20 @@ def test_a_client_behind_a_proxy_may_say_patch_and_delete_by_header(ground: Grou
     assert ground.client.post(where, headers=TUS).status_code == 405
 
 
-def test_a_stock_tus_client_can_deliver_a_bundle(ground: Ground, tmp_path: Path) -> None:
+def test_a_stock_tus_client_can_deliver_a_bundle_and_go_on_where_it_was(
+    ground: Ground, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     client = pytest.importorskip("tusclient.client")
     bundle = a_bundle(count=20)
     (tmp_path / "bundle").write_bytes(bundle)
-    tus = client.TusClient(f"{ground.server.url}/v1/bundles", headers={"Authorization": "Bearer secret-1"})
-    metadata = {"digest": digest_of(bundle)}
-    half = tus.uploader(str(tmp_path / "bundle"), chunk_size=5_000, metadata=metadata)
+    keys = ground.parts.settings.keys.parent / "satellites" / "sat-1"
+    certificate = (str(keys / "satellite.pem"), str(keys / "satellite.key"))
+    tus = client.TusClient(f"{ground.server.url}/v1/bundles", client_cert=certificate)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(keys / "authority.pem"))
+    options: dict[str, Any] = {"chunk_size": 5_000, "metadata": {"digest": digest_of(bundle)}}
+    half = tus.uploader(str(tmp_path / "bundle"), **options)
     half.upload_chunk()
-    rest = tus.uploader(str(tmp_path / "bundle"), chunk_size=5_000, metadata=metadata, url=half.url)
+    rest = tus.uploader(str(tmp_path / "bundle"), url=half.url, **options)
     assert rest.offset == 5_000
     rest.upload()
     assert ground.received() == 20
@@ -319,28 +334,20 @@ def test_a_satellite_may_have_only_so_many_unfinished_bundles(ground: Ground) ->
     assert ground.create(a_bundle(9)).status_code == 201
 
 
-@pytest.mark.parametrize(
-    ("authorization", "status"),
-    [(None, 401), ("Bearer wrong", 401), ("Bearer", 401), ("Basic secret-1", 401), ("Bearer secret-2", 403)],
-    ids=str,
-)
-def test_only_the_satellite_itself_may_speak_for_it(ground: Ground, authorization: str | None, status: int) -> None:
-    headers = {"Authorization": authorization} if authorization else {}
+def test_only_the_satellite_itself_may_speak_for_it(ground: Ground) -> None:
     hello = Hello(satellite="sat-1", flying=FLYING, clock=LAUNCH, queued_samples=0, queued_bytes=Bytes(0))
-    answer = httpx.post(f"{ground.server.url}/v1/contacts", content=hello.model_dump_json(), headers=headers)
-    assert answer.status_code == status
-    assert set(answer.json()) == {"error", "detail"}
+    answer = ground.other.post("/v1/contacts", content=hello.model_dump_json())
+    assert (answer.status_code, answer.json()["error"]) == (403, "Impersonated")
     assert ground.parts.ledger.last_hello("sat-1") is None
 
 
 def test_nobody_sees_the_bundles_of_another_satellite(ground: Ground) -> None:
     bundle = a_bundle()
     where = ground.create(bundle).headers["Location"]
-    other = {"Authorization": "Bearer secret-2"}
-    assert ground.client.head(where, headers=TUS | other).status_code == 404
-    assert ground.client.patch(where, content=bundle, headers=BODY | {"Upload-Offset": "0"} | other).status_code == 404
+    assert ground.other.head(where, headers=TUS).status_code == 404
+    assert ground.other.patch(where, content=bundle, headers=BODY | {"Upload-Offset": "0"}).status_code == 404
     ground.patch(where, bundle)
-    assert ground.client.get(f"{where}/receipt", headers=other).status_code == 404
+    assert ground.other.get(f"{where}/receipt").status_code == 404
 
 
 def publish(ground: Ground, data: bytes, *, base: Digest = FLYING) -> PublishedUpdate:
@@ -439,8 +446,7 @@ def test_an_artifact_is_served_by_ranges(
 
 def test_an_artifact_is_only_for_the_satellite_that_it_was_published_for(ground: Ground) -> None:
     update = publish(ground, b"0123456789")
-    other = {"Authorization": "Bearer secret-2"}
-    assert ground.client.get(f"/v1/artifacts/{update.digest}", headers=other).status_code == 404
+    assert ground.other.get(f"/v1/artifacts/{update.digest}").status_code == 404
     assert ground.client.get("/v1/artifacts/..%2F..%2Fledger.db").status_code == 404
 
 
@@ -470,13 +476,9 @@ def test_a_sample_is_consumed_by_one_round_only(ground: Ground) -> None:
     assert ledger.count_waiting(["sat-2"]) == 0
 
 
-def test_the_gateway_is_healthy_without_a_token(ground: Ground) -> None:
-    assert httpx.get(f"{ground.server.url}/healthz").json() == {"status": "ok"}
-
-
 def test_a_port_that_is_taken_is_named(ground: Ground) -> None:
     port = ground.server.port
-    second = GatewayServer(create_app(ground.parts), port=port)
+    second = gateway_thread(ground.parts, port=port)
     with pytest.raises(BadInput, match=f"port {port}.*choose another"):
         second.__enter__()
 
@@ -484,7 +486,7 @@ def test_a_port_that_is_taken_is_named(ground: Ground) -> None:
 def test_a_new_connection_takes_over_from_one_that_hangs(ground: Ground) -> None:
     bundle = a_bundle(count=60)
     where = ground.create(bundle).headers["Location"]
-    with hanging_patch(ground.server.port, where, 0, bundle[:5_000]) as hanging:
+    with hanging_patch(ground, where, 0, bundle[:5_000]) as hanging:
         hanging.settimeout(0.2)
         with pytest.raises(TimeoutError):
             hanging.recv(1)
@@ -506,72 +508,30 @@ def test_many_connections_that_send_the_same_bundle_at_once_store_it_once(ground
     assert ground.received() == 20
 
 
-def hanging_patch(port: int, where: str, offset: int, data: bytes) -> socket.socket:
+def hanging_patch(ground: Ground, where: str, offset: int, data: bytes) -> socket.socket:
     """A connection that promises 50 000 bytes, sends ``data`` and then says nothing more."""
-    connection = socket.create_connection(("127.0.0.1", port))
-    head = f"PATCH {where} HTTP/1.1\r\nHost: ground\r\nAuthorization: Bearer secret-1\r\nContent-Length: 50000\r\n"
+    plain = socket.create_connection(("127.0.0.1", ground.server.port))
+    connection = certified(ground.parts.settings.keys.parent).wrap_socket(plain, server_hostname="gateway.orbitloop")
+    head = f"PATCH {where} HTTP/1.1\r\nHost: ground\r\nContent-Length: 50000\r\n"
     tus = "".join(f"{name}: {value}\r\n" for name, value in (BODY | {"Upload-Offset": str(offset)}).items())
     connection.sendall(f"{head}{tus}\r\n".encode() + data)
     return connection
 
 
-def test_a_connection_that_falls_silent_is_given_up_and_what_it_sent_is_kept(tmp_path: Path) -> None:
+def test_a_connection_that_falls_silent_is_given_up_and_what_it_sent_is_kept(tmp_path: Path, keys: Path) -> None:
     bundle = a_bundle(count=60)
-    with running(settings(tmp_path, silence=timedelta(seconds=0.2))) as ground:
+    with running(settings(tmp_path, keys, silence=timedelta(seconds=0.2))) as ground:
         where = ground.create(bundle).headers["Location"]
-        with hanging_patch(ground.server.port, where, 0, bundle[:5_000]) as connection:
+        with hanging_patch(ground, where, 0, bundle[:5_000]) as connection:
             connection.settimeout(20)
             answer = connection.recv(10_000)
         assert b"204" in answer.splitlines()[0]
         assert b"upload-offset: 5000" in answer.lower()
 
 
-SERVE = """
-import sys
-from pathlib import Path
-from orbitloop_ground.app import serve
-from orbitloop_ground.settings import GroundSettings
-serve(GroundSettings(folder=Path(sys.argv[1]), port=int(sys.argv[2]), tokens={"sat-1": "secret-1"}))
-"""
-
-
-@contextmanager
-def served(folder: Path, port: int) -> Iterator[httpx.Client]:
-    """A gateway in a process of its own, which is killed in the end."""
-    headers = {"Authorization": "Bearer secret-1"}
-    with (
-        subprocess.Popen([sys.executable, "-c", SERVE, str(folder), str(port)]) as child,
-        httpx.Client(
-            base_url=f"http://127.0.0.1:{port}", headers=headers, transport=httpx.HTTPTransport(retries=8)
-        ) as client,
-    ):
-        try:
-            assert client.get("/healthz").status_code == 200
-            yield client
-        finally:
-            child.kill()
-
-
-def test_a_gateway_killed_while_a_bundle_arrives_keeps_what_it_acknowledged(tmp_path: Path) -> None:
-    bundle = a_bundle(count=60)
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        port = unused.getsockname()[1]
-    tus = {"Upload-Length": str(len(bundle)), "Upload-Metadata": announced(digest_of(bundle))}
-    with served(tmp_path, port) as client:
-        where = client.post("/v1/bundles", headers=TUS | tus).headers["Location"]
-        client.patch(where, content=bundle[:9_000], headers=BODY | {"Upload-Offset": "0"})
-        hanging = hanging_patch(port, where, 9_000, bundle[9_000:20_000])
-    hanging.close()
-    with served(tmp_path, port) as client:
-        offset = int(client.post("/v1/bundles", headers=TUS | tus).headers["Upload-Offset"])
-        assert 9_000 <= offset <= 20_000
-        client.patch(where, content=bundle[offset:], headers=BODY | {"Upload-Offset": str(offset)})
-        assert client.get(f"{where}/receipt").json()["samples"] == 60
-
-
-def test_a_full_disk_keeps_the_bundle_and_the_receipt_finishes_it_later(tmp_path: Path) -> None:
+def test_a_full_disk_keeps_the_bundle_and_the_receipt_finishes_it_later(tmp_path: Path, keys: Path) -> None:
     blobs = FullBlobs()
-    with running(settings(tmp_path), blobs) as ground:
+    with running(settings(tmp_path, keys), blobs) as ground:
         bundle = a_bundle()
         answer = ground.upload(bundle)
         assert (answer.status_code, answer.json()["error"]) == (507, "NoSpace")
@@ -585,14 +545,14 @@ def test_a_full_disk_keeps_the_bundle_and_the_receipt_finishes_it_later(tmp_path
         assert ground.received() == 3
 
 
-def test_what_arrived_before_a_restart_of_the_gateway_is_kept(tmp_path: Path) -> None:
+def test_what_arrived_before_a_restart_of_the_gateway_is_kept(tmp_path: Path, keys: Path) -> None:
     bundle = a_bundle()
-    with running(settings(tmp_path)) as ground:
+    with running(settings(tmp_path, keys)) as ground:
         ground.patch(ground.create(bundle).headers["Location"], bundle[:1_500])
-    with running(settings(tmp_path)) as ground:
+    with running(settings(tmp_path, keys)) as ground:
         answer = ground.create(bundle)
         assert answer.headers["Upload-Offset"] == "1500"
         ground.patch(answer.headers["Location"], bundle[1_500:], 1_500)
-    with running(settings(tmp_path)) as ground:
+    with running(settings(tmp_path, keys)) as ground:
         assert ground.client.get(f"/v1/bundles/{digest_of(bundle)}/receipt").json()["samples"] == 3
         assert ground.received() == 3

@@ -18,9 +18,11 @@ from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.testing.spool import MemorySpool
 from orbitloop.wire.messages import Offer
+from orbitloop_edge.adapters.credentials import read_credentials
 from orbitloop_edge.adapters.gateway import GatewayClient
 from orbitloop_edge.adapters.inbox import FolderInbox
 from orbitloop_edge.usecases.transfers import fetch_update, send_bundles
+from orbitloop_ground.adapters.tls import gateway_context
 
 UPDATE = b"update" * 100
 OFFER = Offer(digest=digest_of(UPDATE), size=Bytes(len(UPDATE)), base=digest_of(b"old"), result=digest_of(b"new"))
@@ -33,12 +35,13 @@ def crossed(count: Bytes) -> None:
 class Stranger(ThreadingHTTPServer):
     """Answers every request with ``status`` and ``headers``, and remembers what it was asked for."""
 
-    def __init__(self, status: int, headers: dict[str, str]) -> None:
+    def __init__(self, keys: Path, status: int, headers: dict[str, str]) -> None:
         super().__init__(("127.0.0.1", 0), _Answer)
+        self.socket = gateway_context(keys / "ground").wrap_socket(self.socket, server_side=True)
         self.status, self.headers = status, headers
         self.asked: list[str] = []
         self.lengths: list[int] = []
-        self.url = f"http://127.0.0.1:{self.server_port}"
+        self.url = f"https://127.0.0.1:{self.server_port}"
 
 
 class _Answer(BaseHTTPRequestHandler):
@@ -60,8 +63,8 @@ class _Answer(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def answering(status: int, **headers: str) -> Iterator[Stranger]:
-    with Stranger(status, {name.replace("_", "-"): value for name, value in headers.items()}) as server:
+def answering(keys: Path, status: int, **headers: str) -> Iterator[Stranger]:
+    with Stranger(keys, status, {name.replace("_", "-"): value for name, value in headers.items()}) as server:
         serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
         serving.start()
         yield server
@@ -69,12 +72,12 @@ def answering(status: int, **headers: str) -> Iterator[Stranger]:
         serving.join()
 
 
-def test_the_token_goes_nowhere_but_to_the_ground_whatever_location_is_answered() -> None:
+def test_a_bundle_goes_nowhere_but_to_the_ground_whatever_location_is_answered(keys: Path) -> None:
     bundle = digest_of(b"bundle")
     with (
-        answering(200) as elsewhere,
-        answering(201, Upload_Offset="0", Location=f"{elsewhere.url}/take") as ground,
-        GatewayClient(ground.url, "secret") as client,
+        answering(keys, 200) as elsewhere,
+        answering(keys, 201, Upload_Offset="0", Location=f"{elsewhere.url}/take") as ground,
+        GatewayClient(ground.url, read_credentials(keys / "satellites" / "sat-1")) as client,
     ):
         with pytest.raises(NotYet, match="kept bundle"):
             client.send(client.begin(bundle, Bytes(6)), memoryview(b"bundle"), Bytes(6), crossed)
@@ -83,12 +86,14 @@ def test_the_token_goes_nowhere_but_to_the_ground_whatever_location_is_answered(
 
 
 @pytest.mark.parametrize("status", [401, 403, 404, 413, 416])
-def test_an_update_that_is_not_served_keeps_what_arrived_and_is_asked_for_again(status: int, tmp_path: Path) -> None:
+def test_an_update_that_is_not_served_keeps_what_arrived_and_is_asked_for_again(
+    status: int, tmp_path: Path, keys: Path
+) -> None:
     inbox = FolderInbox(tmp_path)
     inbox.keep(OFFER.digest, [(0, UPDATE[:50])])
     with (
-        answering(status) as ground,
-        GatewayClient(ground.url, "secret") as client,
+        answering(keys, status) as ground,
+        GatewayClient(ground.url, read_credentials(keys / "satellites" / "sat-1")) as client,
         pytest.raises(NotYet, match=str(status)),
     ):
         fetch_update(client, OFFER, inbox, crossed)
@@ -96,14 +101,14 @@ def test_an_update_that_is_not_served_keeps_what_arrived_and_is_asked_for_again(
 
 
 @pytest.mark.parametrize("status", [400, 413, 422])
-def test_a_bundle_that_is_refused_for_good_is_sealed_afresh_next_time_and_smaller(status: int) -> None:
+def test_a_bundle_that_is_refused_for_good_is_sealed_afresh_next_time_and_smaller(status: int, keys: Path) -> None:
     spool = MemorySpool("sat-1", VirtualClock(LAUNCH), budget=Bytes(2**20))
     for number in range(3):
         spool.add(*a_sample(number))
     refused = spool.seal(Bytes(2**20))
     with (
-        answering(status) as ground,
-        GatewayClient(ground.url, "secret") as client,
+        answering(keys, status) as ground,
+        GatewayClient(ground.url, read_credentials(keys / "satellites" / "sat-1")) as client,
         pytest.raises(BadInput, match=str(status)),
     ):
         list(send_bundles(client, spool, Bytes(2**20), crossed))
@@ -115,20 +120,20 @@ def test_a_bundle_that_is_refused_for_good_is_sealed_afresh_next_time_and_smalle
 
 
 @pytest.mark.parametrize("gaps", ["x", "5-2", "0-9", "3-", "-4", "2-3,", "9" * 40 + "-" + "9" * 41], ids=repr)
-def test_gaps_that_cannot_be_are_refused(gaps: str) -> None:
+def test_gaps_that_cannot_be_are_refused(gaps: str, keys: Path) -> None:
     with (
-        answering(201, Upload_Offset="2", Orbitloop_Missing=gaps) as ground,
-        GatewayClient(ground.url, "secret") as client,
+        answering(keys, 201, Upload_Offset="2", Orbitloop_Missing=gaps) as ground,
+        GatewayClient(ground.url, read_credentials(keys / "satellites" / "sat-1")) as client,
         pytest.raises(BadInput),
     ):
         client.begin(digest_of(b"bundle"), Bytes(6))
 
 
-def test_the_first_gap_is_sent_and_no_byte_of_what_is_held() -> None:
+def test_the_first_gap_is_sent_and_no_byte_of_what_is_held(keys: Path) -> None:
     bundle = digest_of(b"bundle")
     with (
-        answering(201, Upload_Offset="2", Orbitloop_Missing="2-2,4-5") as ground,
-        GatewayClient(ground.url, "secret") as client,
+        answering(keys, 201, Upload_Offset="2", Orbitloop_Missing="2-2,4-5") as ground,
+        GatewayClient(ground.url, read_credentials(keys / "satellites" / "sat-1")) as client,
     ):
         transfer = client.begin(bundle, Bytes(6))
         assert transfer.held == Spans.of([(0, 2), (3, 4)])

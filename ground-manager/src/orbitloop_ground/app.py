@@ -2,31 +2,41 @@
 
 from __future__ import annotations
 
-import socket
-import threading
-import time
+import json
+import signal
+import sys
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from types import TracebackType
-from typing import Self
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from types import FrameType
 
-import uvicorn
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
-from orbitloop.domain.errors import BadInput
+from orbitloop.adapters.shaping.choice import choose_shaper
+from orbitloop.domain.units import Bytes
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.sample_store import Blobs
+from orbitloop.ports.shaper import Peer, Shaper
 from orbitloop.ports.uploads import Uploads
 from orbitloop.wire.bundle import Limits
+from orbitloop_ground.adapters.authority import Authority
 from orbitloop_ground.adapters.blobs import FolderBlobs
 from orbitloop_ground.adapters.ledger import Ledger
+from orbitloop_ground.adapters.metrics import Metrics
+from orbitloop_ground.adapters.revocations import LinkKeys, RevocationList
+from orbitloop_ground.adapters.tls import gateway_context
 from orbitloop_ground.adapters.uploads import FolderUploads
 from orbitloop_ground.http import faults
+from orbitloop_ground.http.admin import admin
 from orbitloop_ground.http.arrivals import Arrivals
 from orbitloop_ground.http.artifacts import ArtifactRoutes
+from orbitloop_ground.http.connections import Doors
 from orbitloop_ground.http.identity import Identities
 from orbitloop_ground.http.messages import MessageRoutes
+from orbitloop_ground.http.server import DoorServer, ServerThread, listen
 from orbitloop_ground.http.uploads import BundleRoutes
 from orbitloop_ground.settings import GroundSettings
 from orbitloop_ground.usecases.converse import Reception
@@ -50,122 +60,127 @@ class Dependencies:
     ledger: Ledger
     blobs: Blobs
     uploads: Uploads
+    revoked: RevocationList
+    link_keys: LinkKeys
+    metrics: Metrics
+
+    @property
+    def receiver(self) -> Receiver:
+        """Takes in bundles, whichever layer carries them."""
+        limits = Limits(packed=self.settings.max_bundle_bytes, unpacked=self.settings.max_unpacked_bytes)
+        return Receiver(self.uploads, self.blobs, self.ledger, self.clock, limits)
+
+    @property
+    def reception(self) -> Reception:
+        """Answers messages, whichever layer carries them."""
+        return Reception(self.ledger, self.clock, self.metrics)
 
 
 def compose(settings: GroundSettings, clock: Clock | None = None) -> Dependencies:
     """The adapters that ``settings`` ask for; folders are made, the ledger's tables too."""
     clock = clock or WallClock()
     settings.folder.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger(settings.database_url)
     return Dependencies(
         settings=settings,
         clock=clock,
-        ledger=Ledger(settings.database_url),
+        ledger=ledger,
         blobs=FolderBlobs(settings.folder / "blobs"),
         uploads=FolderUploads(
             settings.folder / "uploads", clock, most=settings.max_open_uploads, idle=settings.upload_expiry
         ),
+        revoked=RevocationList(settings.keys / "revoked.json"),
+        link_keys=LinkKeys(settings.keys / "links"),
+        metrics=Metrics(ledger.summaries),
     )
 
 
 def create_app(parts: Dependencies) -> FastAPI:
-    """The gateway as an ASGI application."""
-    settings = parts.settings
-    limits = Limits(packed=settings.max_bundle_bytes, unpacked=settings.max_unpacked_bytes)
-    receiver = Receiver(parts.uploads, parts.blobs, parts.ledger, parts.clock, limits)
-    identities = Identities({name: token.get_secret_value() for name, token in settings.tokens.items()})
+    """The gateway as an ASGI application; whoever serves it names the peer of each connection."""
+    silence = parts.settings.silence
+    identities = Identities(parts.revoked)
     app = FastAPI(title="orbitloop gateway", docs_url=None, redoc_url=None, openapi_url=None)
     app.add_middleware(Arrivals)
-    app.include_router(BundleRoutes(receiver, identities, silence=settings.silence).router())
-    app.include_router(MessageRoutes(Reception(parts.ledger, parts.clock), identities).router())
+    app.include_router(BundleRoutes(parts.receiver, identities, silence=silence).router())
+    app.include_router(MessageRoutes(parts.reception, identities, silence=silence).router())
     app.include_router(ArtifactRoutes(parts.ledger, identities).router())
-    app.add_api_route("/healthz", _healthy, methods=["GET"])
-    faults.register(app)
+    faults.register(app, parts.metrics)
     return app
 
 
-async def _healthy() -> dict[str, str]:
-    return {"status": "ok"}
+def create_server(parts: Dependencies, app: ASGIApp | None = None, shaper: Shaper | None = None) -> DoorServer:
+    """The server that satellites reach: mutual TLS, and doors as ``parts.settings`` say."""
+    settings = parts.settings
+
+    def pace(address: str, size: Bytes) -> timedelta:
+        return timedelta(0) if shaper is None else shaper.pace(Peer(address=address), size)
+
+    return DoorServer(
+        app or create_app(parts),
+        context=gateway_context(settings.keys),
+        doors=Doors(
+            handshake=settings.handshake,
+            head=settings.head,
+            most=settings.max_connections,
+            most_from=settings.max_connections_from_address,
+            most_of=settings.max_connections_of_satellite,
+        ),
+        watch=parts.metrics,
+        pace=pace,
+        access_log=settings.access_log,
+    )
 
 
-def listen(host: str, port: int) -> socket.socket:
-    """A socket that listens; port 0 takes a free port.
+def gateway_thread(parts: Dependencies, app: ASGIApp | None = None, port: int = 0) -> ServerThread:
+    """A gateway that serves in a thread for as long as the ``with`` block lasts."""
+    return ServerThread(create_server(parts, app), host=parts.settings.host, port=port)
 
-    Raises:
-        BadInput: the port is taken, or the address is none of this machine's.
-    """
-    family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    bound = socket.socket(family, socket.SOCK_STREAM)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+
+def admin_thread(parts: Dependencies) -> ServerThread:
+    """Health and metrics, on a port of their own."""
+    server = DoorServer(admin(parts.metrics.text))
+    return ServerThread(server, host=parts.settings.admin_host, port=parts.settings.admin_port)
+
+
+def open_authority(folder: Path, lifetime: timedelta) -> Authority:
+    """The mission's keys in ``folder``; certificates hold in the wall's time, whatever time the mission flies in."""
+    return Authority(folder, WallClock(), lifetime=lifetime)
+
+
+@contextmanager
+def opened_ledger(settings: GroundSettings) -> Iterator[Ledger]:
+    """The ledger alone, beside the gateways that use it."""
+    settings.folder.mkdir(parents=True, exist_ok=True)
+    ledger = Ledger(settings.database_url)
     try:
-        bound.bind((host, port))
-        bound.listen(128)  # from here on nobody else gets the port
-    except OSError as error:
-        bound.close()
-        raise BadInput(f"cannot listen on {host} port {port}: {error.strerror}; free it or choose another") from error
-    return bound
-
-
-class GatewayServer:
-    """A gateway that serves in a thread for as long as the ``with`` block lasts.
-
-    Raises:
-        BadInput: on entering, the port is taken.
-    """
-
-    def __init__(self, app: ASGIApp, *, host: str = "127.0.0.1", port: int = 0, access_log: bool = False) -> None:
-        self._host = host
-        self._wanted = port
-        self._server = uvicorn.Server(_configuration(app, access_log=access_log))
-        self._thread = threading.Thread(target=self._serve, name="gateway", daemon=True)
-        self._socket: socket.socket | None = None
-
-    @property
-    def port(self) -> int:
-        """The port that it listens on."""
-        assert self._socket is not None, "the server is not running"
-        return int(self._socket.getsockname()[1])
-
-    @property
-    def url(self) -> str:
-        """Where it is reached."""
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self.port}"
-
-    def __enter__(self) -> Self:
-        self._socket = listen(self._host, self._wanted)
-        self._thread.start()
-        while not self._server.started and self._thread.is_alive():
-            time.sleep(0.005)
-        return self
-
-    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._server.should_exit = True
-        self._thread.join()
-        if self._socket is not None:
-            self._socket.close()
-
-    def _serve(self) -> None:
-        assert self._socket is not None
-        self._server.run(sockets=[self._socket])
+        yield ledger
+    finally:
+        ledger.close()
 
 
 def serve(settings: GroundSettings) -> None:
-    """Run the gateway until it is told to stop (SIGINT, SIGTERM). Raises ``BadInput`` when the port is taken."""
-    bound = listen(settings.host, settings.port)
-    parts = compose(settings)
-    try:
-        uvicorn.Server(_configuration(create_app(parts), access_log=settings.access_log)).run(sockets=[bound])
-    finally:
-        parts.ledger.close()
-        bound.close()
+    """Run the gateway until it is told to stop (SIGINT, SIGTERM); its ports are one line of JSON on standard output.
+
+    Raises:
+        BadInput: a port is taken, or the keys are missing.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
+    with ExitStack() as stack:
+        parts = compose(settings)
+        stack.callback(parts.ledger.close)
+        shaper = stack.enter_context(choose_shaper(settings.interface))
+        if settings.uplink is not None:
+            for address in settings.uplink_peers:
+                shaper.limit(Peer(address=address), settings.uplink)
+        server = create_server(parts, shaper=shaper)
+        bound = stack.enter_context(listen(settings.host, settings.port))
+        ports = {"gateway": bound.getsockname()[1], "datagrams": None}
+        ports["admin"] = stack.enter_context(admin_thread(parts)).port
+        sys.stdout.write(json.dumps(ports) + "\n")
+        sys.stdout.flush()
+        server.run(sockets=[bound])
 
 
-def _configuration(app: ASGIApp, *, access_log: bool) -> uvicorn.Config:
-    return uvicorn.Config(
-        app,
-        access_log=access_log,
-        log_config=None,  # logging is the caller's to set up
-        lifespan="off",
-        timeout_graceful_shutdown=1,  # a half-open connection must not hold the end up
-        h11_max_incomplete_event_size=32 * 2**10,
-    )
+def _stop(_: int, __: FrameType | None) -> None:
+    raise SystemExit(0)

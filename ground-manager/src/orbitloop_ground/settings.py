@@ -1,49 +1,106 @@
-"""What the ground's gateway is told from outside; read once, from ``ORBITLOOP_GROUND_*``."""
+"""What the ground's gateway is told from outside; read once.
+
+Options of the command come before ``ORBITLOOP_GROUND_*`` of the environment, that before the file.
+"""
 
 from __future__ import annotations
 
+import tomllib
 from datetime import timedelta
 from pathlib import Path
+from typing import Any, Self
 
-from pydantic import Field, SecretStr
+from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from orbitloop.domain.units import Bytes
-from orbitloop.wire.messages import Name
+from orbitloop.domain.errors import BadInput
+from orbitloop.domain.units import BitsPerSecond, Bytes
+from orbitloop.wire.complaints import first_complaint
+
+_PREFIX = "ORBITLOOP_GROUND_"
 
 
 class GroundSettings(BaseSettings):
-    """Settings of the gateway.
+    """Settings of the gateway. Durations in a file or the environment are seconds, or ISO 8601 (``PT10S``).
 
     Attributes:
         folder: where the gateway keeps uploads, blobs and, unless ``database`` says otherwise, its ledger.
+        keys: the ground's folder of keys, as ``orbitloop-ground keys`` makes it.
         database: the ledger, as SQLAlchemy reads it; by default SQLite in ``folder``.
         host: address to listen on.
         port: TCP port to listen on; 0 takes a free one.
-        tokens: bearer token of each satellite that may speak; in the environment as JSON.
+        datagram_port: UDP port to listen on; 0 takes a free one, ``None`` none at all.
+        admin_host: address that health and metrics are served on, in plain HTTP.
+        admin_port: TCP port of health and metrics; 0 takes a free one.
         max_bundle_bytes: largest bundle that is taken.
         max_unpacked_bytes: most that a bundle may hold once it is decompressed.
         max_open_uploads: unfinished bundles that one satellite may have here at a time.
         upload_expiry: how long after its last byte an unfinished bundle gives way to others.
-        silence: how long a connection may say nothing in the middle of a bundle before it is dropped.
+        silence: how long a connection may say nothing in the middle of a body before it is dropped.
+        handshake: how long a TLS handshake may take.
+        head: how long the head of a request may take.
+        max_connections: connections in all.
+        max_connections_from_address: connections from one address.
+        max_connections_of_satellite: connections of one satellite; a new one takes the place of the oldest.
+        uplink: rate that answers to each of ``uplink_peers`` are held to; ``None`` leaves them to the link.
+        uplink_peers: IPv4 addresses that satellites come from.
+        interface: network interface towards them, for shaping by the kernel.
         access_log: whether every request is logged.
     """
 
-    model_config = SettingsConfigDict(env_prefix="ORBITLOOP_GROUND_", frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
 
     folder: Path
+    keys: Path
     database: str | None = None
     host: str = "127.0.0.1"
     port: int = Field(default=8400, ge=0, lt=2**16)
-    tokens: dict[Name, SecretStr] = Field(default_factory=dict)
+    datagram_port: int | None = Field(default=None, ge=0, lt=2**16)
+    admin_host: str = "127.0.0.1"
+    admin_port: int = Field(default=8401, ge=0, lt=2**16)
     max_bundle_bytes: Bytes = Field(default=Bytes(64 * 2**20), gt=0)
     max_unpacked_bytes: Bytes = Field(default=Bytes(128 * 2**20), gt=0)
     max_open_uploads: int = Field(default=4, ge=1)
     upload_expiry: timedelta = timedelta(days=2)
-    silence: timedelta = timedelta(seconds=60)
+    silence: timedelta = Field(default=timedelta(seconds=60), gt=timedelta(0))
+    handshake: timedelta = Field(default=timedelta(seconds=10), gt=timedelta(0))
+    head: timedelta = Field(default=timedelta(seconds=10), gt=timedelta(0))
+    max_connections: int = Field(default=512, ge=1)
+    max_connections_from_address: int = Field(default=128, ge=1)
+    max_connections_of_satellite: int = Field(default=16, ge=1)
+    uplink: BitsPerSecond | None = Field(default=None, gt=0)
+    uplink_peers: tuple[str, ...] = ()
+    interface: str | None = None
     access_log: bool = False
 
     @property
     def database_url(self) -> str:
         """Where the ledger is."""
         return self.database or f"sqlite:///{(self.folder / 'ledger.db').resolve()}"
+
+    @classmethod
+    def read(cls, config: Path | None, given: dict[str, Any]) -> Self:
+        """Settings of the command: ``given`` options, the environment, and a TOML file.
+
+        Raises:
+            BadInput: one of them is missing, unknown or out of range.
+        """
+        try:
+            written = {} if config is None else tomllib.loads(config.read_text())
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadInput(f"{config}: cannot be read as TOML ({error}); see docs/reference/gateway.md") from error
+        if unknown := sorted(written.keys() - cls.model_fields.keys()):
+            raise BadInput(f"{config}: there is no setting {', '.join(unknown)}; see docs/reference/gateway.md")
+        try:
+            told = cls._from_environment()
+            return cls.model_validate(written | told | given)
+        except ValidationError as error:
+            raise BadInput(
+                f"settings of the gateway: {first_complaint(error)}; give it in the file, as {_PREFIX}… or as an option"
+            ) from None
+
+    @classmethod
+    def _from_environment(cls) -> dict[str, Any]:
+        from pydantic_settings import EnvSettingsSource
+
+        return dict(EnvSettingsSource(cls)())

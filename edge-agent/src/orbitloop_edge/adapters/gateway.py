@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import ssl
 from collections.abc import Generator, Iterator
 from contextlib import closing, contextmanager
 from datetime import timedelta
@@ -18,12 +19,14 @@ from orbitloop.domain.ranges import Spans
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.gateway import Crossed, Transfer
 from orbitloop.wire.messages import Goodbye, Hello, Message, Receipt, Telemetry, UpdateReport, Welcome
+from orbitloop_edge.adapters.credentials import GATEWAY_NAME, Credentials
 
 _TUS = {"Tus-Resumable": "1.0.0"}
 _BODY = "application/offset+octet-stream"
 _LARGEST_ANSWER = 64 * 2**10
 _PIECE = 2 * 2**10
-_SENT_PIECE = 16 * 2**10
+_SENT_PIECE = 4 * 2**10
+"""Bytes of one TLS record: a cut costs the record that it falls into, so they are small."""
 _MISSING = "Orbitloop-Missing"
 _MOST_GAPS = 1_000
 _LONGEST_NUMBER = 15
@@ -32,24 +35,27 @@ Answer = TypeVar("Answer", bound=BaseModel)
 
 
 class GatewayClient:
-    """The :class:`~orbitloop.ports.gateway.Gateway` at ``url``. Threads may share one.
+    """The :class:`~orbitloop.ports.gateway.Gateway` at ``url``, by mutual TLS. Threads may share one.
+
+    The gateway is known by the name in its certificate: its address is the link's.
 
     Args:
-        url: scheme, host and port.
-        token: this satellite's bearer token.
+        url: ``https://``, host and port.
+        credentials: what this satellite proves itself by.
         patience: how long the link may be silent before it counts as lost; the ground needs some of it to
             store a bundle before it answers.
 
     Raises:
-        BadInput: the token cannot be sent.
+        BadInput: the address is not one of ``https``.
     """
 
-    def __init__(self, url: str, token: str, *, patience: timedelta = timedelta(seconds=30)) -> None:
-        if not (token and token.isascii() and token.isprintable()) or " " in token:
-            raise BadInput("the gateway's bearer token is empty or no plain word; set the one that the ground knows")
+    def __init__(self, url: str, credentials: Credentials, *, patience: timedelta = timedelta(seconds=30)) -> None:
+        if not url.startswith("https://"):
+            raise BadInput(f"the gateway's address {url!r} does not begin with https://; nothing crosses unprotected")
         self._client = httpx.Client(
             base_url=url,
-            headers={"Authorization": f"Bearer {token}", "Accept-Encoding": "identity"},
+            headers={"Accept-Encoding": "identity"},
+            verify=credentials.tls,
             timeout=patience.total_seconds(),
             trust_env=False,  # a proxy of the host is not the space link
         )
@@ -99,7 +105,7 @@ class GatewayClient:
         if gap is None:
             return transfer
         headers = _TUS | {"Content-Type": _BODY, "Content-Length": str(len(gap)), "Upload-Offset": str(gap.start)}
-        # Not to the Location that was answered: the token goes nowhere but to the ground.
+        # Not to the Location that was answered: bundles go nowhere but to the ground.
         path = f"/v1/bundles/{transfer.bundle}"
         pieces = _pieces(data[gap.start : gap.end], crossed)
         with self._request("PATCH", path, headers=headers, content=pieces) as response:
@@ -113,7 +119,8 @@ class GatewayClient:
     def receipt(self, bundle: Digest) -> Receipt | None:
         """The ground's word that it holds the bundle durably."""
         with self._request("GET", f"/v1/bundles/{bundle}/receipt", allowed=(404,)) as response:
-            return None if response.status_code == HTTPStatus.NOT_FOUND else _read(_body(response), Receipt)
+            body = _body(response)
+            return None if response.status_code == HTTPStatus.NOT_FOUND else _read(body, Receipt)
 
     @contextmanager
     def fetch(self, artifact: Digest, size: Bytes, missing: Spans) -> Iterator[Iterator[tuple[int, bytes]]]:
@@ -157,14 +164,29 @@ class GatewayClient:
         allowed: tuple[int, ...] = (),
     ) -> Iterator[httpx.Response]:
         try:
-            with self._client.stream(method, path, headers=headers, content=content) as response:
+            with self._client.stream(
+                method, path, headers=headers, content=content, extensions={"sni_hostname": GATEWAY_NAME}
+            ) as response:
                 if not response.is_success and response.status_code not in allowed:
                     raise _fault(response)
                 yield response
         except httpx.TransportError as error:
+            if (why := _mistrust(error)) is not None:
+                raise Untrusted(f"{method} {path}: {why}") from error
             raise LinkClosed(
                 f"{method} {path}: the link was lost ({type(error).__name__}); go on next contact"
             ) from error
+
+
+def _mistrust(error: BaseException) -> str | None:
+    """What TLS says if one side turned the other away; a lost signal says nothing of that kind."""
+    while (cause := error.__cause__ or error.__context__) is not None:
+        error = cause
+        if isinstance(error, ssl.SSLCertVerificationError):
+            return f"whoever answers is not the ground ({error.verify_message}); check the keys' folder and the address"
+        if isinstance(error, ssl.SSLError) and "ALERT" in (error.reason or ""):
+            return f"the ground does not take this satellite's certificate ({error.reason}); renew its keys"
+    return None
 
 
 def _fault(response: httpx.Response) -> Untrusted | BadInput | NotYet:
@@ -207,6 +229,7 @@ def _pieces(data: memoryview, crossed: Crossed) -> Iterator[bytes]:
 
 def _standing(response: httpx.Response, bundle: Digest, size: Bytes) -> Transfer:
     """Where the ground stands; one that names no gaps has all bytes before its offset and none behind it."""
+    _body(response)  # a connection whose answer was not read to its end is not used again
     text = response.headers.get("Upload-Offset", "")
     if not (text.isascii() and text.isdigit() and len(text) <= _LONGEST_NUMBER):
         raise BadInput(f"ground: {response.url.path} answers Upload-Offset {text!r}; it must be a number of bytes")

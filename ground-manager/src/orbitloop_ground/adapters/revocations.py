@@ -41,7 +41,7 @@ class RevocationList:
         self._seen: tuple[int, int, int] | None = None
         self._entries: dict[str, Revocation] = {}
 
-    def __contains__(self, serial: int) -> bool:
+    def __contains__(self, serial: object) -> bool:
         return f"{serial:x}" in self._read()
 
     def add(self, satellite: str, serials: Iterable[int], at: datetime) -> None:

@@ -12,7 +12,10 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from orbitloop.domain.errors import BadInput, NoSpace, NotYet, OrbitloopError, Refused, Untrusted, WrongBase
+from orbitloop_ground.http.identity import Revoked
+from orbitloop_ground.usecases.converse import Impersonated, Replayed
 from orbitloop_ground.usecases.receive import Corrupted
+from orbitloop_ground.usecases.watch import Refusal, Watch
 
 CHECKSUM_MISMATCH = 460
 """tus 1.0.0, checksum extension."""
@@ -27,15 +30,41 @@ _STATUS: tuple[tuple[type[OrbitloopError], int], ...] = (  # the first that fits
     (NoSpace, HTTPStatus.INSUFFICIENT_STORAGE),
     (NotYet, HTTPStatus.SERVICE_UNAVAILABLE),
 )
+_REASONS: tuple[tuple[type[OrbitloopError], Refusal], ...] = (  # the first that fits
+    (Revoked, Refusal.REVOKED),
+    (Impersonated, Refusal.IMPERSONATION),
+    (Replayed, Refusal.REPLAYED),
+    (Untrusted, Refusal.UNTRUSTED),
+    (Refused, Refusal.MALFORMED),
+    (NoSpace, Refusal.NO_ROOM),
+)
+_HTTP_REASONS: dict[int, Refusal] = {
+    HTTPStatus.UNAUTHORIZED: Refusal.STRANGER,
+    HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Refusal.TOO_LARGE,
+    HTTPStatus.REQUEST_TIMEOUT: Refusal.TOO_SLOW,
+    HTTPStatus.BAD_REQUEST: Refusal.MALFORMED,
+}
 
 
-def register(app: FastAPI) -> None:
-    """Answer errors of the tree, and HTTP's own, as JSON ``{error, detail}``."""
-    app.add_exception_handler(OrbitloopError, _answer)
-    app.add_exception_handler(HTTPException, _answer_http)
+def register(app: FastAPI, watch: Watch) -> None:
+    """Answer errors of the tree, and HTTP's own, as JSON ``{error, detail}``, and tell ``watch`` of refusals."""
+
+    def answer(_: Request, error: Exception) -> Response:
+        if (why := next((why for kind, why in _REASONS if isinstance(error, kind)), None)) is not None:
+            watch.refused(why)
+        return _answer(error)
+
+    def answer_http(_: Request, error: Exception) -> Response:
+        assert isinstance(error, HTTPException)
+        if (why := _HTTP_REASONS.get(error.status_code)) is not None:
+            watch.refused(why)
+        return _answer_http(error)
+
+    app.add_exception_handler(OrbitloopError, answer)
+    app.add_exception_handler(HTTPException, answer_http)
 
 
-def _answer(_: Request, error: Exception) -> Response:
+def _answer(error: Exception) -> Response:
     status = next(status for kind, status in _STATUS if isinstance(error, kind))
     headers = {"Tus-Resumable": "1.0.0"}
     if isinstance(error, NotYet):
@@ -43,8 +72,7 @@ def _answer(_: Request, error: Exception) -> Response:
     return JSONResponse({"error": type(error).__name__, "detail": str(error)}, status, headers)
 
 
-def _answer_http(_: Request, error: Exception) -> Response:
-    assert isinstance(error, HTTPException)
+def _answer_http(error: HTTPException) -> Response:
     headers = {"Tus-Resumable": "1.0.0", **(error.headers or {})}
     name = HTTPStatus(error.status_code).phrase.title().replace(" ", "")
     return JSONResponse({"error": name, "detail": error.detail}, error.status_code, headers)

@@ -1,28 +1,60 @@
-"""Who is speaking: a bearer token for each satellite."""
+"""Who is speaking: the certificate that a connection was opened with."""
 
 from __future__ import annotations
 
-import hmac
-from collections.abc import Mapping
+from collections.abc import Container
+from dataclasses import dataclass
+from typing import Any
 
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
+from orbitloop.domain.errors import Untrusted
+
+SATELLITE_URI = "urn:orbitloop:satellite:"
+"""Followed by its name in every satellite's certificate."""
+PEER = "orbitloop.peer"
+"""Where a request's scope carries its :class:`Peer`."""
+
+
+class Revoked(Untrusted):
+    """A certificate that was good once."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Peer:
+    """Whom a certificate names, checked against the authority by the TLS handshake."""
+
+    satellite: str
+    serial: int
+
+
+def peer_of(certificate: dict[str, Any] | None) -> Peer | None:
+    """The satellite in a certificate as :meth:`ssl.SSLSocket.getpeercert` gives it, if it names one."""
+    for kind, value in (certificate or {}).get("subjectAltName", ()):
+        if kind == "URI" and value.startswith(SATELLITE_URI):
+            serial = int((certificate or {})["serialNumber"], 16)
+            return Peer(satellite=value.removeprefix(SATELLITE_URI), serial=serial)
+    return None
+
 
 class Identities:
-    """The satellites that may speak, by name, with their tokens."""
+    """Who may speak: every satellite of the authority's, except ``revoked`` serial numbers."""
 
-    def __init__(self, tokens: Mapping[str, str]) -> None:
-        self._tokens = {name: token.encode() for name, token in tokens.items()}
+    def __init__(self, revoked: Container[int]) -> None:
+        self._revoked = revoked
 
     def of(self, request: Request) -> str:
-        """The satellite that sent ``request``; answered with 401 where its token is missing or nobody's."""
-        scheme, _, token = request.headers.get("Authorization", "").partition(" ")
-        given = token.strip().encode() if scheme.lower() == "bearer" else b""
-        # Every token is compared, each in constant time: how long it takes says nothing about any of them.
-        matches = [name for name, expected in self._tokens.items() if hmac.compare_digest(given, expected)]
-        if not given or not matches:
-            raise HTTPException(
-                401, "no satellite has this bearer token; check the satellite's setting", {"WWW-Authenticate": "Bearer"}
+        """The satellite that sent ``request``.
+
+        Raises:
+            Revoked: its certificate was revoked; answered with 403.
+        """
+        peer: Peer | None = request.scope.get(PEER)
+        if peer is None:
+            raise HTTPException(401, "this connection shows no satellite's certificate; use its folder of keys")
+        if peer.serial in self._revoked:
+            raise Revoked(
+                f"certificate {peer.serial:x} of {peer.satellite} was revoked; ask the ground's operator for new keys"
             )
-        return matches[0]
+        return peer.satellite

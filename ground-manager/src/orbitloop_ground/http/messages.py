@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from http import HTTPStatus
 
 from fastapi import APIRouter
@@ -16,11 +17,16 @@ from orbitloop_ground.usecases.converse import Reception
 
 
 class MessageRoutes:
-    """``/v1/contacts``, ``/v1/reports``, ``/v1/telemetry`` and ``/v1/goodbyes``."""
+    """``/v1/contacts``, ``/v1/reports``, ``/v1/telemetry`` and ``/v1/goodbyes``.
 
-    def __init__(self, reception: Reception, identities: Identities) -> None:
+    Args:
+        silence: how long a message may take to arrive.
+    """
+
+    def __init__(self, reception: Reception, identities: Identities, *, silence: timedelta) -> None:
         self._reception = reception
         self._identities = identities
+        self._silence = silence
 
     def router(self) -> APIRouter:
         """All of them, ready to be included."""
@@ -34,27 +40,27 @@ class MessageRoutes:
     async def hello(self, request: Request) -> Response:
         """A contact begins: answered with the time, and an update if one fits what flies."""
         sender = self._identities.of(request)
-        hello = await read_message(request, Hello)
+        hello = await read_message(request, Hello, within=self._silence)
         welcome = await run_in_threadpool(self._reception.hello, sender, hello)
         return JSONResponse(welcome.model_dump(mode="json"))
 
     async def report(self, request: Request) -> Response:
         """What became of an update; idempotent."""
         sender = self._identities.of(request)
-        report = await read_message(request, UpdateReport)
+        report = await read_message(request, UpdateReport, within=self._silence)
         await run_in_threadpool(self._reception.report, sender, report)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def telemetry(self, request: Request) -> Response:
         """Counters since launch."""
         sender = self._identities.of(request)
-        telemetry = await read_message(request, Telemetry)
+        telemetry = await read_message(request, Telemetry, within=self._silence)
         await run_in_threadpool(self._reception.telemetry, sender, telemetry)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def goodbye(self, request: Request) -> Response:
         """A contact ends before the signal does; idempotent."""
         sender = self._identities.of(request)
-        goodbye = await read_message(request, Goodbye)
+        goodbye = await read_message(request, Goodbye, within=self._silence)
         await run_in_threadpool(self._reception.goodbye, sender, goodbye)
         return Response(status_code=HTTPStatus.NO_CONTENT)

@@ -11,12 +11,17 @@ from orbitloop.ports.clock import Clock
 from orbitloop.ports.sample_store import Entered
 from orbitloop.ports.updates import ContactLedger, PublishedUpdate, UpdateLedger
 from orbitloop.wire.messages import Goodbye, Hello, Offer, Priorities, Receipt, Telemetry, UpdateReport, Welcome
+from orbitloop_ground.usecases.watch import NobodyWatches, Watch
 
 _log = logging.getLogger(__name__)
 
 
 class Replayed(Untrusted):
     """A message that was said before, in a session that is over; whoever repeats it is not the satellite."""
+
+
+class Impersonated(Untrusted):
+    """A satellite speaks for another."""
 
 
 class MessageLedger(ContactLedger, UpdateLedger, Protocol):
@@ -45,15 +50,16 @@ class Reception:
     ``sender`` is the identity that the convergence layer has proved.
     """
 
-    def __init__(self, ledger: MessageLedger, clock: Clock) -> None:
+    def __init__(self, ledger: MessageLedger, clock: Clock, watch: Watch | None = None) -> None:
         self._ledger = ledger
         self._clock = clock
+        self._watch = watch or NobodyWatches()
 
     def hello(self, sender: str, hello: Hello) -> Welcome:
         """A contact begins: answered with the time, an update that fits what flies, and what arrived unacknowledged.
 
         Raises:
-            Untrusted: it speaks for another satellite.
+            Impersonated: it speaks for another satellite.
             Replayed: a later session has begun already.
         """
         _demand(sender, hello.satellite)
@@ -74,20 +80,21 @@ class Reception:
         )
 
     def report(self, sender: str, report: UpdateReport) -> None:
-        """What became of an update. Raises ``Untrusted``."""
+        """What became of an update. Raises ``Impersonated``."""
         _demand(sender, report.satellite)
         self._ledger.record_report(report, self._clock.now())
         _log.info("update_report", extra={"satellite": sender, "outcome": str(report.outcome)})
 
     def telemetry(self, sender: str, telemetry: Telemetry) -> None:
-        """Counters since launch. Raises ``Untrusted``."""
+        """Counters since launch. Raises ``Impersonated``."""
         _demand(sender, telemetry.satellite)
         self._ledger.record_telemetry(telemetry, self._clock.now())
 
     def goodbye(self, sender: str, goodbye: Goodbye) -> None:
-        """A contact ends before the signal does. Raises ``Untrusted``."""
+        """A contact ends before the signal does. Raises ``Impersonated``."""
         _demand(sender, goodbye.satellite)
         self._ledger.record_goodbye(goodbye, self._clock.now())
+        self._watch.left(sender)
         _log.info("goodbye", extra={"satellite": sender, "complete": goodbye.complete})
 
     def _held(self, sender: str, hello: Hello) -> tuple[Receipt, ...]:
@@ -97,7 +104,7 @@ class Reception:
 
 def _demand(sender: str, satellite: str) -> None:
     if sender != satellite:
-        raise Untrusted(f"{sender!r} may not speak for {satellite!r}; use that satellite's identity")
+        raise Impersonated(f"{sender!r} may not speak for {satellite!r}; use that satellite's identity")
 
 
 def _offer(update: PublishedUpdate) -> Offer:

@@ -1,0 +1,215 @@
+"""``orbitloop-ground``: the gateway, its keys and its ledger, from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from orbitloop.domain.digests import digest_of
+from orbitloop.domain.errors import BadInput, OrbitloopError
+from orbitloop.domain.units import Bytes, Digest
+from orbitloop.ports.updates import PublishedUpdate
+from orbitloop_ground.app import open_authority, opened_ledger, serve
+from orbitloop_ground.logs import log_json_lines
+from orbitloop_ground.settings import GroundSettings
+
+Command = Callable[[argparse.Namespace], None]
+
+_ACTIONS = ("list", "renew", "revoke")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status: 0, or 1 with a line on standard error that says why."""
+    told = _parser().parse_args(_spelled(list(sys.argv[1:] if arguments is None else arguments)))
+    command: Command = told.command
+    try:
+        command(told)
+    except OrbitloopError as error:
+        sys.stderr.write(f"orbitloop-ground: {error}\n")
+        return 1
+    return 0
+
+
+def _spelled(arguments: list[str]) -> list[str]:
+    """``keys FOLDER`` is short for ``keys make FOLDER``."""
+    if len(arguments) > 1 and arguments[0] == "keys" and arguments[1] not in (*_ACTIONS, "make", "-h", "--help"):
+        return ["keys", "make", *arguments[1:]]
+    return arguments
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="orbitloop-ground", description="The ground of orbitloop.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    _add_serve(commands)
+    _add_keys(commands)
+    for name, says, command in (
+        ("priorities", "say what is wanted most of a satellite: hard=2 miss=1", _priorities),
+        ("readmit", "let a satellite count its sessions from the start again", _readmit),
+        ("publish", "offer an update to a satellite", _publish),
+        ("status", "what the ledger knows of each satellite", _status),
+    ):
+        made = commands.add_parser(name, help=says, description=says)
+        _add_settings(made)
+        made.set_defaults(command=command)
+        if name != "status":
+            made.add_argument("satellite")
+        if name == "priorities":
+            made.add_argument("factors", nargs="+", metavar="REASON=FACTOR")
+        if name == "publish":
+            made.add_argument("--file", type=Path, required=True, help="the signed update")
+            made.add_argument("--base", required=True, help="digest of the weights that must fly")
+            made.add_argument("--result", required=True, help="digest of the weights that fly afterwards")
+        if name == "status":
+            made.add_argument("--json", action="store_true")
+    return parser
+
+
+def _add_settings(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--config", type=Path, help="settings as TOML")
+    for name, field in GroundSettings.model_fields.items():
+        option = f"--{name.replace('_', '-')}"
+        if field.annotation is bool:
+            parser.add_argument(option, action="store_true", default=None)
+        elif "tuple" in str(field.annotation):
+            parser.add_argument(option, nargs="*", default=None)
+        else:
+            parser.add_argument(option, default=None)
+
+
+def _add_serve(commands: Any) -> None:
+    says = "run the gateway until SIGTERM; its ports are one line of JSON on standard output"
+    made = commands.add_parser("serve", help=says, description=says)
+    _add_settings(made)
+    made.set_defaults(command=_serve)
+
+
+def _add_keys(commands: Any) -> None:
+    keys = commands.add_parser("keys", help="make, list, renew and revoke keys", description="keys FOLDER makes them.")
+    actions = keys.add_subparsers(required=True, metavar="FOLDER|list|renew|revoke")
+    for name, command in (("make", _keys), ("list", _keys_list), ("renew", _keys_renew), ("revoke", _keys_revoke)):
+        made = actions.add_parser(name)
+        made.add_argument("folder", type=Path)
+        made.add_argument("--days", type=int, default=5 * 365, help="how long new certificates hold")
+        made.add_argument("--satellite", action="append", default=[], metavar="NAME")
+        made.add_argument("--gateway-name", action="append", default=[], metavar="NAME")
+        made.add_argument("--gateway", action="store_true", help="renew the gateways' certificate")
+        made.add_argument("--json", action="store_true")
+        made.set_defaults(command=command)
+
+
+def _settings(told: argparse.Namespace) -> GroundSettings:
+    given = {name: getattr(told, name) for name in GroundSettings.model_fields}
+    return GroundSettings.read(told.config, {name: value for name, value in given.items() if value is not None})
+
+
+def _serve(told: argparse.Namespace) -> None:
+    log_json_lines()
+    serve(_settings(told))
+
+
+def _keys(told: argparse.Namespace) -> None:
+    authority = open_authority(told.folder, timedelta(days=told.days))
+    authority.equip_ground(told.gateway_name)
+    for name in told.satellite:
+        authority.equip(name)
+
+
+def _keys_renew(told: argparse.Namespace) -> None:
+    if not (told.gateway or told.satellite):
+        raise BadInput("renew what? name --satellite or --gateway")
+    authority = open_authority(told.folder, timedelta(days=told.days))
+    if told.gateway:
+        authority.renew_gateway(told.gateway_name)
+    for name in told.satellite:
+        authority.renew(name)
+
+
+def _keys_revoke(told: argparse.Namespace) -> None:
+    if not told.satellite:
+        raise BadInput("revoke whose keys? name --satellite")
+    authority = open_authority(told.folder, timedelta(days=told.days))
+    for name in told.satellite:
+        authority.revoke(name)
+
+
+def _keys_list(told: argparse.Namespace) -> None:
+    identities = open_authority(told.folder, timedelta(days=told.days)).identities()
+    rows = [
+        {
+            "name": identity.name,
+            "role": identity.role.value,
+            "serial": f"{identity.serial:x}",
+            "expires": identity.expires.isoformat(),
+            "revoked": identity.revoked,
+        }
+        for identity in identities
+    ]
+    _say(rows, as_json=told.json)
+
+
+def _priorities(told: argparse.Namespace) -> None:
+    factors = dict(_factor(text) for text in told.factors)
+    with opened_ledger(_settings(told)) as ledger:
+        ledger.set_priorities(told.satellite, factors)
+
+
+def _factor(text: str) -> tuple[str, float]:
+    reason, _, factor = text.partition("=")
+    try:
+        return reason, float(factor)
+    except ValueError:
+        raise BadInput(f"{text!r} is no priority; write a reason and a number, as hard=2") from None
+
+
+def _readmit(told: argparse.Namespace) -> None:
+    with opened_ledger(_settings(told)) as ledger:
+        if not ledger.readmit(told.satellite):
+            raise BadInput(f"{told.satellite} has counted no session yet; there is nothing to readmit it to")
+
+
+def _publish(told: argparse.Namespace) -> None:
+    try:
+        data = told.file.read_bytes()
+    except OSError as error:
+        raise BadInput(f"{told.file}: cannot be read ({error.strerror})") from error
+    update = PublishedUpdate(
+        satellite=told.satellite,
+        digest=digest_of(data),
+        size=Bytes(len(data)),
+        base=Digest(told.base),
+        result=Digest(told.result),
+        path=told.file,
+    )
+    with opened_ledger(_settings(told)) as ledger:
+        ledger.publish_update(update)
+    sys.stdout.write(json.dumps({"digest": update.digest, "size": update.size}) + "\n")
+
+
+def _status(told: argparse.Namespace) -> None:
+    with opened_ledger(_settings(told)) as ledger:
+        rows = [asdict(summary) for summary in ledger.summaries()]
+    _say(rows, as_json=told.json)
+
+
+def _say(rows: list[dict[str, Any]], *, as_json: bool) -> None:
+    if as_json:
+        sys.stdout.write(json.dumps(rows, default=str) + "\n")
+        return
+    if not rows:
+        return
+    shown = [list(rows[0]), *([_shown(value) for value in row.values()] for row in rows)]
+    widths = [max(len(line[place]) for line in shown) for place in range(len(shown[0]))]
+    for line in shown:
+        sys.stdout.write("  ".join(text.ljust(width) for text, width in zip(line, widths, strict=True)).rstrip() + "\n")
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, dict):
+        return " ".join(f"{name}={count}" for name, count in value.items()) or "-"
+    return "-" if value is None else str(value)
