@@ -45,6 +45,9 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _run(options: argparse.Namespace) -> int:
+    # Where rich and click are installed, httpx loads a command line of its own: 5 MB that nobody uses on board.
+    sys.modules["httpx._main"] = None  # type: ignore[assignment]  # Python's way to say that there is none
+
     from orbitloop_edge.live import begin, run
     from orbitloop_edge.satellite_file import read_satellite_file
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Self
 from pydantic import ValidationError
 
 from orbitloop.adapters.durable import write_durably
-from orbitloop.domain.errors import BadInput, NotYet
+from orbitloop.domain.errors import BadInput, NoSpace, NotYet
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.spool import SpoolState
@@ -26,7 +26,7 @@ from orbitloop_edge.adapters.gateway import GatewayClient
 from orbitloop_edge.adapters.inbox import FolderInbox
 from orbitloop_edge.adapters.outbox import FolderOutbox
 from orbitloop_edge.adapters.sessions import FilePending, FileSessions
-from orbitloop_edge.adapters.slots import read_state
+from orbitloop_edge.adapters.slot_state import read_state
 from orbitloop_edge.adapters.spool import DiskSpool
 from orbitloop_edge.settings import EdgeSettings
 from orbitloop_edge.usecases.claims import bundle_size
@@ -43,6 +43,9 @@ if TYPE_CHECKING:
     from orbitloop_edge.adapters.datagrams import DatagramGateway
 
 _log = logging.getLogger(__name__)
+
+_RESERVE = Bytes(24 * 2**20)
+"""Room for a bundle of the largest size, and for what is noted of it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,7 +91,12 @@ class Controller:
         folder.mkdir(parents=True, exist_ok=True)
         self._known_worker = folder / "worker.json"
         self.spool = DiskSpool(
-            folder / "spool", settings.satellite, clock, budget=settings.spool_budget, policy=settings.policy
+            folder / "spool",
+            settings.satellite,
+            clock,
+            budget=settings.spool_budget,
+            policy=settings.policy,
+            reserve=_RESERVE,
         )
         self._reported: UpdateReport | None = None
         self._aboard = Aboard(
@@ -158,11 +166,14 @@ class Controller:
             status = worker.status()
         except NotYet:
             return self.last_known()
-        if status.last is not None and status.last != self._reported:
-            self._aboard.outbox.put(status.last)
-            self._reported = status.last
-        if status != self.last_known():
-            write_durably(self._known_worker, status.model_dump_json().encode())
+        try:
+            if status.last is not None and status.last != self._reported:
+                self._aboard.outbox.put(status.last)
+                self._reported = status.last
+            if status != self.last_known():
+                write_durably(self._known_worker, status.model_dump_json().encode())
+        except NoSpace as error:  # a full disk must not keep from sending what fills it
+            _log.warning("worker_status_not_kept", extra={"why": str(error)})
         return status
 
     def queued(self) -> SpoolState:

@@ -13,19 +13,18 @@ from pathlib import Path
 from typing import Any
 
 from orbitloop.adapters.durable import write_unlisted
-from orbitloop.adapters.model_files import read_model
 from orbitloop.adapters.plans import read_plan
 from orbitloop.domain.contacts import ContactWindow
 from orbitloop.domain.errors import BadInput, LinkClosed, NoSpace, NotYet, OrbitloopError
 from orbitloop.domain.units import Bytes, Digest, capacity
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.workers import InferenceWorker
-from orbitloop_edge.adapters.host import Patience, WallClock, is_running, stop_when_input_ends
+from orbitloop_edge.adapters.host import Patience, WallClock, give_memory_back, is_running, stop_when_input_ends
 from orbitloop_edge.adapters.locks import locked
 from orbitloop_edge.adapters.log_lines import log_to_stderr
 from orbitloop_edge.adapters.neighbours import CONTROLLER_SOCKET, RemoteWorker, intake_calls
 from orbitloop_edge.adapters.rpc import CallServer
-from orbitloop_edge.adapters.slots import Slots, read_state
+from orbitloop_edge.adapters.slot_state import read_state
 from orbitloop_edge.adapters.supervisor import Supervisor
 from orbitloop_edge.controller import AbsentWorker, Controller, Reach
 from orbitloop_edge.satellite_file import INFERENCE, NO_WORKER, Layer, SatelliteFile
@@ -139,6 +138,7 @@ class Agent:
         except OrbitloopError as error:
             self._cadence.held(complete=False, moment=self._patience.monotonic(), waiting=self._waiting())
             raise NotYet(f"no session with {opening.station}: {error}") from error
+        give_memory_back()
         self._cadence.held(complete=complete, moment=self._patience.monotonic(), waiting=self._waiting())
         self._status["last_contact"] = _told(opening, now, self._clock.now(), summary)
         _log.info("session_ended", extra=self._status["last_contact"] | {"problems": problems})
@@ -250,8 +250,9 @@ def run(file: SatelliteFile, config: Path, patience: Patience) -> None:
         stack.callback(patience.stop)
         if command is not None:  # ends before the agent does, which may wait for its answer
             stack.enter_context(Supervisor(command, file.folder))
-        while thread.is_alive() and not patience.wait(1.0):
-            pass
+        while not patience.wait(1.0):
+            if not thread.is_alive():
+                raise RuntimeError("the agent ended by itself: its trace stands above")
 
 
 def worker_command(file: SatelliteFile, config: Path) -> tuple[str, ...] | None:
@@ -285,6 +286,9 @@ def install(file: SatelliteFile, model: Path) -> Digest:
         BadInput: a file of the model is missing or damaged, or the satellite is running.
         NoSpace: the disk is full.
     """
+    from orbitloop.adapters.model_files import read_model
+    from orbitloop_edge.adapters.slots import Slots
+
     file.folder.mkdir(parents=True, exist_ok=True)
     worker = locked(file.folder / "worker.lock", "the satellite's worker")
     try:

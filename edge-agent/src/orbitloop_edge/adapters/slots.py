@@ -9,9 +9,6 @@ slots/{digest}.onnx           the graph without weights, the same for both
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Literal
-
-from pydantic import BaseModel, ConfigDict, ValidationError
 
 from orbitloop.adapters.durable import discard_unfinished, sync_folder, write_durably
 from orbitloop.adapters.model_files import read_weights, write_weights
@@ -19,22 +16,9 @@ from orbitloop.domain.digests import digest_of, hexadecimal
 from orbitloop.domain.errors import BadInput, Untrusted
 from orbitloop.domain.units import Digest
 from orbitloop.domain.versions import Weights, weights_digest
-from orbitloop.wire.complaints import first_complaint
-from orbitloop.wire.messages import DigestText, UpdateReport
+from orbitloop.wire.messages import UpdateReport
 from orbitloop.wire.model_folder import DETECTOR, Model, read_detector, read_file, spec_digest
-
-SlotName = Literal["a", "b"]
-
-
-class SlotState(BaseModel):
-    """``state.json``: the slot that flies, the digests of all that it is made of, and the last update's report."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-    active: SlotName
-    flying: DigestText
-    spec: DigestText
-    graph: DigestText
-    last: UpdateReport | None = None
+from orbitloop_edge.adapters.slot_state import SlotName, SlotState, read_state
 
 
 class Slots:
@@ -123,14 +107,3 @@ class Slots:
 
     def _graph(self, digest: Digest) -> Path:
         return self.folder / f"{hexadecimal(digest)}.onnx"
-
-
-def read_state(folder: Path) -> SlotState:
-    """What flies out of the slots in ``folder``, read without touching anything; errors as :meth:`Slots.state`."""
-    path = folder / "state.json"
-    if not path.exists():
-        raise BadInput(f"{folder}: no model is installed; run orbitloop-edge install with a model folder")
-    try:
-        return SlotState.model_validate_json(path.read_bytes())
-    except ValidationError as error:
-        raise BadInput(f"{path}: unreadable ({first_complaint(error)}); install the model again") from error

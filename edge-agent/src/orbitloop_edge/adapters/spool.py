@@ -35,10 +35,13 @@ from orbitloop.wire.bundle import Limits, cost, entry_of, fill, pack, unpack
 from orbitloop.wire.messages import Priorities
 from orbitloop_edge.adapters.damage import is_damage
 from orbitloop_edge.adapters.locks import locked
+from orbitloop_edge.adapters.reserve import Reserve
 from orbitloop_edge.adapters.spool_files import BundleFiles, SampleFiles, Stored
 from orbitloop_edge.adapters.spool_index import Queue, Row, SpoolIndex
 
 _log = logging.getLogger(__name__)
+
+_NONE = Bytes(0)
 
 Arguments = ParamSpec("Arguments")
 Answer = TypeVar("Answer")
@@ -73,6 +76,7 @@ class DiskSpool:
         budget: most bytes of pixels that may wait.
         limits: what the ground takes in one bundle.
         policy: its priorities and ageing.
+        reserve: room that is kept free on the disk for sealing and sending, when everything else has filled it.
 
     Raises:
         BadInput: another process has the folder open.
@@ -88,6 +92,7 @@ class DiskSpool:
         budget: Bytes,
         limits: Limits | None = None,
         policy: LinkPolicy | None = None,
+        reserve: Bytes = _NONE,
     ) -> None:
         self._policy = policy or LinkPolicy()
         self._satellite = satellite
@@ -105,6 +110,7 @@ class DiskSpool:
                 self._bundles = BundleFiles(folder / "bundles")
             self._index = SpoolIndex(folder / "spool.db")
             self._reconcile()
+            self._reserve = Reserve(folder / "reserve", reserve)
         except BaseException:
             os.close(self._lock)
             raise
@@ -184,14 +190,15 @@ class DiskSpool:
                 _log.warning("bundle_damaged", extra={"bundle": digest, "why": str(error)})
                 self._index.let_go(digest)
                 self._bundles.remove(digest)
-        return self._seal_new(budget)
+        return self._reserve.spend_on(lambda: self._seal_new(budget))
 
     @_surviving
     def delivered(self, bundle: Digest) -> None:
         """The ground holds this bundle durably: its samples leave the spool. Idempotent."""
-        for name in self._index.deliver(bundle):
+        for name in self._reserve.spend_on(lambda: self._index.deliver(bundle)):
             self._samples.remove(name)
         self._bundles.remove(bundle)
+        self._reserve.restore()
 
     @_surviving
     def unseal(self, bundle: Digest) -> None:
