@@ -102,3 +102,20 @@ def test_a_full_disk_is_said_and_what_was_kept_stays(results: FrameResults) -> N
     with pytest.raises(NoSpace, match=r"results\.db"):
         results.record(a_result("2.png", error=10_000 * "x"))
     assert results.telemetry().frames_processed == 1
+
+
+@pytest.mark.parametrize("keep", [0, 100, 5_000])
+def test_a_damaged_file_is_set_aside_and_counting_begins_anew(tmp_path: Path, keep: int) -> None:
+    path = tmp_path / "results.db"
+    results = FrameResults(path, "sat-1")
+    for number in range(200):
+        results.captured(f"{number}.png", LAUNCH)
+    results.close()
+    data = path.read_bytes()
+    path.write_bytes(data[:keep] + bytes(255 - byte for byte in data[keep:]))
+    again = FrameResults(path, "sat-1")
+    assert again.telemetry().frames_captured == 0
+    assert again.done() == set()
+    again.captured("1.png", LAUNCH)
+    again.close()
+    assert (tmp_path / "results.db.damaged").exists()
