@@ -19,11 +19,19 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
+import torch
 
+from orbitloop.adapters.model_files import write_model
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.units import Digest
+from orbitloop.testing.builders import a_spec
 from orbitloop.testing.samples import a_sample
+from orbitloop.wire.model_folder import Model
+from orbitloop_edge.adapters.imagery import encode_picture
+from orbitloop_ground.adapters.yolo.export import export_graph
+from orbitloop_ground.adapters.yolo.network import YoloTiny, weights_of
 from orbitloop_ground.app import opened_ledger
 from orbitloop_ground.settings import GroundSettings
 
@@ -86,6 +94,7 @@ class Mission:
     worker: list[str] | str = "none"
     stations: dict[str, str] = field(default_factory=dict)
     contacts: str = "interval_seconds = 1"
+    link: str = ""
     stack: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -110,7 +119,7 @@ class Mission:
         self.config.write_text(
             f'satellite = "sat-1"\nfolder = "{self.satellite}"\nkeys = "{self.keys / "satellites" / "sat-1"}"\n'
             f'layer = "http"\n{stations}[contacts]\n{self.contacts}\npatience_seconds = 5\n'
-            f"[worker]\ncommand = {json.dumps(self.worker)}\n"
+            f"[link]\n{self.link}\n[worker]\ncommand = {json.dumps(self.worker)}\n"
         )
 
     @contextmanager
@@ -246,6 +255,47 @@ def test_an_update_that_comes_while_the_worker_is_busy_is_proved_later_and_repor
     with opened_ledger(GroundSettings(folder=mission.folder / "ground", keys=mission.keys / "ground")) as ledger:
         reports = ledger.reports("sat-1")
     assert {(report.update, report.flying) for report in reports} == {(digest_of(update.read_bytes()), NEXT)}
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with an untrained detector: it is unsure of everything."""
+    torch.manual_seed(3)
+    spec = a_spec(tile=320)
+    folder = tmp_path_factory.mktemp("model")
+    weights = weights_of(YoloTiny(spec, normalised=False))
+    write_model(folder, Model(spec=spec, weights=weights, graph=export_graph(spec)))
+    return folder
+
+
+def test_frames_in_a_folder_are_looked_at_once_and_their_tiles_come_down(mission: Mission, model: Path) -> None:
+    mission.stations = {"here": f"https://127.0.0.1:{mission.gateway()}"}
+    mission.worker = "inference"
+    mission.link = "downlink_share = 0.9"
+    mission.write()
+    install = [*EDGE, "install", "--config", str(mission.config), "--model", str(model)]
+    assert "flies from the next start on" in subprocess.run(install, capture_output=True, text=True, check=True).stdout
+    frames = mission.folder / "frames"
+    frames.mkdir()
+    for number in range(3):
+        coarse = np.random.default_rng(number).integers(0, 256, (40, 40, 3), np.uint8)
+        pixels = coarse.repeat(16, axis=0).repeat(16, axis=1)
+        (frames / f"{number}.png").write_bytes(encode_picture(pixels, "png", 100))
+    (frames / "broken.png").write_bytes(b"no picture")
+    with mission.flying() as process:
+        until(lambda: len(mission.events("frame_observed")) >= 4, "every frame is looked at")
+        spooled = sum(event["samples"] for event in mission.events("frame_observed"))
+        until(lambda: len(mission.received()) == spooled, "every tile comes down")
+        process.kill()
+    with mission.flying() as process:
+        until(lambda: len(mission.events("worker_ready")) == 2, "the worker is there again")
+        until(lambda: mission.status().get("queued_samples") == 0, "the satellite knows")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(GENEROUS_S) == 0
+    observed = mission.events("frame_observed")
+    assert sorted(event["frame"] for event in observed) == ["0.png", "1.png", "2.png", "broken.png"]
+    assert [bool(event["why"]) for event in sorted(observed, key=lambda event: event["frame"])] == [0, 0, 0, 1]
+    assert len(mission.received()) == spooled > 0
 
 
 def test_a_satellite_without_a_worker_says_what_is_missing_and_ends_when_told_to(mission: Mission) -> None:
