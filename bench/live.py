@@ -118,6 +118,9 @@ class Stage:
     def __enter__(self) -> Self:
         return self
 
+    def __getitem__(self, name: str) -> Running:
+        return self._running[name]
+
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         for running in reversed(self._running.values()):
             running.stop(seconds=5.0)

@@ -15,10 +15,11 @@ from orbitloop_ground.adapters.tables import bundles, contacts, goodbyes, report
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SatelliteSummary:
-    """One satellite's counts since launch; ``queued_*`` and ``flying`` as its last hello said."""
+    """One satellite's counts since launch; ``bytes`` are of its bundles, ``queued_*`` and ``flying`` its last hello's."""
 
     satellite: str
     bundles: int
+    bytes: Bytes
     samples: int
     sessions: int
     goodbyes: int
@@ -32,6 +33,8 @@ class SatelliteSummary:
 def summaries(connection: Connection) -> list[SatelliteSummary]:
     """Every satellite that was ever heard, by name."""
     counts = {table.name: _counts(connection, table) for table in (bundles, samples, contacts, goodbyes)}
+    total = select(bundles.c.satellite, func.sum(bundles.c.size)).group_by(bundles.c.satellite)
+    sizes = {row.satellite: Bytes(row[1]) for row in connection.execute(total)}
     outcomes: dict[str, dict[str, int]] = defaultdict(dict)
     query = select(reports.c.satellite, reports.c.outcome, func.count()).group_by(
         reports.c.satellite, reports.c.outcome
@@ -44,6 +47,7 @@ def summaries(connection: Connection) -> list[SatelliteSummary]:
         SatelliteSummary(
             satellite=name,
             bundles=counts["bundles"].get(name, 0),
+            bytes=sizes.get(name, Bytes(0)),
             samples=counts["samples"].get(name, 0),
             sessions=counts["contacts"].get(name, 0),
             goodbyes=counts["goodbyes"].get(name, 0),

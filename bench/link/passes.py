@@ -1,0 +1,54 @@
+"""A model of 30 MB at 1 Mbit/s: as many passes as it takes, and how much of it crossed more than once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.link.mission import Call, Mission
+from bench.live import Stage, until
+
+_PASS_S, _GAP_S = 50.0, 3.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Carried:
+    """What it took.
+
+    Args:
+        passes: passes in which bytes of it came up.
+        received: bytes of it that arrived on board, repeated ones counted again.
+        resent: of those, what was there before, over its size.
+    """
+
+    passes: int
+    received: int
+    resent: float
+
+
+def measure(folder: Path, *, layer: str, size: int = 30_000_000) -> Carried:
+    """Let a satellite fetch ``size`` bytes over passes of 50 s, each ended in mid-transfer."""
+    mission = Mission(folder, layer=layer)
+    artifact = mission.offer(size)
+    needed = int(size * 8 / 1e6 / _PASS_S) + 3
+    with Stage(mission.folder / "logs") as stage:
+        said = mission.serve(stage).said
+        mission.windows(*[_PASS_S] * needed, after=5.0, gap=_GAP_S)
+        link = stage.run(
+            "link",
+            *("orbitloop", "link", "--json", "--down", "100Mbit", "--up", "1Mbit", "--delay", "4ms"),
+            *("--plan", str(mission.plan), "--ground", f"127.0.0.1:{said['gateway']}"),
+            *("--ground-datagrams", f"127.0.0.1:{said['datagrams']}"),
+        )
+        call = Call(gateway=f"127.0.0.1:{link.said['port']}", datagrams=f"127.0.0.1:{link.said['datagrams']}")
+        mission.fly(stage, call, planned=True)
+        until(
+            lambda: mission.fetched(artifact) == size,
+            seconds=needed * (_PASS_S + _GAP_S) + 10,
+            what=f"{size} bytes on board",
+            every=1.0,
+        )
+        until(lambda: mission.told("session_ended")[-1]["bytes_up"] > 0, seconds=_PASS_S + 5, what="the session's end")
+        brought = [int(session["bytes_up"]) for session in mission.told("session_ended")]
+    received = sum(brought)
+    return Carried(passes=sum(each > 0 for each in brought), received=received, resent=(received - size) / size)
