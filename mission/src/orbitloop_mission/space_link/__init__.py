@@ -16,6 +16,7 @@ inject. What does not: what the bytes mean, and when passes take place (the plan
     relay        all connections, datagrams and the contact plan, inside one event loop
     link         ``SpaceLink``: the relay in a thread of its own
     virtual      ``VirtualLink``: the same models in virtual time, without sockets
+    command      ``orbitloop link``: options in, status out
     hosts        two network namespaces whose only way to each other is an emulator
 """
 

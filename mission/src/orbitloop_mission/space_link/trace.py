@@ -106,6 +106,8 @@ def read_trace(path: Path) -> Trace:
         if path.stat().st_size > _LARGEST_FILE:
             raise BadInput(f"{path}: larger than {_LARGEST_FILE:,} bytes; that is no trace of one pass")
         lines = list(csv.reader(path.read_text(encoding="utf-8").splitlines(), strict=True))
+    except OSError as error:
+        raise BadInput(f"{path}: {error.strerror}; give the file of a recorded pass") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise BadInput(f"{path}: no CSV text ({error}); give a trace with the columns {','.join(_COLUMNS)}") from error
     if not lines or lines[0] != _COLUMNS:
