@@ -24,8 +24,11 @@ from orbitloop.ports.uploads import Uploads
 from orbitloop.wire.bundle import Limits
 from orbitloop_ground.adapters.authority import Authority
 from orbitloop_ground.adapters.blobs import FolderBlobs
+from orbitloop_ground.adapters.datagram_answers import DatagramAnswers
+from orbitloop_ground.adapters.datagrams import DatagramServer, DatagramSettings
 from orbitloop_ground.adapters.ledger import Ledger
 from orbitloop_ground.adapters.metrics import Metrics
+from orbitloop_ground.adapters.restorable import RestorableLedger
 from orbitloop_ground.adapters.revocations import LinkKeys, RevocationList
 from orbitloop_ground.adapters.tls import gateway_context
 from orbitloop_ground.adapters.uploads import FolderUploads
@@ -80,7 +83,7 @@ def compose(settings: GroundSettings, clock: Clock | None = None) -> Dependencie
     """The adapters that ``settings`` ask for; folders are made, the ledger's tables too."""
     clock = clock or WallClock()
     settings.folder.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(settings.database_url)
+    ledger = open_ledger(settings)
     return Dependencies(
         settings=settings,
         clock=clock,
@@ -93,6 +96,13 @@ def compose(settings: GroundSettings, clock: Clock | None = None) -> Dependencie
         link_keys=LinkKeys(settings.keys / "links"),
         metrics=Metrics(ledger.summaries),
     )
+
+
+def open_ledger(settings: GroundSettings) -> Ledger:
+    """The database that ``settings`` name, or a file in the gateway's folder that can be made anew from its journal."""
+    if settings.database is not None:
+        return Ledger(settings.database)
+    return RestorableLedger(settings.folder.resolve() / "ledger.db")
 
 
 def create_app(parts: Dependencies) -> FastAPI:
@@ -136,6 +146,19 @@ def gateway_thread(parts: Dependencies, app: ASGIApp | None = None, port: int = 
     return ServerThread(create_server(parts, app), host=parts.settings.host, port=port)
 
 
+def datagram_server(parts: Dependencies) -> DatagramServer:
+    """The second convergence layer, beside the first: the same bundles, messages and updates."""
+    settings = parts.settings
+    return DatagramServer(
+        DatagramAnswers(parts.receiver, parts.reception, parts.ledger.update),
+        parts.link_keys,
+        DatagramSettings(
+            host=settings.host, port=settings.datagram_port or 0, rate=settings.uplink or DatagramSettings().rate
+        ),
+        parts.metrics,
+    )
+
+
 def admin_thread(parts: Dependencies) -> ServerThread:
     """Health and metrics, on a port of their own."""
     server = DoorServer(admin(parts.metrics.text))
@@ -151,7 +174,7 @@ def open_authority(folder: Path, lifetime: timedelta) -> Authority:
 def opened_ledger(settings: GroundSettings) -> Iterator[Ledger]:
     """The ledger alone, beside the gateways that use it."""
     settings.folder.mkdir(parents=True, exist_ok=True)
-    ledger = Ledger(settings.database_url)
+    ledger = open_ledger(settings)
     try:
         yield ledger
     finally:
@@ -175,7 +198,9 @@ def serve(settings: GroundSettings) -> None:
                 shaper.limit(Peer(address=address), settings.uplink)
         server = create_server(parts, shaper=shaper)
         bound = stack.enter_context(listen(settings.host, settings.port))
-        ports = {"gateway": bound.getsockname()[1], "datagrams": None}
+        ports: dict[str, int | None] = {"gateway": bound.getsockname()[1], "datagrams": None}
+        if settings.datagram_port is not None:
+            ports["datagrams"] = stack.enter_context(datagram_server(parts)).port
         ports["admin"] = stack.enter_context(admin_thread(parts)).port
         sys.stdout.write(json.dumps(ports) + "\n")
         sys.stdout.flush()

@@ -26,7 +26,7 @@ class GroundSettings(BaseSettings):
     Attributes:
         folder: where the gateway keeps uploads, blobs and, unless ``database`` says otherwise, its ledger.
         keys: the ground's folder of keys, as ``orbitloop-ground keys`` makes it.
-        database: the ledger, as SQLAlchemy reads it; by default SQLite in ``folder``.
+        database: the ledger, as SQLAlchemy reads it; by default SQLite in ``folder``, with a journal beside it.
         host: address to listen on.
         port: TCP port to listen on; 0 takes a free one.
         datagram_port: UDP port to listen on; 0 takes a free one, ``None`` none at all.
@@ -72,11 +72,6 @@ class GroundSettings(BaseSettings):
     uplink_peers: tuple[str, ...] = ()
     interface: str | None = None
     access_log: bool = False
-
-    @property
-    def database_url(self) -> str:
-        """Where the ledger is."""
-        return self.database or f"sqlite:///{(self.folder / 'ledger.db').resolve()}"
 
     @classmethod
     def read(cls, config: Path | None, given: dict[str, Any]) -> Self:

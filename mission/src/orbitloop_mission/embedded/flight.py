@@ -84,8 +84,7 @@ def fly(plan: MissionPlan, narrator: Narrator) -> Flown:
         settings = EdgeSettings(
             satellite=plan.satellite,
             folder=plan.out / "state" / "satellite",
-            token=ground.credentials.token,
-            ground_key=ground.credentials.ground_key,
+            keys=ground.satellite_keys,
             policy=plan.policy,
             mining=plan.mining,
             canary=plan.canary,
@@ -208,7 +207,7 @@ class _Flight:
             self._narrator.traffic(_since(before, self._link.traffic()))
 
         summary = self._satellite.contact(
-            f"http://127.0.0.1:{self._link.port}",
+            f"https://127.0.0.1:{self._link.port}",
             budget=capacity(entry.window.los - self._clock.now(), self._plan.policy.downlink),
             on_progress=crossed,
         )

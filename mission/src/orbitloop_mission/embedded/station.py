@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from contextlib import ExitStack
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import Self
-
-from pydantic import SecretStr
 
 from orbitloop.adapters.durable import write_durably
 from orbitloop.adapters.model_files import read_model
@@ -29,7 +25,7 @@ from orbitloop_ground.adapters.round_book import FileRoundBook
 from orbitloop_ground.adapters.yolo.compute import Compute
 from orbitloop_ground.adapters.yolo.finetune import FineTuning, TorchTrainer
 from orbitloop_ground.adapters.yolo.torch_detector import TorchDetector
-from orbitloop_ground.app import GatewayServer, compose, create_app
+from orbitloop_ground.app import compose, gateway_thread, open_authority
 from orbitloop_ground.settings import GroundSettings
 from orbitloop_ground.usecases.learn import Classroom, GlobalManager
 from orbitloop_ground.usecases.school import School
@@ -37,14 +33,6 @@ from orbitloop_mission.embedded.narrator import Narrator
 from orbitloop_mission.embedded.plan import Labels, MissionPlan
 from orbitloop_mission.embedded.scenery import Scenery
 from orbitloop_mission.embedded.stopwatch import Stopwatch
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Credentials:
-    """What a satellite is launched with: its token, and the ground's public key."""
-
-    token: SecretStr
-    ground_key: str
 
 
 class GroundStation:
@@ -69,11 +57,11 @@ class GroundStation:
     ) -> None:
         labeler = _labeler(plan, scenery, base)
         folder = plan.out / "state" / "ground"
-        key = SigningKey(folder / "signing.key")
-        self.credentials = Credentials(token=SecretStr(secrets.token_urlsafe(32)), ground_key=key.public)
-        settings = GroundSettings(folder=folder, port=0, tokens={plan.satellite: self.credentials.token})
-        self._parts = compose(settings, clock)
-        self._server = GatewayServer(create_app(self._parts), port=plan.gateway_port)
+        authority = open_authority(plan.out / "state" / "keys", timedelta(days=365))
+        keys = authority.equip_ground()
+        self.satellite_keys = authority.equip(plan.satellite)
+        self._parts = compose(GroundSettings(folder=folder, keys=keys), clock)
+        self._server = gateway_thread(self._parts, port=plan.gateway_port)
         self._stack = ExitStack()
         self._narrator = narrator
         self.training = Stopwatch()
@@ -94,7 +82,7 @@ class GroundStation:
                 rounds=self.rounds,
                 trainer=self.trainer,
                 school=School(self._parts.blobs, labeler, decode_picture),
-                sign=key.sign,
+                sign=SigningKey(keys / "signing.key").sign,
                 clock=clock,
                 outbox=folder / "updates",
                 write=write_durably,
