@@ -74,6 +74,7 @@ class _Going:
 class _Coming:
     incoming: Incoming
     keep: Callable[[int, memoryview], None]
+    settled: Callable[[], bool]
     blocks: Blocks | None
     due: bool = False
     stopped: bool = False
@@ -146,12 +147,23 @@ class Session:
         """Send no more of an object."""
         self._going.pop(number, None)
 
-    def take(self, number: int, size: int, held: Spans, keep: Callable[[int, memoryview], None]) -> Incoming:
-        """Expect object ``number``; ``keep`` is given its new bytes with their offsets, by :meth:`receive`."""
+    def take(
+        self,
+        number: int,
+        size: int,
+        held: Spans,
+        keep: Callable[[int, memoryview], None],
+        *,
+        settled: Callable[[], bool] = lambda: True,
+    ) -> Incoming:
+        """Expect object ``number``; ``keep`` is given its new bytes with their offsets, by :meth:`receive`.
+
+        A report acknowledges what arrived, so none is made before ``settled`` says that a kill would not lose it.
+        """
         repairs = self._pace.repairs
         incoming = Incoming(size, held, self.symbol, repairs=repairs)
         self._coming.pop(number, None)
-        self._coming[number] = _Coming(incoming, keep, Blocks(self.symbol) if repairs else None)
+        self._coming[number] = _Coming(incoming, keep, settled, Blocks(self.symbol) if repairs else None)
         while len(self._coming) > _MOST_OBJECTS:
             del self._coming[next(iter(self._coming))]
         return incoming
@@ -219,6 +231,10 @@ class Session:
             ready.append(self._sealed(Kind.PROBE, b""))
         return ready
 
+    def reports_at(self, now: float) -> bool:
+        """Whether the next :meth:`poll` acknowledges what has arrived."""
+        return now - self._reported >= _REPORT_S and any(coming.due for coming in self._coming.values())
+
     def next_poll(self, now: float) -> float:
         """Seconds until :meth:`poll` has something to do, if nothing comes."""
         if self._control:
@@ -251,7 +267,7 @@ class Session:
                 self._say(Kind.ASK, asked.bodies)
         if now - self._reported >= _REPORT_S:
             for number, coming in self._coming.items():
-                if coming.due:
+                if coming.due and coming.settled():
                     self._reported = now
                     coming.due = False
                     self._say(Kind.REPORT, [self._report(number, coming)])

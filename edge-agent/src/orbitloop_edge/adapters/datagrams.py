@@ -19,7 +19,7 @@ from pydantic import BaseModel
 
 from orbitloop.adapters.datagram_session import OPTIONS_HERE, Pace, Session
 from orbitloop.adapters.sealing import LinkKey, Seal, Unseal
-from orbitloop.domain.bulk import Outgoing
+from orbitloop.domain.bulk import Incoming, Outgoing
 from orbitloop.domain.errors import BadInput, LinkClosed, NotYet, Untrusted
 from orbitloop.domain.ranges import Spans
 from orbitloop.domain.units import BitsPerSecond, Bytes, Digest
@@ -88,6 +88,26 @@ class DatagramLink:
             raise BadInput(f"datagrams of {self.datagram} bytes; choose {SMALLEST} to {LARGEST}")
         if self.rate <= 0 or self.patience <= timedelta(0):
             raise BadInput("the rate and the patience of a datagram link must be positive")
+
+
+class _Arrivals:
+    """Bytes of an artifact between the thread that receives them and the one that keeps them."""
+
+    def __init__(self, number: int, size: Bytes, missing: Spans) -> None:
+        self.number, self._size, self._held = number, size, missing.missing(size)
+        self.came: deque[tuple[int, bytes]] = deque()
+        self.taken = True
+        self.incoming: Incoming | None = None
+
+    def expect(self, session: Session) -> None:
+        """Let ``session`` fill them."""
+        self.incoming = session.take(self.number, self._size, self._held, self._keep, settled=self._settled)
+
+    def _keep(self, start: int, piece: memoryview) -> None:
+        self.came.append((start, bytes(piece)))
+
+    def _settled(self) -> bool:
+        return self.taken and not self.came
 
 
 class DatagramGateway:
@@ -160,8 +180,8 @@ class DatagramGateway:
             if known is None:
                 self._down = (self._down + 1) % _NUMBERS
             number = self._down if known is None else known[0]
-        asked = self._asking(Purpose.BEGIN, Announcement(number=number, bundle=bundle, size=size))
-        body, generation = self._wait(asked)
+        announcement = Announcement(number=number, bundle=bundle, size=size)
+        body, generation = self._wait((_packed(Purpose.BEGIN, announcement), None))
         standing = read(body, Standing)
         with self._guard:
             self._announced[bundle] = number, generation
@@ -213,49 +233,47 @@ class DatagramGateway:
         while missing:
             with self._guard:
                 self._up = number = (self._up + 1) % _NUMBERS
-            came: deque[tuple[int, bytes]] = deque()
-
-            def keep(start: int, piece: memoryview, came: deque[tuple[int, bytes]] = came) -> None:
-                came.append((start, bytes(piece)))
-
+            arrivals = _Arrivals(number, size, missing)
             request = Request(number=number, artifact=artifact, size=size, missing=bounded(missing, size))
-            held = missing.missing(size)
             try:
-                _, generation = self._wait(
-                    self._asking(
-                        Purpose.FETCH,
-                        request,
-                        lambda session, n=number, h=held, k=keep: session.take(n, size, h, k),  # type: ignore[misc]
-                    )
-                )
-                since = time.monotonic()
-                while missing:
-                    with self._guard:
-                        if not came:
-                            if generation != self._generation:
-                                break
-                            self._demand_life(since)
-                            self._guard.wait(_LISTEN_S)
-                        ready = [came.popleft() for _ in range(len(came))]
-                    for start, piece in _joined(ready):
-                        missing = _without(missing, start, start + len(piece), size)
-                        yield start, piece
+                _, generation = self._wait((_packed(Purpose.FETCH, request), arrivals.expect))
+                for start, piece in self._arriving(arrivals, generation):
+                    missing = _without(missing, start, start + len(piece), size)
+                    yield start, piece
+                    if not missing:
+                        break
             finally:
-                with self._guard:
-                    if self._session is not None and not missing:
-                        self._session.poll_reports()
-                    elif self._session is not None:
-                        self._session.release(number)
+                self._finish(arrivals)
+
+    def _arriving(self, arrivals: _Arrivals, generation: int) -> Iterator[tuple[int, bytes]]:
+        """What arrives in this session, until it is replaced by another."""
+        since = time.monotonic()
+        while True:
+            with self._guard:
+                arrivals.taken = True  # whoever asks for more has kept what it was given
+                if not arrivals.came:
+                    if generation != self._generation:
+                        return
+                    self._demand_life(since)
+                    self._guard.wait(_LISTEN_S)
+                ready = [arrivals.came.popleft() for _ in range(len(arrivals.came))]
+                arrivals.taken = not ready
+            yield from _joined(ready)
+
+    def _finish(self, arrivals: _Arrivals) -> None:
+        with self._guard:
+            arrivals.taken = True
+            if self._session is not None and arrivals.incoming is not None:
+                if arrivals.incoming.complete:
+                    self._session.poll_reports()
+                else:
+                    self._session.release(arrivals.number)
+        self._stir()
 
     # Waiting for the ground
 
     def _ask(self, purpose: Purpose, message: BaseModel) -> str:
-        return self._wait(self._asking(purpose, message))[0]
-
-    def _asking(
-        self, purpose: Purpose, message: BaseModel, before: Callable[[Session], object] | None = None
-    ) -> tuple[bytes, Callable[[Session], object] | None]:
-        return packed(Question(purpose=purpose, body=message.model_dump_json())), before
+        return self._wait((_packed(purpose, message), None))[0]
 
     def _wait(self, asking: tuple[bytes, Callable[[Session], object] | None]) -> tuple[str, int]:
         """Ask until it is answered, again in every new session; returns the answer and the session's generation."""
@@ -387,6 +405,10 @@ class DatagramGateway:
     def _new_opening(self) -> Open:
         options = Options.RAPTORQ if self._link.raptorq and OPTIONS_HERE else Options(0)
         return Open(satellite=self._satellite, nonce=os.urandom(NONCE), options=options, datagram=self._link.datagram)
+
+
+def _packed(purpose: Purpose, message: BaseModel) -> bytes:
+    return packed(Question(purpose=purpose, body=message.model_dump_json()))
 
 
 def _connected(address: tuple[str, int]) -> socket.socket:

@@ -168,6 +168,8 @@ class DatagramServer:
             now = time.monotonic()
             pause = 1.0
             for peer in self._peers.values():
+                if peer.arrived and peer.session.reports_at(now):
+                    self._flush(peer)  # what is acknowledged survives a kill
                 ready = peer.session.poll(now)
                 for datagram in ready:
                     self._send(datagram, peer.address)
