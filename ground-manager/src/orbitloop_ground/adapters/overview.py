@@ -15,7 +15,10 @@ from orbitloop_ground.adapters.tables import bundles, contacts, goodbyes, report
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SatelliteSummary:
-    """One satellite's counts since launch; ``bytes`` are of its bundles, ``queued_*`` and ``flying`` its last hello's."""
+    """One satellite's counts since launch; ``bytes`` are of its bundles, the rest as its last hello said.
+
+    A hello that was said twice, or told again after a crash, is one session.
+    """
 
     satellite: str
     bundles: int
@@ -62,7 +65,8 @@ def summaries(connection: Connection) -> list[SatelliteSummary]:
 
 
 def _counts(connection: Connection, table: Table) -> dict[str, int]:
-    query = select(table.c.satellite, func.count()).group_by(table.c.satellite)
+    counted = func.count(contacts.c.message.distinct()) if table is contacts else func.count()
+    query = select(table.c.satellite, counted).group_by(table.c.satellite)
     return {row.satellite: int(row[1]) for row in connection.execute(query)}
 
 
