@@ -22,6 +22,7 @@ from orbitloop_mission.space_link.profile import Direction, LinkProfile
 from orbitloop_mission.space_link.radio import DATAGRAM_HEADER, Fortunes, Radio, flipped
 
 _LARGEST_PACKET = 65_535
+_IPV4 = 4
 _AT_ONCE = 64
 """Packets that are taken from one host before the other one, and what is due, gets its turn."""
 _TURNED_AWAY = frozenset({errno.EINVAL, errno.EIO, errno.ENOBUFS, errno.EAGAIN})
@@ -100,6 +101,8 @@ class PacketLink:
                 packet = os.read(source, _LARGEST_PACKET)
             except BlockingIOError:
                 return
+            if packet[0] >> 4 != _IPV4:
+                continue  # what IPv6 says of itself when a device comes up is not the mission's
             fate = radio.datagram(len(packet) - DATAGRAM_HEADER, time.monotonic_ns(), delay)
             if fate.flip is not None:
                 packet = flipped(packet, fate.flip)
