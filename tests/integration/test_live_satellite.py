@@ -54,6 +54,12 @@ def a_free_port() -> int:
         return int(unused.getsockname()[1])
 
 
+def a_free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
+
+
 class SlowRelay:
     """A link of few bytes a second towards the ground, so that a kill comes in the middle of something."""
 
@@ -95,6 +101,8 @@ class Mission:
     stations: dict[str, str] = field(default_factory=dict)
     contacts: str = "interval_seconds = 1"
     link: str = ""
+    layer: str = "http"
+    datagrams: int | None = None
     stack: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -105,20 +113,21 @@ class Mission:
     def config(self) -> Path:
         return self.folder / "satellite.toml"
 
-    def gateway(self) -> int:
+    def gateway(self, *further: object) -> int:
         """A gateway process; returns its port."""
         port = a_free_port()
         command = [*GROUND, "serve", "--folder", self.folder / "ground", "--port", port]
-        command += ["--keys", self.keys / "ground", "--admin-port", 0]
+        command += ["--keys", self.keys / "ground", "--admin-port", 0, *further]
         self.stack.enter_context(running([str(word) for word in command], self.folder / f"gateway-{port}.log"))
         until(lambda: socket.socket().connect_ex(("127.0.0.1", port)) == 0, "the gateway listens")
         return port
 
     def write(self) -> None:
-        stations = "".join(f'[stations.{name}]\ngateway = "{url}"\n' for name, url in self.stations.items())
+        datagrams = "" if self.datagrams is None else f'datagrams = "127.0.0.1:{self.datagrams}"\n'
+        stations = "".join(f'[stations.{name}]\ngateway = "{url}"\n{datagrams}' for name, url in self.stations.items())
         self.config.write_text(
             f'satellite = "sat-1"\nfolder = "{self.satellite}"\nkeys = "{self.keys / "satellites" / "sat-1"}"\n'
-            f'layer = "http"\n{stations}[contacts]\n{self.contacts}\npatience_seconds = 5\n'
+            f'layer = "{self.layer}"\n{stations}[contacts]\n{self.contacts}\npatience_seconds = 5\n'
             f"[link]\n{self.link}\n[worker]\ncommand = {json.dumps(self.worker)}\n"
         )
 
@@ -225,6 +234,25 @@ def test_a_transfer_goes_on_over_the_next_station_when_a_window_ends(mission: Mi
     assert {event["station"] for event in mission.events("session_begins")} == {"first", "second"}
     assert first.passed > 0
     assert first.passed + second.passed < 1.3 * count * size
+
+
+@pytest.mark.parametrize("answered", [True, False], ids=["where they are answered", "and by HTTP where they are not"])
+def test_a_satellite_calls_by_datagrams(mission: Mission, answered: bool) -> None:
+    mission.datagrams = a_free_udp_port()
+    gateway = mission.gateway(*(["--datagram-port", mission.datagrams] if answered else []))
+    mission.stations = {"here": f"https://127.0.0.1:{gateway}"}
+    mission.layer = "auto"
+    mission.link = "downlink_bits_per_second = 20_000_000"
+    mission.worker = harness(mission, count=20, size=20_000)
+    with mission.flying() as process:
+        until(lambda: len(mission.received()) >= 20, "everything arrives")
+        until(lambda: mission.status().get("queued_samples") == 0, "the satellite knows")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(GENEROUS_S) == 0
+    assert sorted(mission.received()) == names(20, size=20_000)
+    layers = [event["layer"] for event in mission.events("session_begins")]
+    assert layers[0] == "datagrams"
+    assert ("http" in layers) is not answered
 
 
 def test_an_update_that_comes_while_the_worker_is_busy_is_proved_later_and_reported(mission: Mission) -> None:

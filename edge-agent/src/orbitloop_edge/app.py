@@ -55,7 +55,8 @@ class LocalController:
 
     def contact(self, url: str, *, budget: Bytes, on_progress: OnProgress | None = None) -> SessionSummary:
         """Use one contact with the gateway at ``url``: at most ``budget`` bytes of samples go down."""
-        return self._controller.contact(Reach(url=url), self._worker, budget=budget, on_progress=on_progress)
+        occasion = self._controller.occasion(self._worker, budget)
+        return self._controller.contact(Reach(url=url), self._worker, occasion, on_progress)
 
     def telemetry(self) -> Telemetry:
         """Counts since launch."""

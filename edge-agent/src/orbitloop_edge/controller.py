@@ -122,19 +122,19 @@ class Controller:
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
         self.close()
 
-    def contact(
-        self, ground: Reach, worker: InferenceWorker, *, budget: Bytes, on_progress: OnProgress | None = None
-    ) -> SessionSummary:
-        """Use one contact with a gateway: at most ``budget`` bytes of samples go down.
-
-        Raises:
-            BadInput: nobody knows which model flies.
-            NoSpace: the disk is full.
+    def occasion(self, worker: InferenceWorker, budget: Bytes) -> Occasion:
+        """What a contact now is about: at most ``budget`` bytes of samples go down. Raises ``BadInput`` if nobody knows
+        which model flies.
         """
         status = self.status_of(worker)
-        occasion = Occasion(
+        return Occasion(
             flying=self._flying(status), budget=budget, telemetry=None if status is None else status.telemetry
         )
+
+    def contact(
+        self, ground: Reach, worker: InferenceWorker, occasion: Occasion, on_progress: OnProgress | None = None
+    ) -> SessionSummary:
+        """Use one contact with a gateway."""
         with self._opened(ground) as gateway:
             return ContactSession(self._aboard, gateway, worker.prove, on_progress).run(occasion)
 

@@ -38,6 +38,7 @@ STATUS = "status.json"
 _UNPLANNED = timedelta(hours=1)
 """What one session may carry where nobody knows when the signal ends: as much as a window of this length."""
 _PROOF_PAUSE_S = 5.0
+_PUT_OFF_S = 1.0
 
 
 class PlanFile:
@@ -103,13 +104,15 @@ class Agent:
     def run(self) -> None:
         """Work until :attr:`patience` is stopped."""
         _log.info("agent_started", extra={"satellite": self._file.satellite, "pid": os.getpid()})
-        wait = 0.0
+        wait, why = 0.0, ""
         while not self._patience.wait(wait):
             try:
                 wait = self._step()
+                why = ""
             except OrbitloopError as error:
-                _log.warning("put_off", extra={"why": str(error)})
-                wait = LONGEST_WAIT_S
+                if str(error) != why:  # the same again is no event
+                    _log.warning("put_off", extra={"why": str(error)})
+                wait, why = _PUT_OFF_S, str(error)
         self._publish(running=False)
         _log.info("agent_stopped", extra={"satellite": self._file.satellite})
 
@@ -134,14 +137,13 @@ class Agent:
         """One contact session. Raises what keeps it from beginning."""
         try:
             summary = self._contact(opening, now)
-            complete, problems = summary.complete, summary.problems
-        except OrbitloopError as error:
-            self._cadence.held(complete=False, moment=self._patience.monotonic(), waiting=self._waiting())
-            raise NotYet(f"no session with {opening.station}: {error}") from error
+        except OrbitloopError:
+            self._cadence.put_off(self._patience.monotonic())
+            raise
         give_memory_back()
-        self._cadence.held(complete=complete, moment=self._patience.monotonic(), waiting=self._waiting())
+        self._cadence.held(complete=summary.complete, moment=self._patience.monotonic(), waiting=self._waiting())
         self._status["last_contact"] = _told(opening, now, self._clock.now(), summary)
-        _log.info("session_ended", extra=self._status["last_contact"] | {"problems": problems})
+        _log.info("session_ended", extra=self._status["last_contact"])
         self._publish()
 
     def _contact(self, opening: Opening, now: datetime) -> SessionSummary:
@@ -159,11 +161,12 @@ class Agent:
             if opening.los is not None and self._patience.monotonic() > ends:
                 raise LinkClosed(f"the pass over {opening.station} has ended; the rest goes down in the next one")
 
+        occasion = self._controller.occasion(self._worker, Bytes(max(0, budget)))
         ground = self._reach(opening.station)
         layer = Layer.HTTP if ground.datagrams is None else Layer.DATAGRAMS
-        fields = {"station": opening.station, "budget_bytes": budget, "layer": str(layer)}
+        fields = {"station": opening.station, "budget_bytes": occasion.budget, "layer": str(layer)}
         _log.info("session_begins", extra=fields)
-        return self._controller.contact(ground, self._worker, budget=Bytes(max(0, budget)), on_progress=crossed)
+        return self._controller.contact(ground, self._worker, occasion, crossed)
 
     def _reach(self, station: str) -> Reach:
         """By which layer: ``auto`` takes the other one after a failure, and the transfers go on there."""

@@ -117,6 +117,10 @@ class Cadence:
             self._due = moment + min(_LONGEST_RETRY_S, _FIRST_RETRY_S * 2 ** min(self.failures - 1, 10))
         self._early = moment + _LEAST_GAP_S
 
+    def put_off(self, moment: float) -> None:
+        """Something on board kept a session from beginning; that says nothing of the link."""
+        self._due = self._early = moment + _LEAST_GAP_S
+
     def closed(self) -> None:
         """No station can be heard."""
         self._opening = None
