@@ -7,7 +7,6 @@ import select
 import socket
 import threading
 import time
-from collections import deque
 from collections.abc import Callable, Generator, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
@@ -19,7 +18,7 @@ from pydantic import BaseModel
 
 from orbitloop.adapters.datagram_session import OPTIONS_HERE, Pace, Session
 from orbitloop.adapters.sealing import LinkKey, Seal, Unseal
-from orbitloop.domain.bulk import Incoming, Outgoing
+from orbitloop.domain.bulk import Outgoing
 from orbitloop.domain.errors import BadInput, LinkClosed, NotYet, Untrusted
 from orbitloop.domain.ranges import Spans
 from orbitloop.domain.units import BitsPerSecond, Bytes, Digest
@@ -52,13 +51,13 @@ from orbitloop.wire.datagrams import (
     parse_accept,
 )
 from orbitloop.wire.messages import Goodbye, Hello, Receipt, Telemetry, UpdateReport, Welcome
+from orbitloop_edge.adapters.arrivals import Arrivals, joined
+from orbitloop_edge.adapters.datagram_socket import connected, drain, received, send
 
 FRAME_PAYLOAD = 1_008
 """Bytes that a frame of the recorded downlink carries."""
 _OPEN_AGAIN_S = 0.3
 _REOPEN_S = 0.5
-_AT_ONCE = 128
-_BUFFER = 8 * 2**20
 _LISTEN_S = 0.1
 _LARGEST_OBJECT = 2**32 - 1
 _NUMBERS = 256
@@ -90,26 +89,6 @@ class DatagramLink:
             raise BadInput("the rate and the patience of a datagram link must be positive")
 
 
-class _Arrivals:
-    """Bytes of an artifact between the thread that receives them and the one that keeps them."""
-
-    def __init__(self, number: int, size: Bytes, missing: Spans) -> None:
-        self.number, self._size, self._held = number, size, missing.missing(size)
-        self.came: deque[tuple[int, bytes]] = deque()
-        self.taken = True
-        self.incoming: Incoming | None = None
-
-    def expect(self, session: Session) -> None:
-        """Let ``session`` fill them."""
-        self.incoming = session.take(self.number, self._size, self._held, self._keep, settled=self._settled)
-
-    def _keep(self, start: int, piece: memoryview) -> None:
-        self.came.append((start, bytes(piece)))
-
-    def _settled(self) -> bool:
-        return self.taken and not self.came
-
-
 class DatagramGateway:
     """The :class:`~orbitloop.ports.gateway.Gateway` at ``address`` (host and UDP port). Threads may share one.
 
@@ -121,7 +100,7 @@ class DatagramGateway:
         self, address: tuple[str, int], satellite: str, key: LinkKey, link: DatagramLink | None = None
     ) -> None:
         self._satellite, self._key, self._link = satellite, key, link or DatagramLink()
-        self._socket = _connected(address)
+        self._socket = connected(address)
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
         self._guard = threading.Condition()
@@ -233,7 +212,7 @@ class DatagramGateway:
         while missing:
             with self._guard:
                 self._up = number = (self._up + 1) % _NUMBERS
-            arrivals = _Arrivals(number, size, missing)
+            arrivals = Arrivals(number, size, missing)
             request = Request(number=number, artifact=artifact, size=size, missing=bounded(missing, size))
             try:
                 _, generation = self._wait((_packed(Purpose.FETCH, request), arrivals.expect))
@@ -245,7 +224,7 @@ class DatagramGateway:
             finally:
                 self._finish(arrivals)
 
-    def _arriving(self, arrivals: _Arrivals, generation: int) -> Iterator[tuple[int, bytes]]:
+    def _arriving(self, arrivals: Arrivals, generation: int) -> Iterator[tuple[int, bytes]]:
         """What arrives in this session, until it is replaced by another."""
         since = time.monotonic()
         while True:
@@ -258,9 +237,9 @@ class DatagramGateway:
                     self._guard.wait(_LISTEN_S)
                 ready = [arrivals.came.popleft() for _ in range(len(arrivals.came))]
                 arrivals.taken = not ready
-            yield from _joined(ready)
+            yield from joined(ready)
 
-    def _finish(self, arrivals: _Arrivals) -> None:
+    def _finish(self, arrivals: Arrivals) -> None:
         with self._guard:
             arrivals.taken = True
             if self._session is not None and arrivals.incoming is not None:
@@ -343,12 +322,12 @@ class DatagramGateway:
                 _OPEN_AGAIN_S if self._session is None else self._session.next_poll(now),
             )
         for datagram in ready:
-            _send(self._socket, datagram)
+            send(self._socket, datagram)
         readable, _, _ = select.select([self._socket, self._woken], [], [], pause)
         if self._woken in readable:
-            _drain(self._woken)
+            drain(self._woken)
         if self._socket in readable:
-            came = _received(self._socket)
+            came = received(self._socket)
             with self._guard:
                 for datagram in came:
                     self._take(datagram, time.monotonic())
@@ -411,45 +390,6 @@ def _packed(purpose: Purpose, message: BaseModel) -> bytes:
     return packed(Question(purpose=purpose, body=message.model_dump_json()))
 
 
-def _connected(address: tuple[str, int]) -> socket.socket:
-    try:
-        found = socket.getaddrinfo(*address, type=socket.SOCK_DGRAM)[0]
-    except OSError as error:
-        raise LinkClosed(f"the ground at {address[0]} port {address[1]} cannot be found: {error.strerror}") from error
-    made = socket.socket(found[0], socket.SOCK_DGRAM)
-    made.setblocking(False)
-    for option in (socket.SO_RCVBUF, socket.SO_SNDBUF):
-        made.setsockopt(socket.SOL_SOCKET, option, _BUFFER)
-    made.connect(found[4])
-    return made
-
-
-def _send(outlet: socket.socket, datagram: bytes) -> None:
-    """Send, or wait a moment for room; what cannot be sent is lost like any datagram."""
-    try:
-        outlet.send(datagram)
-    except BlockingIOError:
-        select.select([], [outlet], [], _LISTEN_S)
-    except OSError:
-        return  # no route, or nobody listens there now: silence, as after a loss of signal
-
-
-def _received(inlet: socket.socket) -> list[bytes]:
-    came: list[bytes] = []
-    while len(came) < _AT_ONCE:
-        try:
-            came.append(inlet.recv(LARGEST + 1))
-        except BlockingIOError:
-            break
-        except OSError:
-            continue  # an ICMP answer to what was sent before
-    return came
-
-
-def _drain(inlet: socket.socket) -> None:
-    inlet.recv(4_096)
-
-
 def _common(wanted: Spans, transfer: Transfer) -> Spans:
     held = [*transfer.held, *wanted.missing(transfer.size)]
     return Spans.of(held).missing(transfer.size)
@@ -457,15 +397,3 @@ def _common(wanted: Spans, transfer: Transfer) -> Spans:
 
 def _without(missing: Spans, start: int, end: int, size: int) -> Spans:
     return missing.missing(size).add(start, end).missing(size)
-
-
-def _joined(pieces: list[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
-    position, gathered = -1, bytearray()
-    for start, piece in pieces:
-        if start != position and gathered:
-            yield position - len(gathered), bytes(gathered)
-            gathered.clear()
-        gathered += piece
-        position = start + len(piece)
-    if gathered:
-        yield position - len(gathered), bytes(gathered)
