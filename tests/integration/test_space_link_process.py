@@ -193,7 +193,7 @@ def test_it_follows_a_plan_and_a_station(ground: Ground, tmp_path: Path) -> None
     for station, start, heard in (
         ("Tongchuan", "2024-03-29T12:01:00", "Tongchuan"),
         ("Tongchuan", "2024-03-29T13:01:00", None),
-        ("Svalbard", "2024-03-29T13:01:00", "Svalbard"),
+        ("Svalbard", "2024-03-29T15:01:00+02:00", "Svalbard"),
     ):
         with a_link(*ground.options, "--plan", str(plan), "--station", station, "--start", start) as link:
             assert link.line()["station"] == heard
@@ -241,6 +241,7 @@ def test_a_trace_is_replayed_and_its_good_frames_are_counted(ground: Ground, tmp
         (["--ground", "127.0.0.1:9", "--plan", "missing.csv"], "missing.csv"),
         (["--ground", "127.0.0.1:9", "--plan", "x.csv", "--always"], "--plan and --always"),
         (["--ground", "127.0.0.1:9", "--station", "Svalbard"], "give --plan too"),
+        (["--ground", "127.0.0.1:9", "--start", "noon"], "--start 'noon' is no time"),
         (["--ground", "127.0.0.1:9", "--seed", "-1"], "--seed -1 is negative"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",

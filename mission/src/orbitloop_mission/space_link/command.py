@@ -74,7 +74,7 @@ def link(  # noqa: PLR0917 - an option is an argument
         bool, typer.Option("--always", help="The signal never ends: the default without --plan.")
     ] = False,
     start: Annotated[
-        datetime | None, typer.Option(help="UTC that it is for the plan when the link opens.  [default: now]")
+        str | None, typer.Option(help="What time it is when the link opens, ISO 8601, UTC.  [default: now]")
     ] = None,
     trace: Annotated[Path | None, typer.Option(help="CSV of a recorded pass; takes the place of --down.")] = None,
     seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 0,
@@ -101,7 +101,7 @@ def link(  # noqa: PLR0917 - an option is an argument
         raise BadInput(f"--seed {seed} is negative; give a number from 0")
     windows = _windows(plan, station, always=always)
     host, port = _address("--listen", listen, least=0)
-    clock = MissionClock(datetime.now(UTC) if start is None else utc(start.replace(tzinfo=start.tzinfo or UTC)))
+    clock = MissionClock(datetime.now(UTC) if start is None else _moment("--start", start))
     with (
         _Signals() as signals,
         SpaceLink(
@@ -280,6 +280,14 @@ def _duration(option: str, given: str) -> timedelta:
     if match is None or len(match[1]) > 9:
         raise BadInput(f"{option} {given!r} is no duration; give a number and us, ms or s, as 4ms")
     return timedelta(seconds=float(match[1]) * _SECONDS[match[2]])
+
+
+def _moment(option: str, given: str) -> datetime:
+    try:
+        moment = datetime.fromisoformat(given)
+    except ValueError as error:
+        raise BadInput(f"{option} {given!r} is no time; give ISO 8601 in UTC, as 2024-03-29T06:22:49Z") from error
+    return utc(moment.replace(tzinfo=moment.tzinfo or UTC))
 
 
 def _bursts(given: str) -> BurstLoss:
