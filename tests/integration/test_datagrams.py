@@ -20,16 +20,19 @@ import pytest
 
 from orbitloop.adapters.sealing import LinkKey
 from orbitloop.domain.digests import digest_of
-from orbitloop.domain.errors import BadInput, LinkClosed
+from orbitloop.domain.errors import BadInput, LinkClosed, NoSpace, NotYet
 from orbitloop.domain.units import BitsPerSecond, Bytes
+from orbitloop.ports.updates import PublishedUpdate
+from orbitloop.ports.uploads import Upload
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.wire.bundle import pack
 from orbitloop.wire.datagrams import NONCE, Kind, Open, Options, kind_of
-from orbitloop.wire.messages import Hello
+from orbitloop.wire.messages import Hello, Offer
 from orbitloop_edge.adapters.credentials import Credentials, read_credentials
 from orbitloop_edge.adapters.datagrams import DatagramGateway, DatagramLink
-from orbitloop_edge.usecases.transfers import send_missing
+from orbitloop_edge.adapters.inbox import FolderInbox
+from orbitloop_edge.usecases.transfers import fetch_update, send_missing
 from orbitloop_ground.adapters.datagram_answers import DatagramAnswers
 from orbitloop_ground.adapters.datagrams import DatagramServer, DatagramSettings
 from orbitloop_ground.app import Dependencies, compose
@@ -407,3 +410,119 @@ def test_closing_ends_whoever_waits(tmp_path: Path, credentials: Credentials) ->
         gateway.close()
         waiting.join(20)
         assert ended.is_set()
+
+
+def test_two_satellites_and_two_bundles_of_each_come_down_side_by_side(tmp_path: Path, keys: Path) -> None:
+    outcome: list[int] = []
+    with a_ground(tmp_path, keys) as (parts, server, _):
+
+        def fly(name: str) -> None:
+            bundles = [
+                pack(name, LAUNCH, [a_sample(first + number, satellite=name, size=3_000) for number in range(40)])
+                for first in (0, 100)
+            ]
+            with a_satellite(server.port, read_credentials(keys / "satellites" / name), name=name) as gateway:
+                senders = [
+                    threading.Thread(target=lambda bundle=bundle: outcome.append(deliver(gateway, Meter(), bundle)))
+                    for bundle in bundles
+                ]
+                for sender in senders:
+                    sender.start()
+                for sender in senders:
+                    sender.join()
+
+        flights = [threading.Thread(target=fly, args=(name,)) for name in ("sat-1", "sat-2")]
+        for flight in flights:
+            flight.start()
+        for flight in flights:
+            flight.join()
+        assert outcome == [40] * 4
+        assert [parts.ledger.count_received(name) for name in ("sat-1", "sat-2")] == [80, 80]
+
+
+def published(parts: Dependencies, data: bytes) -> Offer:
+    path = parts.settings.folder / "update"
+    path.write_bytes(data)
+    base, result = digest_of(b"w"), digest_of(b"next")
+    update = PublishedUpdate(
+        satellite="sat-1", digest=digest_of(data), size=Bytes(len(data)), base=base, result=result, path=path
+    )
+    parts.ledger.publish_update(update)
+    return Offer(digest=update.digest, size=update.size, base=base, result=result)
+
+
+def test_an_uplink_that_is_interrupted_leaves_nobody_waiting_and_goes_on_where_it_was(
+    tmp_path: Path, keys: Path, credentials: Credentials
+) -> None:
+    data = random.Random(5).randbytes(200_000)
+    came: list[int] = []
+
+    def until_half(datagram: bytes, down: bool) -> list[bytes]:
+        came.append(0 if down else len(datagram))
+        return [datagram] if sum(came) < len(data) // 2 else []
+
+    inbox, first, second = FolderInbox(tmp_path / "inbox"), Meter(), Meter()
+    with a_ground(tmp_path / "ground", keys) as (parts, server, _):
+        offer = published(parts, data)
+        with (
+            Relay(server.port, until_half) as relay,
+            a_satellite(relay.port, credentials, patience=1.0) as gateway,
+            pytest.raises(LinkClosed),
+        ):
+            fetch_update(gateway, offer, inbox, first)
+        assert inbox.held(offer.digest).count == first.count > 50_000
+        with a_satellite(server.port, credentials) as gateway:
+            assert fetch_update(gateway, offer, inbox, second).read_bytes() == data
+    assert first.count + second.count == len(data)
+
+
+def test_an_update_survives_a_restart_of_the_ground_in_mid_fetch(
+    tmp_path: Path, keys: Path, credentials: Credentials
+) -> None:
+    data = random.Random(6).randbytes(3_000_000)
+    inbox, meter = FolderInbox(tmp_path / "inbox"), Meter()
+    with a_ground(tmp_path / "ground", keys) as (parts, server, _):
+        port, offer = server.port, published(parts, data)
+        gateway = a_satellite(port, credentials)
+        outcome: list[bytes] = []
+        fetching = threading.Thread(
+            target=lambda: outcome.append(fetch_update(gateway, offer, inbox, meter).read_bytes())
+        )
+        fetching.start()
+        while meter.count < 300_000:
+            time.sleep(0.01)
+    with a_ground(tmp_path / "ground", keys, port):
+        fetching.join(60)
+        gateway.close()
+    assert outcome == [data]
+    assert meter.count == len(data)
+
+
+def test_a_bundle_whose_disk_is_full_is_a_matter_for_later_and_keeps_what_came(
+    tmp_path: Path, keys: Path, credentials: Credentials
+) -> None:
+    parts = compose(GroundSettings(folder=tmp_path, keys=keys / "ground"), VirtualClock(LAUNCH))
+    full = threading.Event()
+
+    class Filling(DatagramAnswers):
+        def write(self, upload: Upload, start: int, data: bytes) -> Upload:
+            if start > 100_000 and full.is_set():
+                raise NoSpace("the disk is full")
+            return super().write(upload, start, data)
+
+    answers = Filling(parts.receiver, parts.reception, parts.ledger.update)
+    full.set()
+    meter = Meter()
+    with (
+        DatagramServer(answers, parts.link_keys, DatagramSettings(rate=RATE)) as server,
+        a_satellite(server.port, credentials) as gateway,
+    ):
+        with pytest.raises(NotYet, match="takes no more"):
+            deliver(gateway, meter)
+        full.clear()
+        held = gateway.begin(digest_of(BUNDLE), Bytes(len(BUNDLE))).held.count
+        assert 50_000 < held < len(BUNDLE)
+        again = Meter()
+        assert deliver(gateway, again) == 100
+        assert again.count == len(BUNDLE) - held
+    parts.ledger.close()

@@ -55,12 +55,15 @@ class Pace:
         datagram: bytes of the largest UDP payload.
         repairs: whether both sides have the codec.
         header: bytes that the link charges for each datagram beside its payload.
+        watchful: whether to probe also while something is only expected: the side that can open another session must
+            find out when the other has lost this one.
     """
 
     rate: BitsPerSecond
     datagram: int
     repairs: bool
     header: int = IP_UDP
+    watchful: bool = False
 
 
 @dataclass(slots=True)
@@ -286,9 +289,11 @@ class Session:
         self._filled = now
 
     def _silent(self, now: float) -> bool:
-        """Whether the link seems to have gone while something is on its way: then only probes are sent."""
-        flying = any(going.out.in_flight and not going.out.done for going in self._going.values())
-        return flying and now - self.heard_at > _SILENCE_S
+        """Whether the link seems to have gone while something is on its way or expected: then only probes are sent."""
+        if now - self.heard_at <= _SILENCE_S:
+            return False
+        expected = self._pace.watchful and any(not coming.incoming.complete for coming in self._coming.values())
+        return expected or any(going.out.in_flight and not going.out.done for going in self._going.values())
 
     def _full(self) -> bool:
         flying = sum(going.out.in_flight for going in self._going.values())

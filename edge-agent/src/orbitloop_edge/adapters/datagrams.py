@@ -182,7 +182,7 @@ class DatagramGateway:
                 out = None if session is None else session.send(number, data, wanted)
             if out is not None:
                 self._stir()
-                self._follow(out, announced, crossed)
+                self._follow(out, wanted.count, announced, crossed)
             transfer = self.begin(transfer.bundle, transfer.size)
             wanted = _common(wanted, transfer)
             if out is not None and out.stopped and wanted:
@@ -273,8 +273,7 @@ class DatagramGateway:
                     return raised(unpacked(session.answers.pop(number), Reply)), asked
                 self._guard.wait(_LISTEN_S)
 
-    def _follow(self, out: Outgoing, generation: int, crossed: Crossed) -> None:
-        told = out.left
+    def _follow(self, out: Outgoing, told: int, generation: int, crossed: Crossed) -> None:
         since = time.monotonic()
         while True:
             with self._guard:
@@ -367,6 +366,7 @@ class DatagramGateway:
             datagram=min(accept.datagram, self._link.datagram),
             repairs=bool(accept.options & Options.RAPTORQ),
             header=self._link.header,
+            watchful=True,
         )
         self._session = Session(Seal(down, accept.session), Unseal(up), pace, now)
         self._number, self._opening = accept.session, None
