@@ -105,7 +105,7 @@ def hello(client: GatewayClient, sequence: int = 0) -> Any:
 
 
 def send(client: GatewayClient, transfer: Transfer, most: int, sent: list[int]) -> Transfer:
-    return client.send(transfer, memoryview(BUNDLE), Bytes(most), lambda count: sent.append(count))
+    return client.send(transfer, memoryview(BUNDLE), Bytes(most), sent.append)
 
 
 def test_a_gateway_says_its_ports_and_ends_cleanly_when_it_is_told_to(tmp_path: Path, keys: Path) -> None:
@@ -206,11 +206,7 @@ def test_keys_are_made_listed_renewed_and_revoked_by_one_command(tmp_path: Path)
 def test_a_wrong_setting_is_one_clear_line(tmp_path: Path, config: str, says: str) -> None:
     path = tmp_path / "ground.toml"
     path.write_text(config.replace('"x"', f'"{tmp_path / "ground"}"'))
-    said = (
-        refused("serve", "--config", str(path), "--port", "0")
-        if "many" not in config
-        else refused("serve", "--config", str(path))
-    )
+    said = refused("serve", "--config", str(path), "--admin-port", "0")
     (line,) = [line for line in said.splitlines() if not line.startswith("{")]
     assert says in line
 

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import fcntl
+import os
+import secrets
+import weakref
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,6 +14,9 @@ from orbitloop.adapters.durable import discard_unfinished, naming_full_disk, syn
 from orbitloop.domain.digests import digest_of, hexadecimal
 from orbitloop.domain.errors import BadInput, Untrusted
 from orbitloop.domain.units import Digest
+
+_MANY = 16
+"""Files from which on flushing the whole volume is quicker than flushing each."""
 
 
 class FolderBlobs:
@@ -18,8 +26,15 @@ class FolderBlobs:
         self._folder = folder
         with naming_full_disk(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        for shelf in folder.iterdir():
-            discard_unfinished(shelf)
+            in_use = os.open(folder / ".in-use", os.O_RDWR | os.O_CREAT, 0o600)
+        weakref.finalize(self, os.close, in_use)
+        try:
+            fcntl.flock(in_use, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for shelf in folder.glob("??"):
+                discard_unfinished(shelf)
+        except BlockingIOError:
+            pass  # another gateway is writing here
+        fcntl.flock(in_use, fcntl.LOCK_SH)
 
     def put(self, blobs: Mapping[Digest, bytes]) -> None:
         """Store all of ``blobs`` durably; what is there already stays.
@@ -32,10 +47,28 @@ class FolderBlobs:
         with naming_full_disk(self._folder):
             for shelf in shelves:
                 shelf.mkdir(exist_ok=True)
+            if len(missing) < _MANY:
+                for path, data in missing.items():
+                    write_unlisted(path, data)
+                for folder in [*shelves, self._folder]:
+                    sync_folder(folder)
+            else:
+                self._put_many(missing)
+
+    def _put_many(self, missing: Mapping[Path, bytes]) -> None:
+        """All of them by two flushes of the volume instead of one a file, each of which would wait for the disk."""
+        unfinished = {path: path.parent / f".{secrets.token_hex(8)}.unfinished" for path in missing}
+        try:
             for path, data in missing.items():
-                write_unlisted(path, data)
-            for folder in [*shelves, self._folder]:
-                sync_folder(folder)
+                unfinished[path].write_bytes(data)
+            _sync_volume(self._folder)  # bytes first: a name must never stand for less than all of them
+            for path, written in unfinished.items():
+                written.replace(path)
+        except BaseException:
+            for written in unfinished.values():
+                written.unlink(missing_ok=True)
+            raise
+        _sync_volume(self._folder)
 
     def get(self, digest: Digest) -> bytes:
         """The bytes of ``digest``.
@@ -56,3 +89,15 @@ class FolderBlobs:
         """Where the bytes of ``digest`` lie, if they are there."""
         name = hexadecimal(digest)
         return self._folder / name[:2] / name
+
+
+def _sync_volume(folder: Path) -> None:
+    """syncfs(2): everything that was written to the volume of ``folder`` is on disk."""
+    libc = ctypes.CDLL(None, use_errno=True)
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        if libc.syncfs(descriptor):
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(folder))
+    finally:
+        os.close(descriptor)
