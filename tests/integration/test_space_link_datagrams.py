@@ -255,6 +255,28 @@ def test_a_ground_that_is_not_there_yet_is_no_reason_to_stop(satellite: socket.s
             assert heard == b"back"
 
 
+def test_a_ground_that_no_route_leads_to_takes_nothing_and_stops_nothing(
+    ground: Ground, satellite: socket.socket
+) -> None:
+    nowhere = DatagramPorts(ground=("255.255.255.255", 9))  # a broadcast, which nobody allowed
+    with SpaceLink(ground.tcp.getsockname(), clock=MissionClock(NOON), plan=ALWAYS, datagrams=nowhere) as link:
+        for payload in numbered(3):
+            send(satellite, link, payload)
+        assert settled(link, 3)
+        assert link.traffic().downward.refused == 3
+
+
+def test_more_satellites_than_it_remembers_are_served_all_the_same(ground: Ground) -> None:
+    with a_link(ground) as link:
+        for number in range(300):
+            with an_endpoint() as one:
+                send(one, link, str(number).encode())
+                heard, address = ground.socket.recvfrom(100)
+                assert heard == str(number).encode()
+                ground.socket.sendto(b"heard", address)
+                assert one.recv(100) == b"heard"
+
+
 def test_streams_and_datagrams_share_one_rate(ground: Ground, satellite: socket.socket) -> None:
     profile = LinkProfile(downlink=BitsPerSecond(4_000_000), queue=timedelta(seconds=10))
     size = 250_000

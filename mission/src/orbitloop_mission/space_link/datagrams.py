@@ -182,14 +182,15 @@ class DatagramRelay:
                 send(receive(_LARGEST), satellite, heard=heard)
         except BlockingIOError:
             pass
-        except ConnectionRefusedError:
-            log.debug("no one listens for datagrams on the ground", extra={"port": self._target[1]})
+        except OSError as error:  # what the network reports about an earlier datagram
+            log.debug("the ground cannot be reached", extra={"port": self._target[1], "reason": str(error)})
         self.up.schedule()
 
     def _to_ground(self, payload: bytes, satellite: Address) -> bool:
         try:
             self._socket_of(satellite).send(payload)
-        except (ConnectionRefusedError, BlockingIOError):
+        except OSError as error:
+            log.debug("the ground cannot be reached", extra={"port": self._target[1], "reason": str(error)})
             return False
         return True
 
@@ -198,7 +199,8 @@ class DatagramRelay:
             return False
         try:
             self._listener.sendto(payload, satellite)
-        except (ConnectionRefusedError, BlockingIOError):
+        except OSError as error:
+            log.debug("a satellite cannot be reached", extra={"address": satellite, "reason": str(error)})
             return False
         return True
 
@@ -210,9 +212,13 @@ class DatagramRelay:
         if len(self._sockets) == _MOST_SATELLITES:
             self._forget_oldest()
         ground = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-        ground.setblocking(False)
-        _make_roomy(ground)
-        ground.connect(self._target)
+        try:
+            ground.setblocking(False)
+            _make_roomy(ground)
+            ground.connect(self._target)
+        except OSError:
+            ground.close()
+            raise
         asyncio.get_running_loop().add_reader(ground, self._from_ground, ground, satellite)
         self._sockets[satellite] = ground
         return ground
