@@ -17,9 +17,13 @@ from typing import Any
 import httpx
 import pytest
 
+from orbitloop.adapters.shaping.user import UserShaper
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, LinkClosed, OrbitloopError, Untrusted
-from orbitloop.domain.units import Bytes
+from orbitloop.domain.ranges import Spans
+from orbitloop.domain.units import BitsPerSecond, Bytes
+from orbitloop.ports.shaper import Peer
+from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.wire.bundle import pack
@@ -27,7 +31,7 @@ from orbitloop.wire.messages import Goodbye, Hello
 from orbitloop_edge.adapters.credentials import read_credentials
 from orbitloop_edge.adapters.gateway import GatewayClient
 from orbitloop_ground.adapters.authority import Authority
-from orbitloop_ground.app import Dependencies, admin_thread, compose, gateway_thread, open_authority
+from orbitloop_ground.app import Dependencies, admin_thread, compose, create_server, gateway_thread, open_authority
 from orbitloop_ground.http.server import ServerThread
 from orbitloop_ground.logs import JsonLines
 from orbitloop_ground.settings import GroundSettings
@@ -361,3 +365,39 @@ def test_many_strangers_at_once_do_not_keep_a_satellite_out(ground: Ground) -> N
     for thread, stranger in zip(threads, strangers, strict=True):
         thread.join()
         stranger.close()
+
+
+class RecordingShaper(UserShaper):
+    """What was asked for, by peer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.asked: list[tuple[Peer, Bytes]] = []
+
+    def pace(self, peer: Peer, size: Bytes) -> timedelta:
+        self.asked.append((peer, size))
+        return super().pace(peer, size)
+
+
+def test_an_update_goes_up_in_small_pieces_each_of_which_asks_for_its_time(tmp_path: Path, keys: Path) -> None:
+    parts = compose(GroundSettings(folder=tmp_path, keys=keys / "ground"), VirtualClock(LAUNCH))
+    path = tmp_path / "update"
+    path.write_bytes(bytes(50_000))
+    digest, size = digest_of(path.read_bytes()), Bytes(50_000)
+    parts.ledger.publish_update(
+        PublishedUpdate(satellite="sat-1", digest=digest, size=size, base=FLYING, result=FLYING, path=path)
+    )
+    with RecordingShaper() as shaper:
+        shaper.limit(Peer(address="127.0.0.1"), BitsPerSecond(100_000_000))
+        credentials = read_credentials(keys / "satellites" / "sat-1")
+        with (
+            ServerThread(create_server(parts, shaper=shaper)) as server,
+            GatewayClient(server.url, credentials) as client,
+            client.fetch(digest, size, Spans.of([(0, size)])) as pieces,
+        ):
+            fetched = b"".join(piece for _, piece in pieces)
+    parts.ledger.close()
+    assert fetched == path.read_bytes()
+    sizes = [asked for peer, asked in shaper.asked if peer == Peer(address="127.0.0.1")]
+    assert sum(sizes) == size
+    assert max(sizes) <= 4_096
