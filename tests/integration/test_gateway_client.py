@@ -21,6 +21,7 @@ from orbitloop.wire.messages import Offer
 from orbitloop_edge.adapters.credentials import read_credentials
 from orbitloop_edge.adapters.gateway import GatewayClient
 from orbitloop_edge.adapters.inbox import FolderInbox
+from orbitloop_edge.usecases.claims import Claims
 from orbitloop_edge.usecases.transfers import fetch_update, send_bundles
 from orbitloop_ground.adapters.tls import gateway_context
 
@@ -111,7 +112,7 @@ def test_a_bundle_that_is_refused_for_good_is_sealed_afresh_next_time_and_smalle
         GatewayClient(ground.url, read_credentials(keys / "satellites" / "sat-1")) as client,
         pytest.raises(BadInput, match=str(status)),
     ):
-        list(send_bundles(client, spool, Bytes(2**20), crossed))
+        list(send_bundles(client, Claims(spool, Bytes(2**20), Bytes(2**20)), crossed))
     afresh = spool.seal(Bytes(2**20))
     assert refused is not None
     assert afresh is not None
