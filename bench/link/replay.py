@@ -40,13 +40,17 @@ class Replayed:
     Args:
         acknowledged: bytes of payload that the receiver has confirmed.
         offered: payload of the pass's good frames, bytes.
-        sent: bytes of packets that left the satellite.
+        sent: bytes of packets that the satellite gave to its modem.
+        delivered: of those, bytes of packets that came down.
+        upward: bytes of packets that went up.
     """
 
     who: str
     acknowledged: int
     offered: int
     sent: int
+    delivered: int
+    upward: int
 
     @property
     def fraction(self) -> float:
@@ -81,7 +85,9 @@ def measure(who: str, trace: Trace, folder: Path) -> Replayed:
             who=who,
             acknowledged=acknowledged,
             offered=trace.good_payload,
-            sent=link.fortunes(Direction.DOWN).datagrams * FRAME_PAYLOAD,
+            sent=link.given(Direction.DOWN),
+            delivered=link.carried(Direction.DOWN),
+            upward=link.carried(Direction.UP),
         )
 
 
@@ -100,12 +106,12 @@ def _ours(scene: _Scene) -> int:
 
 
 def _peer(scene: _Scene) -> int:
+    mission = Mission(scene.folder, layer="http", address=scene.ground.address)
     receiver, sender = _commands(scene)
     with Stage(scene.folder / "logs") as stage:
         if receiver:
             stage.run("receiver", *receiver, announces=False, namespace=scene.ground.namespace)
         else:
-            mission = Mission(scene.folder, layer="http", address=scene.ground.address)
             said = mission.serve(stage, namespace=scene.ground.namespace).said
             url = f"https://{scene.ground.address}:{said['gateway']}"
             sender = (*sender, "--url", url, "--keys", str(mission.keys))

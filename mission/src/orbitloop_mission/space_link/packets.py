@@ -48,6 +48,7 @@ class PacketLink:
         self._from = {satellite.packets: Direction.DOWN, ground.packets: Direction.UP}
         self._to = {Direction.DOWN: ground.packets, Direction.UP: satellite.packets}
         self._carried = dict.fromkeys(Direction, 0)
+        self._taken = dict.fromkeys(Direction, 0)
         self._flying: list[tuple[int, int, int, bytes]] = []
         self._number = 0
         self._waker, self._woken = os.pipe()
@@ -67,11 +68,15 @@ class PacketLink:
         """Bytes of packets, headers included, that arrived."""
         return Bytes(self._carried[way])
 
+    def given(self, way: Direction) -> Bytes:
+        """Bytes of packets, headers included, that a host gave to its modem."""
+        return Bytes(self._taken[way])
+
     def fortunes(self, way: Direction) -> Fortunes:
         """What befell the packets."""
         return self._radios[way].fortunes
 
-    def offered(self) -> Bytes | None:
+    def good_frames(self) -> Bytes | None:
         """Payload of the good frames that the recorded pass has had so far; ``None`` without one."""
         return self._radios[Direction.DOWN].gate.offered(time.monotonic_ns())
 
@@ -103,6 +108,7 @@ class PacketLink:
                 return
             if packet[0] >> 4 != _IPV4:
                 continue  # what IPv6 says of itself when a device comes up is not the mission's
+            self._taken[way] += len(packet)
             fate = radio.datagram(len(packet) - DATAGRAM_HEADER, time.monotonic_ns(), delay)
             if fate.flip is not None:
                 packet = flipped(packet, fate.flip)
