@@ -17,6 +17,7 @@ inject. What does not: what the bytes mean, and when passes take place (the plan
     link         ``SpaceLink``: the relay in a thread of its own
     virtual      ``VirtualLink``: the same models in virtual time, without sockets
     command      ``orbitloop link``: options in, status out
+    packets      ``PacketLink``: the same models for whole IP packets, congestion control and all; needs root
     hosts        two network namespaces whose only way to each other is an emulator
 """
 
