@@ -42,7 +42,9 @@ class Channel:
         # Connections take turns, a chunk each, so that they share the rate evenly: asyncio's locks are served in order.
         self._turn = asyncio.Lock()
         # Half the bucket, so that the next chunk's credit gathers while a late timer still holds this one.
-        self.chunk = Bytes(min(_LARGEST_CHUNK, depth // 2))
+        chunk = min(_LARGEST_CHUNK, depth // 2)
+        # Whole packets, if it is at least one: a frame that is begun is spent.
+        self.chunk = Bytes(chunk - chunk % self.radio.gate.packet or chunk)
         self.carried = Bytes(0)
         self._until_fault: int | None = None
         self._delay = 0

@@ -147,10 +147,11 @@ class _Lane:
         self._windows = [(self._since(window.aos), self._since(window.los)) for window in plan]
         self._ends = [los for _, los in self._windows]
         self._rate = profile.rate(direction)
-        self._chunk = min(_LARGEST_CHUNK, profile.depth(direction) // 2)
         # Only a constant rate says beforehand how much fits.
         self._may_take_long_steps = profile.trace is None or direction is Direction.UP
         self._radio = Radio(direction, profile, seed=seed, now=0)
+        chunk = min(_LARGEST_CHUNK, profile.depth(direction) // 2)
+        self._chunk = chunk - chunk % self._radio.gate.packet or chunk  # as the live link's
         self._streams: deque[_Stream] = deque()
         self._free = 0
         self._pass = -1
