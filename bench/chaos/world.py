@@ -45,6 +45,8 @@ SATELLITE = "sat-1"
 DISK = 96 * 2**20
 """Bytes of each side's disk, where it can be a small one."""
 _PARAMETERS = 120_000
+_ROOT = Path(__file__).parents[2].resolve()
+"""Where the worker finds this package."""
 
 CALM: tuple[str, ...] = ("--delay", "4ms")
 
@@ -151,7 +153,7 @@ class World:
             "run",
             "--config",
             str(self.folder / "satellite.toml"),
-            env=steppable(self.stepped["satellite"]),
+            env=steppable(self.stepped["satellite"]) | {"PYTHONPATH": str(_ROOT)},
             announces=False,
         )
 
