@@ -160,7 +160,7 @@ class World:
     def link_command(self, weather: tuple[str, ...]) -> tuple[str, ...]:
         """How the link is started, with the faults of ``weather``."""
         return (
-            *("orbitloop", "link", "--json", "--down", "20Mbit", "--up", "2Mbit"),
+            *("python", "-m", "orbitloop_mission.space_link", "--json", "--down", "20Mbit", "--up", "2Mbit"),
             *("--listen", f"127.0.0.1:{self.link_port}", "--ground", f"127.0.0.1:{self.gateway}"),
             *("--datagrams", str(self.link_datagrams), "--ground-datagrams", f"127.0.0.1:{self.datagrams}"),
             *weather,
@@ -193,6 +193,7 @@ datagrams = "127.0.0.1:{self.link_datagrams}"
 interval_seconds = 0.5
 poll_seconds = 0.5
 patience_seconds = 5
+fade_seconds = 5
 
 [link]
 downlink_bits_per_second = 20_000_000
@@ -300,7 +301,11 @@ silence = 5
             stuck = 1
             self.notes.append(f"{late}; {json.dumps(self.status())}")
         self.watch()
-        return self._judged(stuck)
+        verdict = self._judged(stuck)
+        if not verdict.clean:  # the disks go with the world: keep what they hold
+            for side in (self.space, self.ground_folder):
+                shutil.copytree(side, self.folder / f"kept-{side.name}", ignore=shutil.ignore_patterns("*.sock"))
+        return verdict
 
     def _flies(self, wanted: Digest) -> bool:
         try:

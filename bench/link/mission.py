@@ -49,14 +49,26 @@ class Mission:
     Args:
         address: what the gateway listens on.
         layer: convergence layer of the satellite.
+        datagram: largest UDP payload, bytes.
+        down: rate that the satellite is told of.
     """
 
-    def __init__(self, folder: Path, *, layer: str, address: str = "127.0.0.1") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        layer: str,
+        address: str = "127.0.0.1",
+        datagram: int = 980,
+        down: BitsPerSecond = DOWN,
+    ) -> None:
         shutil.rmtree(folder, ignore_errors=True)
         folder.mkdir(parents=True)
         self.folder = folder.resolve()
         self.layer = layer
         self.address = address
+        self._datagram = datagram
+        self._down = down
         self.space, self.ground = self.folder / "space", self.folder / "ground"
         keys = Authority(self.folder / "keys", WallClock())
         self.ground_keys = keys.equip_ground([address])
@@ -134,10 +146,11 @@ datagrams = "{call.datagrams}"
 [contacts]
 {f'plan = "{self.plan}"' if planned else "interval_seconds = 1"}
 poll_seconds = 2
-patience_seconds = 30
+patience_seconds = 20
 
 [link]
-downlink_bits_per_second = {DOWN}
+downlink_bits_per_second = {self._down}
+datagram_bytes = {self._datagram}
 uplink_bits_per_second = {UP}
 update_budget_bytes = 40_000_000
 

@@ -36,7 +36,18 @@ def measure(folder: Path, *, layer: str, size: int = 30_000_000) -> Carried:
         mission.windows(*[_PASS_S] * needed, after=5.0, gap=_GAP_S)
         link = stage.run(
             "link",
-            *("orbitloop", "link", "--json", "--down", "100Mbit", "--up", "1Mbit", "--delay", "4ms"),
+            *(
+                "python",
+                "-m",
+                "orbitloop_mission.space_link",
+                "--json",
+                "--down",
+                "100Mbit",
+                "--up",
+                "1Mbit",
+                "--delay",
+                "4ms",
+            ),
             *("--plan", str(mission.plan), "--ground", f"127.0.0.1:{said['gateway']}"),
             *("--ground-datagrams", f"127.0.0.1:{said['datagrams']}"),
         )

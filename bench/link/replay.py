@@ -93,7 +93,8 @@ def measure(who: str, trace: Trace, folder: Path) -> Replayed:
 
 def _ours(scene: _Scene) -> int:
     layer = "http" if scene.who == "https" else scene.who
-    mission = Mission(scene.folder, layer=layer, address=scene.ground.address)
+    down = scene.trace.peak
+    mission = Mission(scene.folder, layer=layer, address=scene.ground.address, down=down)
     mission.load(int(scene.trace.good_payload * 1.1))
     with Stage(scene.folder / "logs") as stage:
         said = mission.serve(stage, namespace=scene.ground.namespace).said

@@ -50,10 +50,14 @@ _RESERVE = Bytes(24 * 2**20)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reach:
-    """How a gateway is reached now: at its ``url``, or by ``datagrams`` (host and port) where an address is given."""
+    """How a gateway is reached now: at its ``url``, or by ``datagrams`` (host and port) where an address is given.
+
+    ``lasts`` is what is left of the pass, if that is known.
+    """
 
     url: str
     datagrams: tuple[str, int] | None = None
+    lasts: timedelta | None = None
 
 
 class AbsentWorker:
@@ -99,6 +103,7 @@ class Controller:
             reserve=_RESERVE,
         )
         self._reported: UpdateReport | None = None
+        self._called: DatagramGateway | None = None
         self._aboard = Aboard(
             satellite=settings.satellite,
             spool=self.spool,
@@ -115,6 +120,11 @@ class Controller:
     def close(self) -> None:
         """Let another process open the folder."""
         self.spool.close()
+
+    def hang_up(self) -> None:
+        """End a contact by datagrams that is under way in another thread, as a loss of signal would."""
+        if self._called is not None:
+            self._called.close()
 
     def __enter__(self) -> Self:
         return self
@@ -210,8 +220,16 @@ class Controller:
         from orbitloop.adapters.sealing import LinkKey
         from orbitloop_edge.adapters.datagrams import DatagramGateway, DatagramLink
 
-        link = DatagramLink(rate=self._settings.policy.downlink, patience=self._patience)
-        return DatagramGateway(ground.datagrams, self._settings.satellite, LinkKey(self._credentials.link_key), link)
+        settings = self._settings
+        link = DatagramLink(
+            rate=settings.policy.downlink,
+            datagram=settings.datagram,
+            patience=self._patience,
+            fade=settings.fade,
+            lasts=ground.lasts,
+        )
+        self._called = DatagramGateway(ground.datagrams, settings.satellite, LinkKey(self._credentials.link_key), link)
+        return self._called
 
 
 def credentials_of(settings: EdgeSettings) -> Credentials:

@@ -162,20 +162,20 @@ class Agent:
                 raise LinkClosed(f"the pass over {opening.station} has ended; the rest goes down in the next one")
 
         occasion = self._controller.occasion(self._worker, Bytes(max(0, budget)))
-        ground = self._reach(opening.station)
+        ground = self._reach(opening.station, None if opening.los is None else remaining)
         layer = Layer.HTTP if ground.datagrams is None else Layer.DATAGRAMS
         fields = {"station": opening.station, "budget_bytes": occasion.budget, "layer": str(layer)}
         _log.info("session_begins", extra=fields)
         return self._controller.contact(ground, self._worker, occasion, crossed)
 
-    def _reach(self, station: str) -> Reach:
+    def _reach(self, station: str, lasts: timedelta | None) -> Reach:
         """By which layer: ``auto`` takes the other one after a failure, and the transfers go on there."""
         table = self._file.stations[station]
         prefers_http = self._file.layer is Layer.HTTP or (self._file.layer is Layer.AUTO and self._cadence.failures % 2)
         if table.datagrams is None or prefers_http:
             return Reach(url=table.gateway)
         host, _, port = table.datagrams.rpartition(":")
-        return Reach(url=table.gateway, datagrams=(host, int(port)))
+        return Reach(url=table.gateway, datagrams=(host, int(port)), lasts=lasts)
 
     def _prove(self) -> None:
         """Prove an update that waits, not more often than now and then."""
@@ -250,6 +250,7 @@ def run(file: SatelliteFile, config: Path, patience: Patience) -> None:
         thread = threading.Thread(target=agent.run, name="agent")
         thread.start()
         stack.callback(thread.join)
+        stack.callback(controller.hang_up)
         stack.callback(patience.stop)
         if command is not None:  # ends before the agent does, which may wait for its answer
             stack.enter_context(Supervisor(command, file.folder))
@@ -327,6 +328,8 @@ def settings_of(file: SatelliteFile) -> EdgeSettings:
         spool_budget=Bytes(file.spool_budget_bytes),
         threads=file.worker.threads,
         seed=file.worker.seed,
+        datagram=Bytes(file.link.datagram_bytes),
+        fade=timedelta(seconds=file.contacts.fade_seconds),
     )
 
 

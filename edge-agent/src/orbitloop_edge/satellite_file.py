@@ -76,7 +76,8 @@ class ContactsTable(_Table):
         plan: contact plan as CSV; read again when it changes. Without one, a session is tried every interval.
         interval_seconds: between two sessions without a plan.
         poll_seconds: between two sessions of one pass when nothing new waits.
-        patience_seconds: how long the link may be silent before it counts as lost.
+        patience_seconds: how long a gateway may be silent before the link counts as lost.
+        fade_seconds: the same in the midst of datagrams, which outlast a fade of the signal.
         senders: bundles that are sent side by side.
     """
 
@@ -84,6 +85,7 @@ class ContactsTable(_Table):
     interval_seconds: _Seconds = 60
     poll_seconds: _Seconds = 15
     patience_seconds: _Seconds = 20
+    fade_seconds: _Seconds = 150
     senders: Annotated[int, Field(ge=1, le=8)] = 2
 
 
@@ -93,6 +95,8 @@ class LinkTable(_Table):
     Attributes:
         downlink_bits_per_second, uplink_bits_per_second: nominal rates.
         downlink_share: share of the captured bytes that may be sent down.
+        datagram_bytes: largest UDP payload on the datagram layer; the default fills one frame of BUPT-1's downlink, and
+            larger ones carry more on a clean link.
         update_budget_bytes: largest update that is fetched.
         pass_budget_bytes: the most that one pass may carry down; leave it out for what the window carries.
         reserve_percent: share of the rate that bulk data leaves to telemetry and acknowledgements.
@@ -104,6 +108,7 @@ class LinkTable(_Table):
     downlink_bits_per_second: _Positive = 100_000_000
     uplink_bits_per_second: _Positive = 1_000_000
     downlink_share: float = 0.085
+    datagram_bytes: Annotated[int, Field(ge=200, le=8_972)] = 980
     update_budget_bytes: _Positive = 300_000
     pass_budget_bytes: _Positive | None = None
     reserve_percent: int = 3

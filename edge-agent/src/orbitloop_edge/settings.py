@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from datetime import timedelta
 from pathlib import Path
 
 from orbitloop.domain.mining import MiningRule, mining_rule
@@ -23,6 +24,8 @@ class EdgeSettings:
         mining: which tiles count as hard.
         canary: when an update passes its canary.
         spool_budget: most bytes of samples that may wait.
+        datagram: largest UDP payload on the datagram layer, bytes.
+        fade: how long the ground may be silent in the midst of datagrams before the contact counts as lost.
         threads: processor threads of inference.
         seed: seed of the audit's chance.
     """
@@ -34,5 +37,7 @@ class EdgeSettings:
     mining: MiningRule = field(default_factory=lambda: mining_rule("CloudOnly"))
     canary: CanaryRule = field(default_factory=CanaryRule)
     spool_budget: Bytes = Bytes(512 * 2**20)
+    datagram: Bytes = Bytes(980)
+    fade: timedelta = timedelta(seconds=150)
     threads: int = 2
     seed: int = 0

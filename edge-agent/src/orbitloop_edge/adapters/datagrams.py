@@ -71,22 +71,26 @@ class DatagramLink:
         rate: of everything that it sends, headers included.
         header: bytes that the link charges for each datagram beside its payload.
         datagram: bytes of the largest UDP payload; by default it fills one frame of the recorded downlink.
-        patience: how long the ground may be silent, in the midst of something, before the contact counts as lost.
-            Fades of 127 s occur in a recorded pass.
+        patience: how long the ground may take to answer at all.
+        fade: how long it may then be silent, in the midst of something, before the contact counts as lost. Fades of
+            127 s occur in a recorded pass.
+        lasts: what is left of the pass, at the end of which the contact is over; ``None`` where nobody knows.
         raptorq: whether to make losses good by repair symbols, where both sides can.
     """
 
     rate: BitsPerSecond = BitsPerSecond(100_000_000)
     datagram: int = FRAME_PAYLOAD - IP_UDP
     header: int = IP_UDP
-    patience: timedelta = timedelta(seconds=150)
+    patience: timedelta = timedelta(seconds=20)
+    fade: timedelta = timedelta(seconds=150)
+    lasts: timedelta | None = None
     raptorq: bool = True
 
     def __post_init__(self) -> None:
         if not SMALLEST <= self.datagram <= LARGEST:
             raise BadInput(f"datagrams of {self.datagram} bytes; choose {SMALLEST} to {LARGEST}")
-        if self.rate <= 0 or self.patience <= timedelta(0):
-            raise BadInput("the rate and the patience of a datagram link must be positive")
+        if self.rate <= 0 or min(self.patience, self.fade) <= timedelta(0):
+            raise BadInput("rate, patience and fade of a datagram link must be positive")
 
 
 class DatagramGateway:
@@ -100,6 +104,7 @@ class DatagramGateway:
         self, address: tuple[str, int], satellite: str, key: LinkKey, link: DatagramLink | None = None
     ) -> None:
         self._satellite, self._key, self._link = satellite, key, link or DatagramLink()
+        self._ends = None if self._link.lasts is None else time.monotonic() + self._link.lasts.total_seconds()
         self._socket = connected(address)
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
@@ -291,8 +296,12 @@ class DatagramGateway:
         """Raises ``LinkClosed`` unless something was heard lately, counted from ``since``."""
         if self._failure is not None:
             raise LinkClosed(f"the datagrams' thread ended: {self._failure}") from self._failure
+        now = time.monotonic()
+        if self._ends is not None and now > self._ends:
+            raise LinkClosed("the pass is over; go on next contact")
         heard = since if self._session is None else max(since, self._session.heard_at)
-        if self._closed or time.monotonic() - heard > self._link.patience.total_seconds():
+        allowed = self._link.patience if self._session is None else self._link.fade
+        if self._closed or now - heard > allowed.total_seconds():
             raise LinkClosed("the link was lost: the ground is silent; go on next contact")
 
     # The thread
