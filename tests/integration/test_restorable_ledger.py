@@ -100,11 +100,26 @@ def overwrite_head(path: Path) -> None:
     path.write_bytes(b"not a database at all" + path.read_bytes()[21:])
 
 
+def change_a_digest(path: Path) -> None:
+    """As a flipped bit does where SQLite sees nothing wrong: in the middle of a text."""
+    data = path.read_bytes()
+    assert FLYING.encode() in data
+    path.write_bytes(data.replace(FLYING.encode(), FLYING[:-1].encode() + b"x"))
+
+
+def change_a_name(path: Path) -> None:
+    data = path.read_bytes()
+    name = an_arrival(0).bundle.encode()
+    path.write_bytes(data.replace(name, name[:-1] + b"x"))
+
+
 DAMAGES: dict[str, Callable[[Path], None]] = {
     "bytes flipped": flip_bytes,
     "cut short": cut,
     "head overwritten": overwrite_head,
     "removed": Path.unlink,
+    "a digest changed": change_a_digest,
+    "a name changed": change_a_name,
 }
 
 

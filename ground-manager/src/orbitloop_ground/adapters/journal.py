@@ -19,6 +19,7 @@ from typing import Any
 import zstandard
 
 from orbitloop.adapters.durable import naming_full_disk, sync_folder
+from orbitloop.domain.units import Bytes
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +43,11 @@ class Journal:
             if not path.exists():
                 path.touch()
                 sync_folder(path.parent)
+
+    @property
+    def size(self) -> Bytes:
+        """Bytes of all records."""
+        return Bytes(self._path.stat().st_size)
 
     def append(self, kind: str, fields: dict[str, Any]) -> None:
         """Write one record. Raises ``NoSpace``; the file is then as it was."""

@@ -13,19 +13,36 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from sqlalchemy import Table, select
+from sqlalchemy.exc import DatabaseError
+
 from orbitloop.adapters.durable import naming_full_disk
+from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, NotYet
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Arrival
 from orbitloop.ports.updates import PublishedUpdate
+from orbitloop.wire.bundle import blob_of, sample_from
 from orbitloop.wire.messages import Hello, Priorities, Receipt, UpdateReport
 from orbitloop_ground.adapters.journal import Journal
 from orbitloop_ground.adapters.ledger import Ledger
+from orbitloop_ground.adapters.tables import bundles, reports, samples, updates
 
 _log = logging.getLogger(__name__)
 
 _FILES = ("", "-wal", "-shm")
 """What SQLite keeps beside a database, by suffix."""
+_BEGIN = "begin"
+"""The first record of a journal that has told the ledger everything."""
+_COMPARED = 256 * 2**20
+"""Bytes of the largest journal that the ledger's rows are compared with at the start; about two million samples."""
+_COLUMNS: tuple[tuple[str, Table, tuple[str, ...]], ...] = (
+    ("bundle", bundles, ("digest", "satellite", "size", "samples", "stored")),
+    ("sample", samples, ("id", "satellite", "blob", "entry")),
+    ("update", updates, ("digest", "satellite", "size", "base", "result")),
+    ("report", reports, ("id", "satellite", "update", "outcome", "message")),
+)
+"""What is compared: the kind of row, its name, and what must not change."""
 _TAIL = 4 * 2**20
 """Bytes of the journal's end that are told again after a crash: more than SQLite's write-ahead log can have lost."""
 
@@ -72,11 +89,41 @@ class RestorableLedger(Ledger):
             if known:
                 _set_aside(path)
         super().__init__(f"sqlite:///{path.resolve()}")
-        if not sound:
+        if alone and sound and self._journal.size <= _COMPARED:
+            sound = self._agrees()
+            if not sound:
+                super().close()
+                _set_aside(path)
+                super().__init__(f"sqlite:///{path.resolve()}")
+        if not known and not self._journal.size:
+            self._journal.append(_BEGIN, {})
+        elif not sound:
             self._restore(self._journal.records())
         elif alone and cut_short:
             self._restore(self._journal.records(last=_TAIL))
         fcntl.flock(self._in_use, fcntl.LOCK_SH)
+
+    def _agrees(self) -> bool:
+        """Whether the rows are those that the journal tells of. SQLite has no checksums: it reads flipped bytes as
+        they are. Rows that are missing are no disagreement, they are told again; rows that the journal does not know
+        are one, unless it is younger than they.
+        """
+        told = tuple(self._journal.records())
+        expected = _rows_of(told)
+        complete = bool(told) and told[0][0] == _BEGIN
+        try:
+            found = {
+                (kind, *row)
+                for kind, table, names in _COLUMNS
+                for row in self._read(select(*(table.c[name] for name in names)))
+            }
+        except (DatabaseError, UnicodeDecodeError) as error:
+            _log.error("ledger_unreadable", extra={"why": str(error)})
+            return False
+        if complete:
+            return found <= expected
+        keys = {row[:2] for row in expected}
+        return {row for row in found if row[:2] in keys} <= expected
 
     def _is_alone(self) -> bool:
         """Whether nobody else has the file open; nobody will before this process lets them."""
@@ -194,10 +241,32 @@ class RestorableLedger(Ledger):
                 super().record_hello(Hello.model_validate_json(fields["message"]), datetime.fromisoformat(fields["at"]))
             case "readmit":
                 super().readmit(fields["satellite"])
+            case "begin":
+                pass
             case "priorities":
                 super().set_priorities(fields["satellite"], fields["factors"])
             case _:
                 _log.warning("journal_record_unknown", extra={"kind": kind})
+
+
+def _rows_of(told: Iterable[tuple[str, dict[str, Any]]]) -> set[tuple[Any, ...]]:
+    """The rows that the journal's records make, as :data:`_COLUMNS` has them."""
+    rows: set[tuple[Any, ...]] = set()
+    for kind, fields in told:
+        match kind:
+            case "enter":
+                satellite, entries = fields["satellite"], [base64.b64decode(entry) for entry in fields["entries"]]
+                rows.add(("bundle", fields["bundle"], satellite, fields["size"], len(entries), fields["at"]))
+                rows.update(("sample", sample_from(entry).id, satellite, blob_of(entry), entry) for entry in entries)
+            case "publish":
+                rows.add(
+                    ("update", fields["digest"], *(fields[name] for name in ("satellite", "size", "base", "result")))
+                )
+            case "report":
+                report = UpdateReport.model_validate_json(fields["message"])
+                name = digest_of(fields["message"].encode())
+                rows.add(("report", name, report.satellite, report.update, str(report.outcome), fields["message"]))
+    return rows
 
 
 @contextmanager
@@ -213,7 +282,7 @@ def _is_sound(path: Path) -> bool:
     try:
         connection = sqlite3.connect(path, timeout=30.0)
         try:
-            return bool(connection.execute("PRAGMA quick_check(1)").fetchone() == ("ok",))
+            return bool(connection.execute("PRAGMA integrity_check(1)").fetchone() == ("ok",))
         finally:
             connection.close()
     except sqlite3.OperationalError as error:
