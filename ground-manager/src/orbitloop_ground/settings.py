@@ -18,10 +18,13 @@ from orbitloop.domain.units import BitsPerSecond, Bytes
 from orbitloop.wire.complaints import first_complaint
 
 _PREFIX = "ORBITLOOP_GROUND_"
+_PATHS = ("folder", "keys")
 
 
 class GroundSettings(BaseSettings):
     """Settings of the gateway. Durations in a file or the environment are seconds, or ISO 8601 (``PT10S``).
+
+    Relative paths in a file count from the file, others from the working directory.
 
     Attributes:
         folder: where the gateway keeps uploads, blobs and, unless ``database`` says otherwise, its ledger.
@@ -80,12 +83,7 @@ class GroundSettings(BaseSettings):
         Raises:
             BadInput: one of them is missing, unknown or out of range.
         """
-        try:
-            written = {} if config is None else tomllib.loads(config.read_text())
-        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise BadInput(f"{config}: cannot be read as TOML ({error}); see docs/reference/gateway.md") from error
-        if unknown := sorted(written.keys() - cls.model_fields.keys()):
-            raise BadInput(f"{config}: there is no setting {', '.join(unknown)}; see docs/reference/gateway.md")
+        written = {} if config is None else cls._from_file(config)
         try:
             told = cls._from_environment()
             return cls.model_validate(written | told | given)
@@ -93,6 +91,17 @@ class GroundSettings(BaseSettings):
             raise BadInput(
                 f"settings of the gateway: {first_complaint(error)}; give it in the file, as {_PREFIX}… or as an option"
             ) from None
+
+    @classmethod
+    def _from_file(cls, config: Path) -> dict[str, Any]:
+        try:
+            written = tomllib.loads(config.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise BadInput(f"{config}: cannot be read as TOML ({error}); see docs/reference/gateway.md") from error
+        if unknown := sorted(written.keys() - cls.model_fields.keys()):
+            raise BadInput(f"{config}: there is no setting {', '.join(unknown)}; see docs/reference/gateway.md")
+        paths = {name: config.parent / written[name] for name in _PATHS if isinstance(written.get(name), str)}
+        return written | paths
 
     @classmethod
     def _from_environment(cls) -> dict[str, Any]:
