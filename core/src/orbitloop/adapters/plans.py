@@ -7,14 +7,20 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterable
+import logging
+from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Generic, TypeVar
 
 from orbitloop.adapters.durable import write_durably
 from orbitloop.adapters.tables import Row, read_table
 from orbitloop.domain.contacts import ContactWindow, check_antennas, utc
 from orbitloop.domain.errors import BadInput
+
+_log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 REQUIRED = ("station", "aos", "los")
 OPTIONAL = ("peak_deg", "satellite", "antenna")
@@ -36,6 +42,46 @@ def read_plan(path: Path) -> tuple[ContactWindow, ...]:
     except BadInput as error:
         raise BadInput(f"{path}: {error}") from error
     return windows
+
+
+class WatchedPlan(Generic[T]):
+    """A contact plan on disk, read again when it changes; one that became unreadable leaves the last good one.
+
+    Args:
+        path: the plan.
+        of: what is made of its windows; may raise ``BadInput``.
+
+    Raises:
+        BadInput: as :func:`read_plan` and ``of``.
+    """
+
+    def __init__(self, path: Path, of: Callable[[tuple[ContactWindow, ...]], T]) -> None:
+        self._path = path
+        self._of = of
+        self._stamp: tuple[int, int] | None = None
+        self._made = self._read()
+
+    def current(self) -> T:
+        """What the file says now."""
+        if _stamp(self._path) != self._stamp:
+            try:
+                self._made = self._read()
+                _log.info("plan_read", extra={"path": str(self._path)})
+            except BadInput as error:
+                _log.error("plan_unreadable", extra={"why": str(error)})
+        return self._made
+
+    def _read(self) -> T:
+        self._stamp = _stamp(self._path)  # noted first: a file that changes while it is read is read again
+        return self._of(read_plan(self._path))
+
+
+def _stamp(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except FileNotFoundError:
+        return None
+    return found.st_mtime_ns, found.st_size
 
 
 def write_plan(path: Path, windows: Iterable[ContactWindow]) -> None:
