@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -53,7 +54,7 @@ class Station:
     """A gateway's process."""
 
     process: subprocess.Popen[str]
-    ports: dict[str, int]
+    ports: dict[str, int | None]
     keys: Path
 
     def client(self) -> GatewayClient:
@@ -66,8 +67,8 @@ class Station:
 
 
 @contextmanager
-def station(folder: Path, keys: Path) -> Iterator[Station]:
-    options = {"folder": folder, "keys": keys / "ground", "port": 0, "admin-port": 0, "datagram-port": 0}
+def station(folder: Path, keys: Path, **further: object) -> Iterator[Station]:
+    options = {"folder": folder, "keys": keys / "ground", "port": 0, "admin-port": 0, "datagram-port": 0, **further}
     spelled = [word for name, value in options.items() for word in (f"--{name}", str(value))]
     with subprocess.Popen(
         command("serve", *spelled), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -110,8 +111,9 @@ def send(client: GatewayClient, transfer: Transfer, most: int, sent: list[int]) 
 
 def test_a_gateway_says_its_ports_and_ends_cleanly_when_it_is_told_to(tmp_path: Path, keys: Path) -> None:
     with station(tmp_path, keys) as running:
-        assert set(running.ports) == {"gateway", "datagrams", "admin"}
-        assert len({*running.ports.values()}) >= 2
+        assert set(running.ports) == {"gateway", "datagrams", "cfdp", "admin"}
+        assert running.ports["cfdp"] is None
+        assert len({*running.ports.values()}) >= 3
         url = f"http://127.0.0.1:{running.ports['admin']}/healthz"
         assert httpx.get(url, trust_env=False).json() == {"status": "ok"}
         with running.client() as client:
@@ -121,6 +123,44 @@ def test_a_gateway_says_its_ports_and_ends_cleanly_when_it_is_told_to(tmp_path: 
         assert running.process.returncode == 0
         events = [json.loads(line) for line in logged.splitlines()]
         assert "contact" in {event["event"] for event in events}
+
+
+def a_free_udp_port() -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as unused:
+        unused.bind(("127.0.0.1", 0))
+        return int(unused.getsockname()[1])
+
+
+def test_a_bundle_sent_as_a_cfdp_file_is_in_the_ledger(tmp_path: Path, keys: Path) -> None:
+    file, ours = tmp_path / "bundle", a_free_udp_port()
+    file.write_bytes(BUNDLE)
+    remotes = {"cfdp-port": 0, "cfdp-remotes": f"2=sat-1@127.0.0.1:{ours}"}
+    with station(tmp_path / "ground", keys, **remotes) as running:
+        send = [sys.executable, "-c", "from orbitloop_mission.cli import main; main()", "cfdp", "send", str(file)]
+        send += ["--to", f"1=127.0.0.1:{running.ports['cfdp']}", "--listen", f"127.0.0.1:{ours}", "--entity", "2"]
+        sent = subprocess.run([*send, "--rate", "50Mbit", "--json"], capture_output=True, text=True, check=False)
+        assert sent.returncode == 0, sent.stderr
+        assert json.loads(sent.stdout)["outcome"] == "delivered"
+        told = status(tmp_path / "ground", keys)
+        metrics = httpx.get(f"http://127.0.0.1:{running.ports['admin']}/metrics", trust_env=False).text
+    assert (told["bundles"], told["samples"]) == (1, 60)
+    assert f'orbitloop_payload_bytes_total{{direction="in",satellite="sat-1"}} {float(len(BUNDLE))}' in metrics
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ((), "nobody would be heard"),
+        (("--cfdp-remotes", "sat-1"), "write ENTITY=SATELLITE@HOST:PORT"),
+        (("--cfdp-remotes", "1=sat-1@127.0.0.1:7002"), "not all different"),
+    ],
+    ids=["no remote", "no address", "our own entity"],
+)
+def test_cfdp_settings_that_cannot_work_are_one_line(
+    tmp_path: Path, keys: Path, options: tuple[str, ...], words: str
+) -> None:
+    ports = ("--port", "0", "--admin-port", "0", "--cfdp-port", "0")
+    assert words in refused("serve", *ledger_options(tmp_path, keys), *ports, *options)
 
 
 def test_what_a_killed_gateway_acknowledged_is_never_sent_again(tmp_path: Path, keys: Path) -> None:

@@ -23,6 +23,15 @@ import numpy as np
 import pytest
 import torch
 
+from orbitloop.adapters.cfdp.entity import CfdpEntity
+from orbitloop.adapters.cfdp.values import (
+    EntityId,
+    EntitySettings,
+    ReceivedFile,
+    RemoteEntity,
+    SendResult,
+    TransactionKey,
+)
 from orbitloop.adapters.model_files import write_model
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.units import Digest
@@ -103,6 +112,7 @@ class Mission:
     link: str = ""
     layer: str = "http"
     datagrams: int | None = None
+    cfdp: str = ""
     stack: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -128,7 +138,7 @@ class Mission:
         self.config.write_text(
             f'satellite = "sat-1"\nfolder = "{self.satellite}"\nkeys = "{self.keys / "satellites" / "sat-1"}"\n'
             f'layer = "{self.layer}"\n{stations}[contacts]\n{self.contacts}\npatience_seconds = 5\n'
-            f"[link]\n{self.link}\n[worker]\ncommand = {json.dumps(self.worker)}\n"
+            f"[link]\n{self.link}\n[worker]\ncommand = {json.dumps(self.worker)}\n{self.cfdp}"
         )
 
     @contextmanager
@@ -137,6 +147,11 @@ class Mission:
         command = [*EDGE, "run", "--config", str(self.config)]
         with running(command, self.folder / "satellite.log") as process:
             yield process
+
+    def publish(self, update: Path) -> None:
+        command = [*GROUND, "publish", "--folder", self.folder / "ground", "--keys", self.keys / "ground"]
+        command += ["sat-1", "--file", update, "--base", FLYING, "--result", NEXT]
+        subprocess.run([str(word) for word in command], check=True)
 
     def received(self) -> list[Digest]:
         with opened_ledger(GroundSettings(folder=self.folder / "ground", keys=self.keys / "ground")) as ledger:
@@ -263,16 +278,7 @@ def test_an_update_that_comes_while_the_worker_is_busy_is_proved_later_and_repor
     busy.touch()
     update = mission.folder / "update"
     update.write_bytes(bytes(50_000))
-    command = [
-        *GROUND,
-        "publish",
-        "--folder",
-        mission.folder / "ground",
-        "--keys",
-        mission.keys / "ground",
-    ]
-    command += ["sat-1", "--file", update, "--base", FLYING, "--result", NEXT]
-    subprocess.run([str(word) for word in command], check=True)
+    mission.publish(update)
     with mission.flying() as process:
         until(lambda: bool(mission.events("proof_put_off")), "the update is here, and the worker is busy")
         process.kill()
@@ -283,6 +289,78 @@ def test_an_update_that_comes_while_the_worker_is_busy_is_proved_later_and_repor
     with opened_ledger(GroundSettings(folder=mission.folder / "ground", keys=mission.keys / "ground")) as ledger:
         reports = ledger.reports("sat-1")
     assert {(report.update, report.flying) for report in reports} == {(digest_of(update.read_bytes()), NEXT)}
+
+
+def test_an_update_that_came_by_cfdp_between_sessions_is_not_fetched_again(mission: Mission) -> None:
+    here, there = a_free_udp_port(), a_free_udp_port()
+    mission.cfdp = f'[cfdp]\nentity = 2\nlisten = "127.0.0.1:{here}"\nremotes = {{ 1 = "127.0.0.1:{there}" }}\n'
+    mission.worker = harness(mission, count=1, size=500)
+    update = mission.folder / "update"
+    update.write_bytes(b"OLU1" + bytes(50_000))
+    mission.publish(update)
+    mission.stations = {"here": f"https://127.0.0.1:{a_free_port()}"}  # nobody answers there
+    with mission.flying() as process:
+        until(lambda: bool(mission.events("agent_started")), "the satellite runs")
+        send = [sys.executable, "-c", "from orbitloop_mission.cli import main; main()", "cfdp", "send", str(update)]
+        send += ["--entity", "1", "--listen", f"127.0.0.1:{there}", "--to", f"2=127.0.0.1:{here}", "--rate", "10Mbit"]
+        sent = subprocess.run([*send, "--json"], capture_output=True, text=True, check=False)
+        assert sent.returncode == 0, sent.stderr
+        process.kill()
+    mission.stations = {"here": f"https://127.0.0.1:{mission.gateway()}"}
+    with mission.flying() as process:
+        until(lambda: mission.status().get("flying") == NEXT, "the update flies")
+        until(lambda: mission.status().get("reports_waiting") == 0, "the ground knows")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(GENEROUS_S) == 0
+    assert len(mission.events("cfdp_update_received")) == 1
+    assert {event["bytes_up"] for event in mission.events("session_ended")} == {0}
+
+
+def test_between_passes_a_satellite_sends_nothing_by_cfdp(mission: Mission) -> None:
+    here = a_free_udp_port()
+    plan = mission.folder / "plan.csv"
+    aos = datetime.now(UTC) + timedelta(hours=1)
+    plan.write_text(f"station,aos,los\nhere,{aos.isoformat()},{(aos + timedelta(minutes=9)).isoformat()}\n")
+    mission.stations = {"here": "https://127.0.0.1:9"}
+    mission.contacts = f'plan = "{plan}"'
+    update = mission.folder / "update"
+    update.write_bytes(b"OLU1" + bytes(2_000))
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ground:
+        ground.bind(("127.0.0.1", 0))
+        there = ground.getsockname()[1]
+        mission.cfdp = f'[cfdp]\nentity = 2\nlisten = "127.0.0.1:{here}"\nremotes = {{ 1 = "127.0.0.1:{there}" }}\n'
+        with mission.flying():
+            until(lambda: bool(mission.events("agent_started")), "the satellite runs")
+            mission.stack.enter_context(cfdp_sender(mission.folder / "sender", update, here))
+            until(lambda: bool(mission.events("cfdp_update_received")), "it is heard all the same")
+            ground.setblocking(False)
+            with pytest.raises(BlockingIOError):
+                ground.recv(1_000)
+            aos = datetime.now(UTC) - timedelta(seconds=1)
+            plan.write_text(f"station,aos,los\nhere,{aos.isoformat()},{(aos + timedelta(minutes=9)).isoformat()}\n")
+            ground.settimeout(GENEROUS_S)
+            assert ground.recv(1_000), "it answers once the station can be heard"
+
+
+@contextmanager
+def cfdp_sender(folder: Path, file: Path, to: int) -> Iterator[None]:
+    """Sends a file until the block ends; answers go elsewhere."""
+    remote = RemoteEntity(id=EntityId(2), host="127.0.0.1", port=to)
+    settings = EntitySettings(id=EntityId(1), host="127.0.0.1", port=0, inbox=folder, remotes=(remote,))
+    with CfdpEntity(settings, Deaf()) as entity:
+        entity.send(file, EntityId(2))
+        yield
+
+
+class Deaf:
+    def received(self, file: ReceivedFile) -> None:
+        """Nothing."""
+
+    def sent(self, result: SendResult) -> None:
+        """Nothing."""
+
+    def failed(self, key: TransactionKey, reason: str) -> None:
+        """Nothing."""
 
 
 @pytest.fixture(scope="module")

@@ -33,6 +33,7 @@ def test_paths_count_from_the_file_and_the_rest_has_defaults(tmp_path: Path) -> 
     assert file.worker.frames == tmp_path / "frames"
     assert file.layer is Layer.AUTO
     assert file.contacts.plan is None
+    assert file.cfdp is None
     assert file.rhythm().interval == timedelta(seconds=60)
 
 
@@ -57,6 +58,10 @@ def test_the_link_becomes_a_policy(tmp_path: Path) -> None:
         (LEAST + "[link.priorities]\nnone = 200", "link.priorities.none"),
         (LEAST + "[link]\nquality = 0", "quality 0"),
         (LEAST + "[contacts]\npoll_seconds = 0", "contacts.poll_seconds"),
+        (LEAST + "[cfdp]\nentity = 2\nlisten = '10.0.0.2:7002'\nremotes = {}", "cfdp.remotes"),
+        (LEAST + "[cfdp]\nentity = 2\nlisten = '10.0.0.2:7002'\nremotes = { 1 = '10.0.0.1' }", "write host:port"),
+        (LEAST + "[cfdp]\nentity = 2\nlisten = '7002'\nremotes = { 1 = '10.0.0.1:7001' }", "write host:port"),
+        (LEAST + "[cfdp]\nentity = 2\nlisten = '10.0.0.2:7002'\nremotes = { a = '10.0.0.1:7001' }", "cfdp.remotes"),
         ('layer = "datagrams"\n' + LEAST, "stations.here has no address"),
     ],
 )

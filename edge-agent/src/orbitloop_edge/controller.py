@@ -44,6 +44,8 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+CFDP_INBOX = "cfdp"
+"""Where CFDP leaves updates, in the satellite's folder."""
 _RESERVE = Bytes(24 * 2**20)
 """Room for a bundle of the largest size, and for what is noted of it."""
 
@@ -108,7 +110,7 @@ class Controller:
             satellite=settings.satellite,
             spool=self.spool,
             outbox=FolderOutbox(folder / "outbox"),
-            inbox=FolderInbox(folder / "inbox"),
+            inbox=FolderInbox(folder / "inbox", arrivals=folder / CFDP_INBOX),
             pending=FilePending(folder / "pending" / "offer.json"),
             sessions=FileSessions(folder / "sessions" / "last", clock),
             clock=clock,

@@ -7,17 +7,20 @@ import logging
 import os
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack
 from datetime import datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from orbitloop.adapters.durable import write_unlisted
-from orbitloop.adapters.plans import read_plan
+from orbitloop.adapters.plans import WatchedPlan
+from orbitloop.adapters.threads import ending_with_any_thread
 from orbitloop.domain.contacts import ContactWindow
 from orbitloop.domain.errors import BadInput, LinkClosed, NoSpace, NotYet, OrbitloopError
 from orbitloop.domain.units import Bytes, Digest, capacity
 from orbitloop.ports.clock import Clock
+from orbitloop.ports.signal import FollowsSignal, Indifferent
 from orbitloop.ports.workers import InferenceWorker
 from orbitloop_edge.adapters.host import Patience, WallClock, give_memory_back, is_running, stop_when_input_ends
 from orbitloop_edge.adapters.locks import locked
@@ -26,11 +29,14 @@ from orbitloop_edge.adapters.neighbours import CONTROLLER_SOCKET, RemoteWorker, 
 from orbitloop_edge.adapters.rpc import CallServer
 from orbitloop_edge.adapters.slot_state import read_state
 from orbitloop_edge.adapters.supervisor import Supervisor
-from orbitloop_edge.controller import AbsentWorker, Controller, Reach
-from orbitloop_edge.satellite_file import INFERENCE, NO_WORKER, Layer, SatelliteFile
+from orbitloop_edge.controller import CFDP_INBOX, AbsentWorker, Controller, Reach
+from orbitloop_edge.satellite_file import INFERENCE, NO_WORKER, CfdpTable, Layer, SatelliteFile
 from orbitloop_edge.settings import EdgeSettings
 from orbitloop_edge.usecases.contact import Direction, SessionSummary
 from orbitloop_edge.usecases.passes import LONGEST_WAIT_S, Cadence, Itinerary, Opening
+
+if TYPE_CHECKING:
+    from orbitloop.adapters.cfdp.entity import CfdpEntity
 
 _log = logging.getLogger(__name__)
 
@@ -39,39 +45,6 @@ _UNPLANNED = timedelta(hours=1)
 """What one session may carry where nobody knows when the signal ends: as much as a window of this length."""
 _PROOF_PAUSE_S = 5.0
 _PUT_OFF_S = 1.0
-
-
-class PlanFile:
-    """A contact plan on disk, read again when it changes; one that became unreadable leaves the last good one."""
-
-    def __init__(self, path: Path | None, satellite: str, stations: tuple[str, ...]) -> None:
-        self._path = path
-        self._satellite = satellite
-        self._stations = stations
-        self._stamp: tuple[int, int] | None = None
-        self._itinerary = Itinerary.of(None if path is None else self._read(path), satellite, stations)
-
-    def itinerary(self) -> Itinerary:
-        """Who can be heard when, as the file says now."""
-        if self._path is not None and _stamp(self._path) != self._stamp:
-            try:
-                self._itinerary = Itinerary.of(self._read(self._path), self._satellite, self._stations)
-                _log.info("plan_read", extra={"path": str(self._path)})
-            except BadInput as error:
-                _log.error("plan_unreadable", extra={"why": str(error)})
-        return self._itinerary
-
-    def _read(self, path: Path) -> tuple[ContactWindow, ...]:
-        self._stamp = _stamp(path)  # noted first: a file that changes while it is read is read again
-        return read_plan(path)
-
-
-def _stamp(path: Path) -> tuple[int, int] | None:
-    try:
-        found = path.stat()
-    except FileNotFoundError:
-        return None
-    return found.st_mtime_ns, found.st_size
 
 
 class Agent:
@@ -83,10 +56,18 @@ class Agent:
         worker: the inference worker, there or not.
         clock: what time it is on board.
         patience: waits, and ends them.
+        follower: told whether a station can be heard.
     """
 
     def __init__(
-        self, file: SatelliteFile, controller: Controller, worker: InferenceWorker, clock: Clock, patience: Patience
+        self,
+        file: SatelliteFile,
+        controller: Controller,
+        worker: InferenceWorker,
+        clock: Clock,
+        patience: Patience,
+        *,
+        follower: FollowsSignal | None = None,
     ) -> None:
         self._file = file
         self._controller = controller
@@ -94,7 +75,8 @@ class Agent:
         self._clock = clock
         self._patience = patience
         self._policy = file.link.policy()
-        self._plan = PlanFile(file.contacts.plan, file.satellite, tuple(file.stations))
+        self._follower = follower or Indifferent()
+        self._itinerary = itineraries(file)
         self._cadence = Cadence(rhythm=file.rhythm())
         self._proof_due = 0.0
         self._spent: dict[Opening, int] = {}
@@ -120,15 +102,17 @@ class Agent:
         """Do what there is to do; returns how long to wait then, seconds."""
         self._prove()
         now = self._clock.now()
-        itinerary = self._plan.itinerary()
+        itinerary = self._itinerary()
         opening = itinerary.opening(now, self._cadence.failures)
         following = itinerary.next(now)
         self._status["next_window"] = None if following is None else _window(following)
         self._publish()
         if opening is None:
+            self._follower.suspend()
             self._cadence.closed()
             until = LONGEST_WAIT_S if following is None else (following.aos - now).total_seconds()
             return min(LONGEST_WAIT_S, max(0.05, until))
+        self._follower.resume()
         if self._cadence.due(opening, self._patience.monotonic(), self._waiting()):
             self._session(opening, now)
         return 0.5
@@ -229,9 +213,11 @@ def run(file: SatelliteFile, config: Path, patience: Patience) -> None:
     Raises:
         BadInput: a key or the contact plan is missing or malformed, or the folder is open in another process.
         NoSpace: the disk is full at the start.
+        RuntimeError: one of its threads ended by an error that nobody expected, and the process with it.
     """
     clock = WallClock()
     with ExitStack() as stack:
+        stack.enter_context(ending_with_any_thread(patience.stop))
         controller = stack.enter_context(
             Controller(
                 settings_of(file),
@@ -246,7 +232,8 @@ def run(file: SatelliteFile, config: Path, patience: Patience) -> None:
         if command is not None:
             remote = worker = RemoteWorker(file.folder)
             stack.callback(remote.close)
-        agent = Agent(file, controller, worker, clock, patience)
+        entity = None if file.cfdp is None else stack.enter_context(cfdp_entity(file, file.cfdp))
+        agent = Agent(file, controller, worker, clock, patience, follower=entity)
         thread = threading.Thread(target=agent.run, name="agent")
         thread.start()
         stack.callback(thread.join)
@@ -254,9 +241,42 @@ def run(file: SatelliteFile, config: Path, patience: Patience) -> None:
         stack.callback(patience.stop)
         if command is not None:  # ends before the agent does, which may wait for its answer
             stack.enter_context(Supervisor(command, file.folder))
-        while not patience.wait(1.0):
-            if not thread.is_alive():
-                raise RuntimeError("the agent ended by itself: its trace stands above")
+        while not patience.wait(60.0):
+            continue
+
+
+def itineraries(file: SatelliteFile) -> Callable[[], Itinerary]:
+    """What says who can be heard when, as the plan is now. Raises ``BadInput`` for a plan that cannot be used."""
+    stations = tuple(file.stations)
+    if file.contacts.plan is None:
+        return lambda: Itinerary.of(None, file.satellite, stations)
+    return WatchedPlan(file.contacts.plan, lambda windows: Itinerary.of(windows, file.satellite, stations)).current
+
+
+def cfdp_entity(file: SatelliteFile, table: CfdpTable) -> CfdpEntity:
+    """The satellite's end of CCSDS File Delivery, at rest until a station can be heard.
+
+    Raises:
+        BadInput: its address is taken, or an entity id is out of range or used twice.
+    """
+    # Few satellites speak it: what it needs is not loaded for the others.
+    from orbitloop.adapters.cfdp.entity import CfdpEntity
+    from orbitloop.adapters.cfdp.values import EntityId, EntitySettings, Limits, host_and_port, remote_at
+    from orbitloop_edge.adapters.cfdp_updates import CfdpUpdates
+
+    policy, inbox = file.link.policy(), file.folder / CFDP_INBOX
+    host, port = host_and_port(table.listen)
+    told = EntitySettings(
+        id=EntityId(table.entity),
+        host=host,
+        port=port,
+        inbox=inbox,
+        remotes=tuple(remote_at(int(id), address, policy.downlink) for id, address in table.remotes.items()),
+        limits=Limits(file=policy.update_budget),
+    )
+    entity = CfdpEntity(told, CfdpUpdates(inbox, policy.update_budget))
+    entity.suspend()
+    return entity
 
 
 def worker_command(file: SatelliteFile, config: Path) -> tuple[str, ...] | None:

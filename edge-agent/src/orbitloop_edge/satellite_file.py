@@ -41,6 +41,13 @@ class _Table(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+def _checked_address(value: str) -> str:
+    host, _, port = value.rpartition(":")
+    if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
+        raise ValueError(f"{value!r} is no address; write host:port")
+    return value
+
+
 class StationTable(_Table):
     """``[stations.NAME]``: where a ground station's gateway is reached.
 
@@ -63,10 +70,7 @@ class StationTable(_Table):
     @field_validator("datagrams")
     @classmethod
     def _address(cls, value: str | None) -> str | None:
-        host, _, port = (value or "host:1").rpartition(":")
-        if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
-            raise ValueError(f"{value!r} is no address; write host:port")
-        return value
+        return None if value is None else _checked_address(value)
 
 
 class ContactsTable(_Table):
@@ -176,6 +180,30 @@ class WorkerTable(_Table):
         return value
 
 
+class CfdpTable(_Table):
+    """``[cfdp]``: CCSDS File Delivery, by which updates may come. Leave it out to speak none; it authenticates nobody.
+
+    Attributes:
+        entity: the satellite's entity id.
+        listen: where it listens, ``host:port`` (UDP).
+        remotes: entity ids of the ground, and where answers to each go, ``host:port``; no other is heard.
+    """
+
+    entity: Annotated[int, Field(ge=0, lt=2**16)]
+    listen: str
+    remotes: Annotated[dict[Annotated[str, Field(pattern=r"^\d{1,5}$")], str], Field(min_length=1)]
+
+    @field_validator("listen")
+    @classmethod
+    def _address(cls, value: str) -> str:
+        return _checked_address(value)
+
+    @field_validator("remotes")
+    @classmethod
+    def _addresses(cls, value: dict[str, str]) -> dict[str, str]:
+        return {entity: _checked_address(address) for entity, address in value.items()}
+
+
 class SatelliteFile(_Table):
     """All of ``satellite.toml``. Relative paths count from the file.
 
@@ -198,6 +226,7 @@ class SatelliteFile(_Table):
     mining: MiningTable = MiningTable()
     canary: CanaryTable = CanaryTable()
     worker: WorkerTable = WorkerTable()
+    cfdp: CfdpTable | None = None
 
     @model_validator(mode="after")
     def _reachable(self) -> SatelliteFile:

@@ -8,7 +8,8 @@ import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import FrameType
 
@@ -16,6 +17,8 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from orbitloop.adapters.shaping.choice import choose_shaper
+from orbitloop.adapters.threads import ending_with_any_thread
+from orbitloop.adapters.wall_clock import WallClock
 from orbitloop.domain.units import Bytes
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.sample_store import Blobs
@@ -44,14 +47,6 @@ from orbitloop_ground.http.uploads import BundleRoutes
 from orbitloop_ground.settings import GroundSettings
 from orbitloop_ground.usecases.converse import Reception
 from orbitloop_ground.usecases.receive import Receiver
-
-
-class WallClock:
-    """The :class:`~orbitloop.ports.clock.Clock` of the real world."""
-
-    def now(self) -> datetime:
-        """The present moment, UTC."""
-        return datetime.now(UTC)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -152,11 +147,40 @@ def datagram_server(parts: Dependencies) -> DatagramServer:
     return DatagramServer(
         DatagramAnswers(parts.receiver, parts.reception, parts.ledger.update),
         parts.link_keys,
-        DatagramSettings(
-            host=settings.host, port=settings.datagram_port or 0, rate=settings.uplink or DatagramSettings().rate
-        ),
+        DatagramSettings(host=settings.host, port=settings.datagram_port or 0, rate=settings.datagram_rate),
         parts.metrics,
     )
+
+
+@contextmanager
+def cfdp_entity(parts: Dependencies) -> Iterator[int]:
+    """The ground's end of CCSDS File Delivery: bundles that come as files go the way of all others. Gives its UDP port.
+
+    Raises:
+        BadInput: the port is taken, the contact plan cannot be read, or nobody may send.
+    """
+    # Few grounds speak it: what it needs is not loaded for the others.
+    from orbitloop.adapters.cfdp.entity import CfdpEntity
+    from orbitloop.adapters.cfdp.values import EntityId, EntitySettings, Limits
+    from orbitloop_ground.adapters.cfdp_contacts import FollowedContacts
+    from orbitloop_ground.adapters.cfdp_reception import CfdpReception, CfdpRemotes
+
+    settings = parts.settings
+    remotes = CfdpRemotes.of(settings.cfdp_remotes, settings.datagram_rate)
+    told = EntitySettings(
+        id=EntityId(settings.cfdp_entity),
+        host=settings.cfdp_host,
+        port=settings.cfdp_port or 0,
+        inbox=settings.folder / "cfdp" / str(settings.cfdp_entity),
+        remotes=remotes.entities,
+        limits=Limits(file=settings.max_bundle_bytes),
+    )
+    with ExitStack() as stack:
+        entity = stack.enter_context(CfdpEntity(told, CfdpReception(parts.receiver, remotes.satellites, parts.metrics)))
+        if settings.cfdp_plan is not None:
+            satellites = set(remotes.satellites.values())
+            stack.enter_context(FollowedContacts(entity, settings.cfdp_plan, satellites, parts.clock))
+        yield entity.address[1]
 
 
 def admin_thread(parts: Dependencies) -> ServerThread:
@@ -186,6 +210,7 @@ def serve(settings: GroundSettings) -> None:
 
     Raises:
         BadInput: a port is taken, or the keys are missing.
+        RuntimeError: one of its threads ended by an error that nobody expected, and the gateway with it.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
@@ -197,10 +222,13 @@ def serve(settings: GroundSettings) -> None:
             for address in settings.uplink_peers:
                 shaper.limit(Peer(address=address), settings.uplink)
         server = create_server(parts, shaper=shaper)
+        stack.enter_context(ending_with_any_thread(partial(setattr, server, "should_exit", True)))
         bound = stack.enter_context(listen(settings.host, settings.port))
-        ports: dict[str, int | None] = {"gateway": bound.getsockname()[1], "datagrams": None}
+        ports: dict[str, int | None] = {"gateway": bound.getsockname()[1], "datagrams": None, "cfdp": None}
         if settings.datagram_port is not None:
             ports["datagrams"] = stack.enter_context(datagram_server(parts)).port
+        if settings.cfdp_port is not None:
+            ports["cfdp"] = stack.enter_context(cfdp_entity(parts))
         ports["admin"] = stack.enter_context(admin_thread(parts)).port
         sys.stdout.write(json.dumps(ports) + "\n")
         sys.stdout.flush()

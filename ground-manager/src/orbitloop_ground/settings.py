@@ -14,11 +14,11 @@ from pydantic import Field, ValidationError
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orbitloop.domain.errors import BadInput
-from orbitloop.domain.units import BitsPerSecond, Bytes
+from orbitloop.domain.units import MEGABIT, BitsPerSecond, Bytes
 from orbitloop.wire.complaints import first_complaint
 
 _PREFIX = "ORBITLOOP_GROUND_"
-_PATHS = ("folder", "keys")
+_PATHS = ("folder", "keys", "cfdp_plan")
 
 
 class GroundSettings(BaseSettings):
@@ -33,6 +33,11 @@ class GroundSettings(BaseSettings):
         host: address to listen on.
         port: TCP port to listen on; 0 takes a free one.
         datagram_port: UDP port to listen on; 0 takes a free one, ``None`` none at all.
+        cfdp_host: address to listen on for CCSDS File Delivery, which authenticates nobody.
+        cfdp_port: its UDP port; 0 takes a free one, ``None`` none at all.
+        cfdp_entity: the ground's entity id.
+        cfdp_remotes: the satellites' entities, each ``ENTITY=SATELLITE@HOST:PORT``; no other is heard.
+        cfdp_plan: contact plan as CSV: between its passes CFDP is suspended. ``None`` never suspends it.
         admin_host: address that health and metrics are served on, in plain HTTP.
         admin_port: TCP port of health and metrics; 0 takes a free one.
         max_bundle_bytes: largest bundle that is taken.
@@ -45,7 +50,8 @@ class GroundSettings(BaseSettings):
         max_connections: connections in all.
         max_connections_from_address: connections from one address.
         max_connections_of_satellite: connections of one satellite; a new one takes the place of the oldest.
-        uplink: rate that answers to each of ``uplink_peers`` are held to; ``None`` leaves them to the link.
+        uplink: rate that answers to each of ``uplink_peers`` are held to, and datagrams to each satellite; ``None``
+            leaves the former to the link and holds the latter to 1 Mbit/s.
         uplink_peers: IPv4 addresses that satellites come from.
         interface: network interface towards them, for shaping by the kernel.
         access_log: whether every request is logged.
@@ -59,6 +65,11 @@ class GroundSettings(BaseSettings):
     host: str = "127.0.0.1"
     port: int = Field(default=8400, ge=0, lt=2**16)
     datagram_port: int | None = Field(default=None, ge=0, lt=2**16)
+    cfdp_host: str = "127.0.0.1"
+    cfdp_port: int | None = Field(default=None, ge=0, lt=2**16)
+    cfdp_entity: int = Field(default=1, ge=0, lt=2**16)
+    cfdp_remotes: tuple[str, ...] = ()
+    cfdp_plan: Path | None = None
     admin_host: str = "127.0.0.1"
     admin_port: int = Field(default=8401, ge=0, lt=2**16)
     max_bundle_bytes: Bytes = Field(default=Bytes(64 * 2**20), gt=0)
@@ -75,6 +86,11 @@ class GroundSettings(BaseSettings):
     uplink_peers: tuple[str, ...] = ()
     interface: str | None = None
     access_log: bool = False
+
+    @property
+    def datagram_rate(self) -> BitsPerSecond:
+        """Of everything that is sent to one satellite in datagrams, headers included."""
+        return self.uplink or MEGABIT
 
     @classmethod
     def read(cls, config: Path | None, given: dict[str, Any]) -> Self:

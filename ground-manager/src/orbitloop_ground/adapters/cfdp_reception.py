@@ -3,32 +3,63 @@
 from __future__ import annotations
 
 import logging
+import re
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from orbitloop.adapters.cfdp.values import EntityId, ReceivedFile, SendResult, TransactionKey
+from orbitloop.adapters.cfdp.values import (
+    EntityId,
+    ReceivedFile,
+    RemoteEntity,
+    SendResult,
+    TransactionKey,
+    remote_at,
+)
 from orbitloop.domain.errors import BadInput, Refused, Untrusted
-from orbitloop.domain.units import Bytes
+from orbitloop.domain.units import BitsPerSecond, Bytes
 from orbitloop.wire.bundle import MAGIC
 from orbitloop_ground.usecases.receive import Receiver
+from orbitloop_ground.usecases.watch import NobodyWatches, Refusal, Watch, Way
 
 _log = logging.getLogger(__name__)
 
+_REMOTE = re.compile(r"(\d+)=([^@]+)@(.+)")
 
-@dataclass(slots=True)
-class Tally:
-    """What came by CFDP.
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CfdpRemotes:
+    """The entities that may send bundles.
 
     Args:
-        stored: bundles whose samples are in the ledger, repeated ones included.
-        refused: files that were no bundle, of no satellite, or bad.
-        broken: transactions that never became a whole file.
+        entities: where each is reached.
+        satellites: whose it is.
     """
 
-    stored: int = 0
-    refused: int = 0
-    broken: int = 0
+    entities: tuple[RemoteEntity, ...]
+    satellites: Mapping[EntityId, str]
+
+    @staticmethod
+    def of(written: Iterable[str], rate: BitsPerSecond) -> CfdpRemotes:
+        """From ``ENTITY=SATELLITE@HOST:PORT`` each; ``rate`` bounds what is sent to each, headers included.
+
+        Raises:
+            BadInput: there is none, or one is written otherwise.
+        """
+        entities: list[RemoteEntity] = []
+        satellites: dict[EntityId, str] = {}
+        for text in written:
+            match = _REMOTE.fullmatch(text)
+            if match is None:
+                raise BadInput(
+                    f"cfdp_remotes: {text!r} names no entity of a satellite; write ENTITY=SATELLITE@HOST:PORT, "
+                    "for instance 2=sat-1@192.0.2.20:7002"
+                )
+            entities.append(remote_at(int(match[1]), match[3], rate))
+            satellites[entities[-1].id] = match[2]
+        if not entities:
+            raise BadInput("cfdp_port is given, but no satellite's entity: nobody would be heard; give cfdp_remotes")
+        return CfdpRemotes(entities=tuple(entities), satellites=satellites)
 
 
 class CfdpReception:
@@ -40,12 +71,13 @@ class CfdpReception:
     Args:
         receiver: where bundles go.
         satellites: which satellite has which entity id.
+        watch: told of bundles that came, and of files that were refused.
     """
 
-    def __init__(self, receiver: Receiver, satellites: Mapping[EntityId, str]) -> None:
-        self.tally = Tally()
+    def __init__(self, receiver: Receiver, satellites: Mapping[EntityId, str], watch: Watch | None = None) -> None:
         self._receiver = receiver
         self._satellites = dict(satellites)
+        self._watch = watch or NobodyWatches()
         self._turn = threading.Lock()
 
     def received(self, file: ReceivedFile) -> None:
@@ -59,10 +91,10 @@ class CfdpReception:
             with self._turn:
                 self._enter(file)
         except Refused as error:
-            self.tally.refused += 1
+            self._watch.refused(Refusal.UNTRUSTED if isinstance(error, Untrusted) else Refusal.MALFORMED)
             _log.warning("cfdp_file_refused", extra={"transaction": str(file.key), "why": str(error)})
             raise
-        self.tally.stored += 1
+        self._watch.crossed(self._satellites[file.key.source], Way.IN, file.size)
         file.path.unlink(missing_ok=True)
 
     def sent(self, result: SendResult) -> None:
@@ -71,7 +103,6 @@ class CfdpReception:
 
     def failed(self, key: TransactionKey, reason: str) -> None:
         """A file never became whole, or was refused."""
-        self.tally.broken += 1
         _log.warning("cfdp_transaction_failed", extra={"transaction": str(key), "why": reason})
 
     def _enter(self, file: ReceivedFile) -> None:

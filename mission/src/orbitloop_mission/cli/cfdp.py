@@ -152,27 +152,19 @@ def read_rate(text: str) -> BitsPerSecond:
 
 
 def _remote(text: str, rate: BitsPerSecond) -> RemoteEntity:
-    from orbitloop.adapters.cfdp.values import EntityId, RemoteEntity
+    from orbitloop.adapters.cfdp.values import remote_at
 
     id, equals, address = text.partition("=")
     if not equals or not id.isdecimal():
         raise BadInput(f"{text!r} names no CFDP entity; write ID=HOST:PORT, for instance 2=127.0.0.1:7002")
-    host, port = _address(address)
-    return RemoteEntity(id=EntityId(int(id)), host=host, port=port, rate=rate)
-
-
-def _address(text: str) -> tuple[str, int]:
-    host, colon, port = text.rpartition(":")
-    if not colon or not host or not port.isdecimal() or int(port) > 65_535:
-        raise BadInput(f"{text!r} is no address; write HOST:PORT, for instance 127.0.0.1:7002")
-    return host, int(port)
+    return remote_at(int(id), address, rate)
 
 
 def _open(entity: int, listen: str, folder: Path, remotes: Sequence[RemoteEntity], heard: _Heard) -> CfdpEntity:
     from orbitloop.adapters.cfdp.entity import CfdpEntity
-    from orbitloop.adapters.cfdp.values import EntityId, EntitySettings
+    from orbitloop.adapters.cfdp.values import EntityId, EntitySettings, host_and_port
 
-    host, port = _address(listen)
+    host, port = host_and_port(listen)
     settings = EntitySettings(id=EntityId(entity), host=host, port=port, inbox=folder, remotes=tuple(remotes))
     return CfdpEntity(settings, heard)
 

@@ -175,8 +175,10 @@ class CfdpEntity:
             self._time.suspend()
 
     def resume(self) -> None:
-        """Acquisition of signal: go on, and say again at once whatever waits for an answer."""
+        """Acquisition of signal: go on, and say again at once whatever waits for an answer. Idempotent."""
         with self._guard:
+            if not self.suspended:
+                return
             self._time.resume()
             for transaction in self._transactions():
                 transaction.hurry()

@@ -65,6 +65,20 @@ class RemoteEntity:
             raise BadInput(f"CFDP entity {self.id}: segments of {self.segment} bytes; 16 to {_LARGEST_SEGMENT} fit")
 
 
+def remote_at(entity: int, address: str, rate: BitsPerSecond | None) -> RemoteEntity:
+    """The peer with entity id ``entity`` at ``address``, written ``HOST:PORT``. Raises ``BadInput``."""
+    host, port = host_and_port(address)
+    return RemoteEntity(id=EntityId(entity), host=host, port=port, rate=rate)
+
+
+def host_and_port(text: str) -> tuple[str, int]:
+    """``HOST:PORT``, taken apart. Raises ``BadInput``."""
+    host, colon, port = text.rpartition(":")
+    if not colon or not host or not port.isdecimal() or int(port) > _LARGEST_PORT:
+        raise BadInput(f"{text!r} is no address; write HOST:PORT, for instance 127.0.0.1:7002")
+    return host, int(port)
+
+
 def check_id(entity: int) -> None:
     """Raises ``BadInput`` unless ``entity`` is an entity id of at most two octets."""
     if not 0 <= entity <= _LARGEST_ID:
