@@ -17,6 +17,7 @@ from orbitloop.domain.digests import digest_of, hexadecimal
 from orbitloop.domain.errors import Untrusted
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.samples import Reason
+from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Blobs
 from orbitloop.ports.updates import PublishedUpdate
@@ -31,7 +32,7 @@ from orbitloop_edge.adapters.inbox import FolderInbox
 from orbitloop_edge.adapters.outbox import FolderOutbox
 from orbitloop_edge.adapters.sessions import FilePending, FileSessions
 from orbitloop_edge.adapters.spool import DiskSpool
-from orbitloop_edge.usecases.contact import Aboard, ContactSession, Direction, Occasion, SessionSummary
+from orbitloop_edge.usecases.contact import Aboard, ContactSession, Occasion, SessionSummary
 from orbitloop_ground.app import Dependencies, compose, gateway_thread
 from orbitloop_ground.http.server import ServerThread
 from orbitloop_ground.settings import GroundSettings

@@ -12,11 +12,12 @@ from pathlib import Path
 import pytest
 from pyroute2 import netns
 
+from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import BitsPerSecond
 from orbitloop_mission.space_link.hosts import Host, two_hosts
 from orbitloop_mission.space_link.impairments import Impairments
 from orbitloop_mission.space_link.packets import PacketLink
-from orbitloop_mission.space_link.profile import Direction, LinkProfile
+from orbitloop_mission.space_link.profile import LinkProfile
 
 pytestmark = pytest.mark.skipif(
     os.geteuid() != 0 or not Path("/dev/net/tun").exists(), reason="network namespaces and TUN devices need root"

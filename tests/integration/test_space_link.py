@@ -15,10 +15,11 @@ import pytest
 
 from orbitloop.domain.contacts import ContactWindow
 from orbitloop.domain.errors import BadInput
+from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import BitsPerSecond, Bytes, transfer_time
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop_mission.embedded.clock import MissionClock
-from orbitloop_mission.space_link import Direction, LinkProfile, SpaceLink
+from orbitloop_mission.space_link import LinkProfile, SpaceLink
 
 NOON = datetime(2024, 3, 29, 12, tzinfo=UTC)
 PASS = ContactWindow(aos=NOON, los=NOON + timedelta(minutes=8), station="Tongchuan", peak=40.0)

@@ -13,6 +13,7 @@ import pytest
 
 from orbitloop.domain.contacts import ContactWindow
 from orbitloop.domain.errors import BadInput
+from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import BitsPerSecond, Bytes
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop_mission.embedded.clock import MissionClock
@@ -20,7 +21,6 @@ from orbitloop_mission.space_link import (
     ALWAYS,
     FRAME_PAYLOAD,
     DatagramPorts,
-    Direction,
     Impairments,
     LinkProfile,
     Manner,

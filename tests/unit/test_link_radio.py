@@ -7,8 +7,9 @@ from datetime import timedelta
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import BitsPerSecond, Bytes
-from orbitloop_mission.space_link import FRAME_PAYLOAD, BurstLoss, Direction, Impairments, LinkProfile, Trace
+from orbitloop_mission.space_link import FRAME_PAYLOAD, BurstLoss, Impairments, LinkProfile, Trace
 from orbitloop_mission.space_link.radio import DATAGRAM_HEADER, Fate, Radio, flipped
 
 A_SECOND = 1_000_000_000

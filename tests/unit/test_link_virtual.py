@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 
 from orbitloop.domain.contacts import ContactWindow
 from orbitloop.domain.errors import BadInput
+from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import BitsPerSecond, Bytes, capacity, transfer_time
 from orbitloop_mission.space_link import (
     ALWAYS,
     BurstLoss,
-    Direction,
     Impairments,
     LinkProfile,
     Manner,

@@ -16,13 +16,15 @@ from typing import TYPE_CHECKING, Any
 from orbitloop.adapters.durable import write_unlisted
 from orbitloop.adapters.plans import WatchedPlan
 from orbitloop.adapters.threads import ending_with_any_thread
+from orbitloop.adapters.wall_clock import WallClock
 from orbitloop.domain.contacts import ContactWindow
 from orbitloop.domain.errors import BadInput, LinkClosed, NoSpace, NotYet, OrbitloopError
+from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import Bytes, Digest, capacity
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.signal import FollowsSignal, Indifferent
 from orbitloop.ports.workers import InferenceWorker
-from orbitloop_edge.adapters.host import Patience, WallClock, give_memory_back, is_running, stop_when_input_ends
+from orbitloop_edge.adapters.host import Patience, give_memory_back, is_running, stop_when_input_ends
 from orbitloop_edge.adapters.locks import locked
 from orbitloop_edge.adapters.log_lines import log_to_stderr
 from orbitloop_edge.adapters.neighbours import CONTROLLER_SOCKET, RemoteWorker, intake_calls
@@ -32,7 +34,7 @@ from orbitloop_edge.adapters.supervisor import Supervisor
 from orbitloop_edge.controller import CFDP_INBOX, AbsentWorker, Controller, Reach
 from orbitloop_edge.satellite_file import INFERENCE, NO_WORKER, CfdpTable, Layer, SatelliteFile
 from orbitloop_edge.settings import EdgeSettings
-from orbitloop_edge.usecases.contact import Direction, SessionSummary
+from orbitloop_edge.usecases.contact import SessionSummary
 from orbitloop_edge.usecases.passes import LONGEST_WAIT_S, Cadence, Itinerary, Opening
 
 if TYPE_CHECKING:

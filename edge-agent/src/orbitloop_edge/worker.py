@@ -10,13 +10,14 @@ from types import TracebackType
 from typing import Self
 
 from orbitloop.adapters.signatures import VerifyingKey
+from orbitloop.adapters.wall_clock import WallClock
 from orbitloop.domain.errors import NotYet
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.spool import Intake
 from orbitloop.ports.workers import WorkerStatus
 from orbitloop.wire.messages import Offer, UpdateReport
 from orbitloop.wire.model_folder import Model
-from orbitloop_edge.adapters.host import Patience, WallClock, chance
+from orbitloop_edge.adapters.host import Patience, chance
 from orbitloop_edge.adapters.imagery import decode_picture, encode_picture, read_picture
 from orbitloop_edge.adapters.locks import held_lock
 from orbitloop_edge.adapters.neighbours import CONTROLLER_SOCKET, WORKER_SOCKET, RemoteIntake, worker_calls

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from orbitloop.domain.errors import LinkClosed, OrbitloopError, Refused
 from orbitloop.domain.rollout import Outcome
+from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.gateway import Gateway, Inbox, Outbox
@@ -34,13 +34,6 @@ from orbitloop_edge.usecases.transfers import fetch_update, send_bundles
 _log = logging.getLogger(__name__)
 
 _LONGEST_REASON = 2_000
-
-
-class Direction(StrEnum):
-    """Which way bytes cross."""
-
-    DOWN = "down"
-    UP = "up"
 
 
 OnUpdate = Callable[[Path, Offer], UpdateReport]

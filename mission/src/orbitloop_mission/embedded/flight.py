@@ -14,6 +14,7 @@ from orbitloop.adapters.model_files import read_model
 from orbitloop.adapters.orbits import contact_windows, propagation_delay
 from orbitloop.domain.contacts import ContactWindow
 from orbitloop.domain.learning import CloseRound, Stage, Wait
+from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import Bytes, capacity
 from orbitloop.domain.versions import weights_digest
 from orbitloop.ports.rounds import Round
@@ -21,7 +22,7 @@ from orbitloop.wire.messages import Telemetry
 from orbitloop.wire.model_folder import Model
 from orbitloop_edge.app import LocalController
 from orbitloop_edge.settings import EdgeSettings
-from orbitloop_edge.usecases.contact import Direction, SessionSummary
+from orbitloop_edge.usecases.contact import SessionSummary
 from orbitloop_mission.embedded.clock import MissionClock
 from orbitloop_mission.embedded.logbook import Logbook, PassEntry, RoundEntry
 from orbitloop_mission.embedded.measure import Gauge

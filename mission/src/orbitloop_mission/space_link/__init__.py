@@ -23,7 +23,7 @@ inject. What does not: what the bytes mean, and when passes take place (the plan
 
 from orbitloop_mission.space_link.impairments import BurstLoss, Impairments
 from orbitloop_mission.space_link.link import DatagramPorts, SpaceLink
-from orbitloop_mission.space_link.profile import ALWAYS, Direction, LinkProfile
+from orbitloop_mission.space_link.profile import ALWAYS, LinkProfile
 from orbitloop_mission.space_link.trace import FRAME_PAYLOAD, Trace, read_trace
 from orbitloop_mission.space_link.traffic import Crossings, Traffic
 from orbitloop_mission.space_link.virtual import Manner, Message, Outcome, VirtualLink
@@ -34,7 +34,6 @@ __all__ = [
     "BurstLoss",
     "Crossings",
     "DatagramPorts",
-    "Direction",
     "Impairments",
     "LinkProfile",
     "Manner",

@@ -8,9 +8,10 @@ import time
 from collections.abc import Callable
 from datetime import datetime, timedelta
 
+from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import Bytes, capacity
 from orbitloop.ports.clock import Clock
-from orbitloop_mission.space_link.profile import Direction, LinkProfile
+from orbitloop_mission.space_link.profile import LinkProfile
 from orbitloop_mission.space_link.radio import Fate, Radio
 
 _LARGEST_CHUNK = 64 * 1024

@@ -16,9 +16,10 @@ from heapq import heappop, heappush
 from types import TracebackType
 from typing import Self
 
+from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import Bytes
 from orbitloop_mission.space_link.hosts import Host
-from orbitloop_mission.space_link.profile import Direction, LinkProfile
+from orbitloop_mission.space_link.profile import LinkProfile
 from orbitloop_mission.space_link.radio import DATAGRAM_HEADER, Fortunes, Radio, flipped
 
 _LARGEST_PACKET = 65_535

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 
 from orbitloop.domain.contacts import ContactWindow
 from orbitloop.domain.errors import BadInput
+from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import MEGABIT, BitsPerSecond, Bytes, capacity
 from orbitloop_mission.space_link.impairments import Impairments
 from orbitloop_mission.space_link.trace import Trace
@@ -24,13 +24,6 @@ ALWAYS = (
 
 _ONE_PACKET = Bytes(1_500)
 _SMALLEST_QUEUE = Bytes(32 * 1024)
-
-
-class Direction(Enum):
-    """Seen from the ground, as radio engineers do."""
-
-    DOWN = "down"
-    UP = "up"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

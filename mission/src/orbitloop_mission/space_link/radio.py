@@ -12,10 +12,11 @@ from typing import NamedTuple
 
 import numpy as np
 
+from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import Bytes
 from orbitloop_mission.space_link.gates import RateGate, TraceGate
 from orbitloop_mission.space_link.impairments import burst_fates, uniform_fates
-from orbitloop_mission.space_link.profile import Direction, LinkProfile
+from orbitloop_mission.space_link.profile import LinkProfile
 
 DATAGRAM_HEADER = Bytes(28)
 """IPv4 and UDP: 20 and 8 bytes, charged on top of every datagram's payload."""

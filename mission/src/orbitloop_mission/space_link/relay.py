@@ -7,12 +7,13 @@ import socket
 import time
 
 from orbitloop.domain.contacts import ContactWindow, window_at
+from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import Bytes
 from orbitloop.ports.clock import Clock
 from orbitloop_mission.space_link.channel import Channel
 from orbitloop_mission.space_link.connection import Connection, reset
 from orbitloop_mission.space_link.datagrams import DatagramRelay
-from orbitloop_mission.space_link.profile import Direction, LinkProfile
+from orbitloop_mission.space_link.profile import LinkProfile
 from orbitloop_mission.space_link.traffic import Traffic
 
 # How long an idle connection may outlive its pass; one that carries bytes notices by itself.

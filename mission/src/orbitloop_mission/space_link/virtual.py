@@ -12,8 +12,9 @@ from itertools import pairwise
 
 from orbitloop.domain.contacts import ContactWindow
 from orbitloop.domain.errors import BadInput
+from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import Bytes, capacity
-from orbitloop_mission.space_link.profile import Direction, LinkProfile
+from orbitloop_mission.space_link.profile import LinkProfile
 from orbitloop_mission.space_link.radio import Radio
 
 _LARGEST_CHUNK = Bytes(64 * 1024)
