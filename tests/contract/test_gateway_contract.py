@@ -71,7 +71,7 @@ def _shared(tmp_path_factory: pytest.TempPathFactory, keys: Path) -> Iterator[Gr
         folder=tmp_path_factory.mktemp("ground"), keys=keys / "ground", max_bundle_bytes=PLENTY, max_open_uploads=64
     )
     parts = compose(options, CLOCK)
-    answers = DatagramAnswers(parts.receiver, parts.reception, parts.ledger.update)
+    answers = DatagramAnswers(parts.receiver, parts.reception, parts.artifacts.find)
     with (
         gateway_thread(parts) as http,
         DatagramServer(answers, parts.link_keys, DatagramSettings(rate=FAST), parts.metrics) as datagrams,

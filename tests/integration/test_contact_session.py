@@ -359,13 +359,16 @@ def test_a_newer_offer_replaces_a_partial_update(mission: Mission) -> None:
     assert not list((mission.folder / "sat" / "inbox").iterdir())
 
 
-def test_an_update_whose_file_changed_on_the_ground_is_refused_with_the_reason(mission: Mission) -> None:
+def test_an_update_whose_file_changed_on_the_ground_is_not_served_until_it_is_right_again(mission: Mission) -> None:
     update = mission.publish()
+    right = update.path.read_bytes()
     update.path.write_bytes(bytes(update.size))
-    assert mission.contact().update == Outcome.REFUSED
-    (report,) = mission.parts.ledger.reports("sat-1")
-    assert "thrown away" in report.reason
-    assert mission.contact().bytes_up == 0
+    summary = mission.contact()
+    assert (summary.update, summary.bytes_up, summary.complete) == (None, 0, False)
+    assert "has changed" in summary.problems[0]
+    assert mission.parts.ledger.reports("sat-1") == []
+    update.path.write_bytes(right)
+    assert mission.contact().update == Outcome.APPLIED
 
 
 def test_an_update_that_the_ground_does_not_serve_is_a_problem_and_no_refusal(mission: Mission) -> None:

@@ -121,7 +121,7 @@ def hello(satellite: str = "sat-1") -> Hello:
 def a_ground(folder: Path, keys: Path, port: int = 0) -> Iterator[tuple[Dependencies, DatagramServer, Counter]]:
     parts = compose(GroundSettings(folder=folder, keys=keys / "ground"), VirtualClock(LAUNCH))
     counter = Counter()
-    answers = DatagramAnswers(parts.receiver, parts.reception, parts.ledger.update)
+    answers = DatagramAnswers(parts.receiver, parts.reception, parts.artifacts.find)
     with DatagramServer(answers, parts.link_keys, DatagramSettings(port=port, rate=RATE), counter) as server:
         yield parts, server, counter
     parts.ledger.close()
@@ -130,7 +130,8 @@ def a_ground(folder: Path, keys: Path, port: int = 0) -> Iterator[tuple[Dependen
 def a_satellite(
     port: int, credentials: Credentials, *, patience: float = 30, name: str = "sat-1", key: bytes | None = None
 ) -> DatagramGateway:
-    link = DatagramLink(rate=RATE, patience=timedelta(seconds=patience))
+    silent = timedelta(seconds=patience)
+    link = DatagramLink(rate=RATE, patience=silent, fade=silent)
     return DatagramGateway(("127.0.0.1", port), name, LinkKey(key or credentials.link_key), link)
 
 
@@ -268,7 +269,7 @@ from orbitloop_ground.adapters.datagrams import DatagramServer, DatagramSettings
 from orbitloop_ground.app import compose
 from orbitloop_ground.settings import GroundSettings
 parts = compose(GroundSettings(folder=Path(sys.argv[1]), keys=Path(sys.argv[2])))
-answers = DatagramAnswers(parts.receiver, parts.reception, parts.ledger.update)
+answers = DatagramAnswers(parts.receiver, parts.reception, parts.artifacts.find)
 with DatagramServer(answers, parts.link_keys, DatagramSettings(port=int(sys.argv[3]))) as server:
     print(server.port, flush=True)
     time.sleep(600)
@@ -510,7 +511,7 @@ def test_a_bundle_whose_disk_is_full_is_a_matter_for_later_and_keeps_what_came(
                 raise NoSpace("the disk is full")
             return super().write(upload, start, data)
 
-    answers = Filling(parts.receiver, parts.reception, parts.ledger.update)
+    answers = Filling(parts.receiver, parts.reception, parts.artifacts.find)
     full.set()
     meter = Meter()
     with (

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from orbitloop.domain.delta import Change, Gain, Shift, Sparse, apply
 from orbitloop.domain.detection import Detections
-from orbitloop.domain.errors import BadInput, Untrusted
+from orbitloop.domain.errors import BadInput, NotYet, Untrusted
 from orbitloop.domain.rollout import CanaryRule, Outcome
 from orbitloop.domain.units import Digest
 from orbitloop.domain.versions import weights_digest
@@ -98,9 +98,10 @@ class Satellite:
     def _swap(self, detector: Detector) -> None:
         self.swapped.append(detector.version)
 
-    def prove(self, data: bytes) -> UpdateReport:
+    def prove(self, data: bytes, *, stored: bytes | None = None) -> UpdateReport:
+        """Prove ``data``, of which the disk has made ``stored``."""
         path = self.folder / "update"
-        path.write_bytes(data)
+        path.write_bytes(data if stored is None else stored)
         return self._prove(path, an_offer(data, base=weights_digest(OLD), result=a_digest()))
 
     def flying(self) -> Digest:
@@ -249,3 +250,11 @@ def test_updates_build_on_each_other(satellite: Satellite) -> None:
 def test_a_long_reason_still_fits_its_message(satellite: Satellite) -> None:
     unknown = Shift(tensor="t" * 200, exponent=0, quanta=np.zeros(1, np.int8))
     assert len(satellite.prove(an_update([unknown], result=a_digest())).reason) <= 2_000
+
+
+def test_an_update_that_the_disk_has_changed_is_fetched_again_and_not_refused(satellite: Satellite) -> None:
+    data = an_update([IMPROVED])
+    with pytest.raises(NotYet, match="fetched again"):
+        satellite.prove(data, stored=data[:-1] + bytes([data[-1] ^ 1]))
+    assert satellite.flying() == weights_digest(OLD)
+    assert satellite.prove(data).outcome == Outcome.APPLIED

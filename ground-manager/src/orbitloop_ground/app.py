@@ -25,6 +25,7 @@ from orbitloop.ports.sample_store import Blobs
 from orbitloop.ports.shaper import Peer, Shaper
 from orbitloop.ports.uploads import Uploads
 from orbitloop.wire.bundle import Limits
+from orbitloop_ground.adapters.artifacts import Artifacts
 from orbitloop_ground.adapters.authority import Authority
 from orbitloop_ground.adapters.blobs import FolderBlobs
 from orbitloop_ground.adapters.datagram_answers import DatagramAnswers
@@ -58,6 +59,7 @@ class Dependencies:
     ledger: Ledger
     blobs: Blobs
     uploads: Uploads
+    artifacts: Artifacts
     revoked: RevocationList
     link_keys: LinkKeys
     metrics: Metrics
@@ -87,6 +89,7 @@ def compose(settings: GroundSettings, clock: Clock | None = None) -> Dependencie
         uploads=FolderUploads(
             settings.folder / "uploads", clock, most=settings.max_open_uploads, idle=settings.upload_expiry
         ),
+        artifacts=Artifacts(ledger),
         revoked=RevocationList(settings.keys / "revoked.json"),
         link_keys=LinkKeys(settings.keys / "links"),
         metrics=Metrics(ledger.summaries),
@@ -108,7 +111,7 @@ def create_app(parts: Dependencies) -> FastAPI:
     app.add_middleware(Arrivals)
     app.include_router(BundleRoutes(parts.receiver, identities, silence=silence).router())
     app.include_router(MessageRoutes(parts.reception, identities, silence=silence).router())
-    app.include_router(ArtifactRoutes(parts.ledger, identities).router())
+    app.include_router(ArtifactRoutes(parts.artifacts.find, identities).router())
     faults.register(app, parts.metrics)
     return app
 
@@ -145,7 +148,7 @@ def datagram_server(parts: Dependencies) -> DatagramServer:
     """The second convergence layer, beside the first: the same bundles, messages and updates."""
     settings = parts.settings
     return DatagramServer(
-        DatagramAnswers(parts.receiver, parts.reception, parts.ledger.update),
+        DatagramAnswers(parts.receiver, parts.reception, parts.artifacts.find),
         parts.link_keys,
         DatagramSettings(host=settings.host, port=settings.datagram_port or 0, rate=settings.datagram_rate),
         parts.metrics,

@@ -13,10 +13,14 @@ class Damaged(sqlite3.DatabaseError):
     """A file that SQLite opens, but whose content cannot be right."""
 
 
-def is_damage(error: sqlite3.DatabaseError) -> bool:
+FAULTS = (sqlite3.DatabaseError, UnicodeDecodeError)
+"""What reading a damaged file raises. SQLite quotes the names that it finds, and Python cannot decode all of those."""
+
+
+def is_damage(error: Exception) -> bool:
     """Whether the file itself is at fault, so that only another one helps."""
     # An extended code holds its primary one in the lowest eight bits.
-    return isinstance(error, Damaged) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _CODES
+    return isinstance(error, Damaged | UnicodeDecodeError) or getattr(error, "sqlite_errorcode", 0) & 0xFF in _CODES
 
 
 def set_aside(path: Path) -> Path:

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from orbitloop.adapters.durable import naming_full_disk
 from orbitloop.wire.messages import Telemetry
-from orbitloop_edge.adapters.damage import Damaged, is_damage, set_aside
+from orbitloop_edge.adapters.damage import FAULTS, Damaged, is_damage, set_aside
 from orbitloop_edge.usecases.observe import FrameResult
 
 _log = logging.getLogger(__name__)
@@ -61,7 +61,7 @@ class FrameResults:
         self._lock = threading.Lock()
         try:
             self._rows = _opened(path)
-        except sqlite3.DatabaseError as error:
+        except FAULTS as error:
             if not is_damage(error):
                 raise
             _log.error("results_damaged", extra={"path": str(path), "why": str(error)})

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import logging
 import os
-import sqlite3
 import threading
 from collections.abc import Callable
 from dataclasses import replace
@@ -33,7 +32,7 @@ from orbitloop.ports.clock import Clock
 from orbitloop.ports.spool import SpoolState
 from orbitloop.wire.bundle import Limits, cost, entry_of, fill, pack, unpack
 from orbitloop.wire.messages import Priorities
-from orbitloop_edge.adapters.damage import is_damage
+from orbitloop_edge.adapters.damage import FAULTS, is_damage
 from orbitloop_edge.adapters.locks import locked
 from orbitloop_edge.adapters.reserve import Reserve
 from orbitloop_edge.adapters.spool_files import BundleFiles, SampleFiles, Stored
@@ -57,7 +56,7 @@ def _surviving(
         with spool.guard:
             try:
                 return method(spool, *args, **kwargs)
-            except sqlite3.DatabaseError as error:
+            except FAULTS as error:
                 if not is_damage(error):
                     raise
                 spool.rebuild(error)
@@ -213,7 +212,7 @@ class DiskSpool:
             self._index.note("priorities", priorities.model_dump_json())
             _log.info("priorities_changed", extra={"revision": priorities.revision})
 
-    def rebuild(self, error: sqlite3.DatabaseError) -> None:
+    def rebuild(self, error: Exception) -> None:
         """Set a damaged index aside and build another one from the files. The caller holds :attr:`guard`."""
         self._index.renew(error)
         self._reconcile()

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from orbitloop.adapters.durable import naming_full_disk
 from orbitloop.domain.samples import Reason
 from orbitloop.domain.units import Bytes, Digest
-from orbitloop_edge.adapters.damage import Damaged, is_damage, set_aside
+from orbitloop_edge.adapters.damage import FAULTS, Damaged, is_damage, set_aside
 
 _log = logging.getLogger(__name__)
 
@@ -84,7 +84,7 @@ class SpoolIndex:
         self._path = path
         try:
             self._rows = self._open()
-        except sqlite3.DatabaseError as error:
+        except FAULTS as error:
             if not is_damage(error):
                 raise
             self._aside(error)
@@ -94,7 +94,7 @@ class SpoolIndex:
         """Let go of the file."""
         self._rows.close()
 
-    def renew(self, error: sqlite3.DatabaseError) -> None:
+    def renew(self, error: Exception) -> None:
         """Set a file aside that turned out to be damaged while it was in use, and begin a new one."""
         self._rows.close()
         self._aside(error)
@@ -243,7 +243,7 @@ class SpoolIndex:
             raise
         return rows
 
-    def _aside(self, error: sqlite3.DatabaseError) -> None:
+    def _aside(self, error: Exception) -> None:
         _log.error("spool_index_damaged", extra={"path": str(self._path), "why": str(error)})
         set_aside(self._path)
 

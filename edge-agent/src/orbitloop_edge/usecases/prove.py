@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from orbitloop.domain.delta import apply
 from orbitloop.domain.detection import Detections, Truth, mean_average_precision
-from orbitloop.domain.errors import Refused, Untrusted, WrongBase
+from orbitloop.domain.digests import digest_of
+from orbitloop.domain.errors import NotYet, Refused, Untrusted, WrongBase
 from orbitloop.domain.rollout import CanaryResult, CanaryRule, Outcome, objection
 from orbitloop.domain.units import Digest
 from orbitloop.domain.versions import weights_digest
@@ -106,11 +107,15 @@ class ProveUpdate:
         Raises:
             Untrusted: what flies is itself damaged; nothing can be built on it.
             NoSpace: the disk is full; the update may be tried again.
+            NotYet: the disk has changed the file since it arrived; fetch it again.
         """
         active = self._slots.active()
         flying = weights_digest(active.weights)
+        data = path.read_bytes()
+        if (found := digest_of(data)) != offer.digest:
+            raise NotYet(f"update {offer.digest} is {found} on the disk of this satellite; it is fetched again")
         try:
-            update = unpack_update(path.read_bytes(), self._verify)
+            update = unpack_update(data, self._verify)
             if flying == update.result:
                 return self._report(offer, Outcome.APPLIED, flying, "was applied before")
             staged = self._build(active, flying, update)

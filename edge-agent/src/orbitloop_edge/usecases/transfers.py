@@ -79,17 +79,17 @@ def fetch_update(ground: Uplink, offer: Offer, inbox: Inbox, crossed: Crossed) -
 
     Raises:
         LinkClosed: the signal was lost; what arrived is kept.
-        NotYet: the ground, or the disk on board, does not go on now; what arrived is kept.
-        Untrusted: what the ground serves under this digest is something else.
+        NotYet: the ground, or the disk on board, does not go on now; what arrived is kept. Or what arrived was twice
+            something else than was offered: one of the two disks damages it, which says nothing against the update.
         BadInput: the ground serves more than it offered.
     """
-    held = inbox.held(offer.digest)
     try:
-        return _fetch_rest(held, ground, offer, inbox, crossed)
-    except Untrusted:
-        if not held:
-            raise
-        return _fetch_rest(Spans(), ground, offer, inbox, crossed)  # the part that was here belonged to other bytes
+        return _fetch_rest(inbox.held(offer.digest), ground, offer, inbox, crossed)
+    except Untrusted:  # the part that was here belonged to other bytes, or the disk has changed it since: from 0, once
+        try:
+            return _fetch_rest(Spans(), ground, offer, inbox, crossed)
+        except Untrusted as error:
+            raise NotYet(f"{error}, for the second time; it is fetched again next contact") from error
 
 
 def _fetch_rest(held: Spans, ground: Uplink, offer: Offer, inbox: Inbox, crossed: Crossed) -> Path:

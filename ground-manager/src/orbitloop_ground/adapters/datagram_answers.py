@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pydantic import BaseModel
 
 from orbitloop.adapters.datagram_session import Session
-from orbitloop.domain.errors import BadInput, NotYet, OrbitloopError
+from orbitloop.domain.errors import BadInput, OrbitloopError
 from orbitloop.domain.ranges import Spans
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.updates import PublishedUpdate
@@ -37,7 +37,7 @@ class DatagramAnswers:
     """The :class:`~orbitloop_ground.adapters.datagrams.Answers` of a gateway.
 
     Args:
-        update_of: an update that was published for a satellite.
+        update_of: a satellite's update whose file is whole; raises ``NotYet`` if it is not.
     """
 
     def __init__(
@@ -93,8 +93,6 @@ class DatagramAnswers:
         update = self._update_of(satellite, request.artifact)
         if update is None:
             raise BadInput(f"no update {request.artifact} was published for {satellite}")
-        if not update.path.is_file() or update.path.stat().st_size != update.size:
-            raise NotYet(f"the file of update {update.digest} is gone or has changed; publish the update again")
         if request.size != update.size:
             raise BadInput(f"update {update.digest} has {update.size} bytes, not {request.size}")
         data = memoryview(update.path.read_bytes())

@@ -288,7 +288,7 @@ def _is_sound(path: Path) -> bool:
     except sqlite3.OperationalError as error:
         # Busy: somebody is writing to it, which a damaged file would not let them.
         return error.sqlite_errorcode in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
-    except sqlite3.DatabaseError:
+    except (sqlite3.DatabaseError, UnicodeDecodeError):
         return False
 
 

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from fastapi import APIRouter
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
-from orbitloop.domain.errors import NotYet
 from orbitloop.domain.units import Digest
-from orbitloop.ports.updates import UpdateLedger
+from orbitloop.ports.updates import PublishedUpdate
 from orbitloop_ground.http.identity import Identities
 
 
 class ArtifactRoutes:
-    """``/v1/artifacts/{digest}``: an update, for the satellite that it was published for."""
+    """``/v1/artifacts/{digest}``: an update, for the satellite that it was published for.
 
-    def __init__(self, ledger: UpdateLedger, identities: Identities) -> None:
-        self._ledger = ledger
+    Args:
+        find: a satellite's update whose file is whole; raises ``NotYet`` if it is not.
+    """
+
+    def __init__(self, find: Callable[[str, Digest], PublishedUpdate | None], identities: Identities) -> None:
+        self._find = find
         self._identities = identities
 
     def router(self) -> APIRouter:
@@ -30,11 +35,9 @@ class ArtifactRoutes:
     async def artifact(self, request: Request, digest: str) -> Response:
         """The bytes, or the one range that was asked for; the strong ETag is the digest."""
         satellite = self._identities.of(request)
-        update = await run_in_threadpool(self._ledger.update, satellite, Digest(digest))
+        update = await run_in_threadpool(self._find, satellite, Digest(digest))
         if update is None:
             raise HTTPException(404, f"no update {digest} was published for {satellite}")
-        if not update.path.is_file() or update.path.stat().st_size != update.size:
-            raise NotYet(f"the file of update {digest} is gone or has changed; publish the update again")
         return _SmallRecords(update.path, media_type="application/octet-stream", headers={"ETag": f'"{update.digest}"'})
 
 
