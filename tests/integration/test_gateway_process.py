@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -230,6 +230,16 @@ def test_keys_are_made_listed_renewed_and_revoked_by_one_command(tmp_path: Path)
     ]
     assert "sat-1" in ran("keys", "list", folder)
     assert "renew them" in refused("keys", folder, "--satellite", "sat-1")
+
+
+def test_status_for_people_fits_a_screen_and_names_what_flies(tmp_path: Path, keys: Path) -> None:
+    with station(tmp_path / "ground", keys) as running, running.client() as client:
+        hello(client, 1)
+        head, row = ran("status", *ledger_options(tmp_path / "ground", keys)).splitlines()
+    shown = dict(zip(head.split(), row.split(), strict=True))
+    assert FLYING.startswith(shown["flying"])
+    assert datetime.fromisoformat(shown["last_contact"]).microsecond == 0
+    assert len(row) < 160
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import asdict
-from datetime import timedelta
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,8 @@ from orbitloop_ground.settings import GroundSettings
 Command = Callable[[argparse.Namespace], None]
 
 _ACTIONS = ("list", "renew", "revoke")
+_DIGEST_SHOWN = len("sha256:") + 12
+"""Enough of a digest to tell models apart; ``--json`` has all of it."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -212,4 +214,8 @@ def _say(rows: list[dict[str, Any]], *, as_json: bool) -> None:
 def _shown(value: object) -> str:
     if isinstance(value, dict):
         return " ".join(f"{name}={count}" for name, count in value.items()) or "-"
+    if isinstance(value, datetime):
+        return value.isoformat(timespec="seconds")
+    if isinstance(value, str) and value.startswith("sha256:"):
+        return value[:_DIGEST_SHOWN]
     return "-" if value is None else str(value)

@@ -29,7 +29,11 @@ class JsonLines(logging.Formatter):
 
 
 def log_json_lines(level: int = logging.INFO, stream: TextIO | None = None) -> None:
-    """Log everything from ``level`` on, to standard error unless ``stream`` says otherwise."""
+    """Log everything from ``level`` on, to standard error unless ``stream`` says otherwise.
+
+    Of uvicorn only warnings: its servers are parts of the gateway, whose own events say what happens.
+    """
     handler = logging.StreamHandler(stream or sys.stderr)
     handler.setFormatter(JsonLines())
     logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.getLogger("uvicorn.error").setLevel(max(level, logging.WARNING))
