@@ -9,6 +9,7 @@ import socket
 import sys
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -36,7 +37,7 @@ from orbitloop_edge.adapters.neighbours import (
     intake_calls,
     worker_calls,
 )
-from orbitloop_edge.adapters.rpc import Caller, CallServer
+from orbitloop_edge.adapters.rpc import Caller, CallServer, receive
 from orbitloop_edge.adapters.sessions import FilePending, FileSessions
 from orbitloop_edge.adapters.supervisor import Supervisor
 from orbitloop_edge.usecases.watch import FrameWatch
@@ -127,6 +128,40 @@ def test_a_call_that_makes_no_sense_is_refused(folder: Path, entry: object) -> N
             caller.call("add", {"entry": entry})
         with pytest.raises(BadInput, match="no call 'dance' here; there is add"):
             caller.call("dance")
+
+
+def test_a_call_that_fails_unexpectedly_is_logged_and_may_be_tried_again(
+    folder: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    def fail(_head: dict[str, object], _body: bytes) -> dict[str, object]:
+        raise ZeroDivisionError("of the worker")
+
+    with CallServer(folder / "x.sock", {"fail": fail, "work": lambda _head, _body: {"done": True}}):
+        caller = Caller(folder / "x.sock", "it", SOON)
+        with pytest.raises(NotYet, match="ZeroDivisionError"):
+            caller.call("fail")
+        assert caller.call("work") == {"done": True}
+    assert "of the worker" in caplog.text
+
+
+@pytest.mark.parametrize("answer", [b"{}", b'{"ok": 3}', b'{"error": "so"}'], ids=["nothing", "a number", "a text"])
+def test_an_answer_that_is_none_is_a_reason_to_ask_again(folder: Path, tmp_path: Path, answer: bytes) -> None:
+    with socket.socket(socket.AF_UNIX) as listening:
+        listening.bind(str(tmp_path / "y"))
+        listening.listen()
+        (folder / "y.sock").symlink_to(tmp_path / "y")
+
+        def say() -> None:
+            end, _ = listening.accept()
+            with end:
+                assert receive(end) is not None
+                end.sendall(len(answer).to_bytes(4, "big") + bytes(4) + answer)
+
+        with ThreadPoolExecutor(1) as other:
+            said = other.submit(say)
+            with pytest.raises(NotYet, match="neither an ok nor an error"):
+                Caller(folder / "y.sock", "it", SOON).call("status")
+            said.result(60)
 
 
 class Proud:

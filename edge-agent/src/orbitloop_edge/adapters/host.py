@@ -51,9 +51,11 @@ def stop_when_input_ends(patience: Patience) -> None:
     """Stop when standard input ends: whoever holds its other end is gone."""
 
     def watch() -> None:
-        while os.read(0, 4_096):
-            pass
-        patience.stop()
+        try:
+            while os.read(0, 4_096):
+                pass
+        finally:
+            patience.stop()
 
     threading.Thread(target=watch, name="parent", daemon=True).start()
 

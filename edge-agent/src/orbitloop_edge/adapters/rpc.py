@@ -42,6 +42,8 @@ Answer = Callable[[Head, bytes], Head]
 LARGEST_HEAD = 4 * 2**20
 LARGEST_BODY = 64 * 2**20
 MOST_CALLERS = 16
+_BREATH_S = 0.2
+"""Until the next try when nobody can be let in."""
 
 _KINDS: Mapping[str, type[OrbitloopError]] = {
     kind.__name__: kind for kind in (BadInput, Untrusted, WrongBase, Refused, LinkClosed, NoSpace, NotYet)
@@ -65,6 +67,7 @@ class CallServer:
         self._path = path
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self._callers: set[socket.socket] = set()
+        self._closed = threading.Event()
         self._guard = threading.Lock()
         path.unlink(missing_ok=True)
         with _short(path) as name:
@@ -77,6 +80,7 @@ class CallServer:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._closed.set()
         with self._guard:
             ends = (self._listener, *self._callers)
         for end in ends:
@@ -86,11 +90,13 @@ class CallServer:
         self._path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
-        while True:
+        while not self._closed.is_set():
             try:
                 caller, _ = self._listener.accept()
-            except OSError:
-                return  # closed
+            except OSError as error:
+                if not self._closed.wait(_BREATH_S):  # out of descriptors: for now
+                    _log.warning("caller_not_heard", extra={"path": str(self._path), "why": str(error)})
+                continue
             with self._guard:
                 crowded = len(self._callers) >= MOST_CALLERS
                 if not crowded:
@@ -120,6 +126,11 @@ class CallServer:
             return {"ok": call(head, body)}
         except OrbitloopError as error:
             return {"error": _told(error)}
+        except Exception as error:  # noqa: BLE001  # the others are still served, and who called is told
+            _log.exception("call_failed", extra={"call": str(head.get("call"))})
+            return {
+                "error": _told(NotYet(f"{head.get('call')!r} failed on the other side: {error!r}; its log has more"))
+            }
 
 
 class Caller:
@@ -151,9 +162,14 @@ class Caller:
             except (OSError, Hung) as error:
                 self._drop()
                 raise NotYet(f"{self._whom} does not answer at {self._path} ({error}); it is asked again") from error
-        if "error" in answer:
-            raise _raised(answer["error"])
-        return dict(answer["ok"])
+        match answer:
+            case {"error": dict() as told}:
+                raise _raised(told)
+            case {"ok": dict() as said}:
+                return said
+        raise NotYet(
+            f"{self._whom} answers {call!r} with neither an ok nor an error; see docs/reference/local-controller.md"
+        )
 
     def close(self) -> None:
         """Hang up."""
