@@ -116,6 +116,12 @@ def test_a_name_that_is_none_gets_no_keys(tmp_path: Path, name: str) -> None:
     assert LinkKeys(tmp_path)(name) is None
 
 
+def test_a_link_key_that_cannot_be_read_is_said_to_be_so(tmp_path: Path) -> None:
+    (tmp_path / "sat-1.key").mkdir()
+    with pytest.raises(BadInput, match="let the gateway read it"):
+        LinkKeys(tmp_path)("sat-1")
+
+
 def test_a_gateway_is_known_by_every_name_that_was_asked_for(tmp_path: Path) -> None:
     made = authority(tmp_path)
     made.equip_ground(["ground.example", "192.0.2.7"])

@@ -42,15 +42,15 @@ def read_credentials(folder: Path) -> Credentials:
     for name in ("satellite.key", "link.key"):
         if _mode(folder / name) & (stat.S_IRWXG | stat.S_IRWXO):
             raise BadInput(f"{folder / name}: others than its owner may use this private key; chmod 600 it")
-    link_key = (folder / "link.key").read_bytes()
-    if len(link_key) != _LINK_KEY:
-        raise BadInput(f"{folder / 'link.key'} has {len(link_key)} bytes instead of {_LINK_KEY}; make the keys again")
     try:
+        link_key = (folder / "link.key").read_bytes()
         satellite = _name(ssl.PEM_cert_to_DER_cert((folder / "satellite.pem").read_text()))
         ground_key = (folder / "ground.pub").read_text().strip()
         tls = _context(folder)
     except (OSError, ValueError) as error:
         raise BadInput(f"{folder}: not the keys of a satellite ({error}); copy its folder again") from error
+    if len(link_key) != _LINK_KEY:
+        raise BadInput(f"{folder / 'link.key'} has {len(link_key)} bytes instead of {_LINK_KEY}; make the keys again")
     return Credentials(satellite=satellite, tls=tls, link_key=link_key, ground_key=ground_key)
 
 

@@ -60,6 +60,8 @@ class RevocationList:
                 self._entries = _entries.validate_json(self._path.read_bytes())
             except ValidationError as error:
                 raise BadInput(f"{self._path}: {first_complaint(error)}; restore it from a copy") from error
+            except OSError as error:
+                raise BadInput(f"{self._path}: {error.strerror}; let the gateway read it") from error
             self._seen = now
         return self._entries
 
@@ -75,11 +77,17 @@ class LinkKeys:
         self._folder = folder
 
     def __call__(self, satellite: str) -> bytes | None:
-        """The key that is shared with ``satellite``; ``None`` for strangers and the revoked."""
+        """The key that is shared with ``satellite``; ``None`` for strangers and the revoked.
+
+        Raises:
+            BadInput: its file is damaged, or cannot be read.
+        """
         try:
             key = (self._folder / f"{_name.validate_python(satellite)}.key").read_bytes()
         except (ValidationError, FileNotFoundError):
             return None
+        except OSError as error:
+            raise BadInput(f"the link key of {satellite}: {error.strerror}; let the gateway read it") from error
         if len(key) != _LINK_KEY:
             raise BadInput(f"the link key of {satellite} has {len(key)} bytes instead of {_LINK_KEY}; renew its keys")
         return key

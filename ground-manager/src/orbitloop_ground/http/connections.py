@@ -78,6 +78,11 @@ class Acceptor:
         for shaking in self._shaking:
             shaking.cancel()
 
+    def check(self) -> None:
+        """Raises what kept it from letting anybody in any more, if anything did."""
+        if self._accepting.done() and not self._accepting.cancelled():
+            self._accepting.result()
+
     async def wait_closed(self) -> None:
         """Until nobody is at the door."""
         await asyncio.gather(self._accepting, *self._shaking, return_exceptions=True)

@@ -71,7 +71,7 @@ class DoorServer(uvicorn.Server):
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Let connections in."""
         await self.lifespan.startup()
-        self.servers = []
+        self._acceptors: list[Acceptor] = []
         present = Present(self._doors.most_of, self._watch)
 
         def make() -> PatientProtocol:
@@ -87,8 +87,15 @@ class DoorServer(uvicorn.Server):
 
         for bound in sockets or ():
             acceptor = Acceptor(bound, make, context=self._context, doors=self._doors, watch=self._watch)
-            self.servers.append(acceptor)  # type: ignore[arg-type]  # it has what uvicorn calls of asyncio's servers
+            self._acceptors.append(acceptor)
+        self.servers = [*self._acceptors]  # type: ignore[list-item]  # they have what uvicorn calls of asyncio's servers
         self.started = True
+
+    async def on_tick(self, counter: int) -> bool:
+        """Whether to end; raises what keeps it from letting anybody in, rather than go on deaf."""
+        for acceptor in self._acceptors:
+            acceptor.check()
+        return await super().on_tick(counter)
 
 
 def listen(host: str, port: int) -> socket.socket:
