@@ -79,6 +79,7 @@ def send(
 ) -> None:
     """Send a file; exits 0 once the receiver holds it (class 1 without closure: once it is sent)."""
     from orbitloop.adapters.cfdp.values import Outcome, TransferClass
+    from orbitloop.adapters.threads import ending_with_any_thread
 
     if transfer_class not in (1, 2):
         raise BadInput(f"--class {transfer_class}: CFDP has class 1 and 2")
@@ -91,7 +92,7 @@ def send(
             folder.joinpath(".sequence").write_text(f"{int(time.time() * 16) % 2**32}\n")
         opened = _open(entity, listen, folder, (peer,), heard)
         key = opened.send(file, peer.id, transfer_class=TransferClass(transfer_class), closure=closure)
-        with opened:
+        with ending_with_any_thread(heard.over.set), opened:
             _show(opened, key, file, heard, Console(stderr=as_json))
     assert heard.result is not None
     result = heard.result
