@@ -17,6 +17,7 @@ from typing import Any
 import httpx
 import pytest
 
+from orbitloop.adapters.log_lines import JsonLines
 from orbitloop.adapters.shaping.user import UserShaper
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, LinkClosed, OrbitloopError, Untrusted
@@ -33,7 +34,6 @@ from orbitloop_edge.adapters.gateway import GatewayClient
 from orbitloop_ground.adapters.authority import Authority
 from orbitloop_ground.app import Dependencies, admin_thread, compose, create_server, gateway_thread, open_authority
 from orbitloop_ground.http.server import ServerThread
-from orbitloop_ground.logs import JsonLines
 from orbitloop_ground.settings import GroundSettings
 
 PATIENCE = timedelta(seconds=20)
@@ -329,7 +329,7 @@ def test_the_metrics_tell_of_a_session(ground: Ground) -> None:
 def test_no_secret_is_logged_measured_or_answered(tmp_path: Path, own: Authority) -> None:
     written = io.StringIO()
     handler = logging.StreamHandler(written)
-    handler.setFormatter(JsonLines())
+    handler.setFormatter(JsonLines("gateway"))
     root = logging.getLogger()
     before = root.level
     root.addHandler(handler)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from orbitloop.adapters.durable import write_unlisted
+from orbitloop.adapters.log_lines import log_to_stderr
 from orbitloop.adapters.plans import WatchedPlan
 from orbitloop.adapters.threads import ending_with_any_thread
 from orbitloop.adapters.wall_clock import WallClock
@@ -26,7 +27,6 @@ from orbitloop.ports.signal import FollowsSignal, Indifferent
 from orbitloop.ports.workers import InferenceWorker
 from orbitloop_edge.adapters.host import Patience, give_memory_back, is_running, stop_when_input_ends
 from orbitloop_edge.adapters.locks import locked
-from orbitloop_edge.adapters.log_lines import log_to_stderr
 from orbitloop_edge.adapters.neighbours import CONTROLLER_SOCKET, RemoteWorker, intake_calls
 from orbitloop_edge.adapters.rpc import CallServer
 from orbitloop_edge.adapters.slot_state import read_state
@@ -297,7 +297,7 @@ def worker_command(file: SatelliteFile, config: Path) -> tuple[str, ...] | None:
 
 def begin(process: str, *, until_input_ends: bool = False) -> Patience:
     """Logs as JSON lines from now on, and what ends on SIGTERM, SIGINT and, if so, the end of standard input."""
-    log_to_stderr(process)
+    log_to_stderr(process, quiet=["httpx"])  # a line a request is no event
     patience = Patience()
     patience.stop_on_signals()
     if until_input_ends:

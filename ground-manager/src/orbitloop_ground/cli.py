@@ -16,7 +16,6 @@ from orbitloop.domain.errors import BadInput, OrbitloopError
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.updates import PublishedUpdate
 from orbitloop_ground.app import open_authority, opened_ledger, serve
-from orbitloop_ground.logs import log_json_lines
 from orbitloop_ground.settings import GroundSettings
 
 Command = Callable[[argparse.Namespace], None]
@@ -111,7 +110,6 @@ def _settings(told: argparse.Namespace) -> GroundSettings:
 
 
 def _serve(told: argparse.Namespace) -> None:
-    log_json_lines()
     serve(_settings(told))
 
 

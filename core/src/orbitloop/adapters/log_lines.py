@@ -1,10 +1,11 @@
-"""Logs as one JSON object a line on standard error: the event, when, and its fields."""
+"""Logs as one JSON object a line: the event, when, how grave, and its fields."""
 
 from __future__ import annotations
 
 import json
 import logging
 import sys
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 _OWN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -35,11 +36,12 @@ class JsonLines(logging.Formatter):
         return json.dumps(line, default=str)
 
 
-def log_to_stderr(process: str) -> None:
-    """Log from now on; each line names the ``process``."""
+def log_to_stderr(process: str, *, quiet: Iterable[str] = ()) -> None:
+    """Log to standard error from now on; each line names the ``process``. Of the loggers ``quiet`` only warnings."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonLines(process))
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(logging.INFO)
-    logging.getLogger("httpx").setLevel(logging.WARNING)  # a line a request is no event
+    for name in quiet:
+        logging.getLogger(name).setLevel(logging.WARNING)
