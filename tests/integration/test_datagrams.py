@@ -20,7 +20,7 @@ import pytest
 
 from orbitloop.adapters.sealing import LinkKey
 from orbitloop.domain.digests import digest_of
-from orbitloop.domain.errors import BadInput, LinkClosed, NoSpace, NotYet
+from orbitloop.domain.errors import BadInput, LinkClosed, NoSpace, NotYet, Untrusted
 from orbitloop.domain.units import BitsPerSecond, Bytes
 from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.ports.uploads import Upload
@@ -121,7 +121,7 @@ def hello(satellite: str = "sat-1") -> Hello:
 def a_ground(folder: Path, keys: Path, port: int = 0) -> Iterator[tuple[Dependencies, DatagramServer, Counter]]:
     parts = compose(GroundSettings(folder=folder, keys=keys / "ground"), VirtualClock(LAUNCH))
     counter = Counter()
-    answers = DatagramAnswers(parts.receiver, parts.reception, parts.artifacts.find)
+    answers = DatagramAnswers(parts.receiver, parts.reception, parts.artifacts.find, counter)
     with DatagramServer(answers, parts.link_keys, DatagramSettings(port=port, rate=RATE), counter) as server:
         yield parts, server, counter
     parts.ledger.close()
@@ -318,6 +318,16 @@ def test_whoever_has_not_the_key_hears_nothing_and_is_counted(
             gateway.hello(hello(name))
         assert set(counter.reasons) == {Refusal.STRANGER}
         assert parts.ledger.last_hello(name) is None
+
+
+def test_what_is_refused_within_a_session_is_counted_too(tmp_path: Path, keys: Path, credentials: Credentials) -> None:
+    with a_ground(tmp_path, keys) as (_, server, counter), a_satellite(server.port, credentials) as satellite:
+        satellite.hello(hello())
+        with pytest.raises(Untrusted, match="may not speak for"):
+            satellite.hello(hello("sat-2"))
+        with pytest.raises(BadInput, match="exceeds the limit"):
+            satellite.begin(digest_of(b"bundle"), Bytes(2**27))
+    assert counter.reasons == [Refusal.IMPERSONATION, Refusal.MALFORMED]
 
 
 def test_a_revoked_satellite_is_cut_off_in_mid_session(tmp_path: Path, credentials: Credentials) -> None:

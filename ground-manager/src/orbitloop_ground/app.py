@@ -16,6 +16,7 @@ from types import FrameType
 from fastapi import FastAPI
 from starlette.types import ASGIApp
 
+from orbitloop.adapters.log_lines import log_to_stderr
 from orbitloop.adapters.shaping.choice import choose_shaper
 from orbitloop.adapters.threads import ending_with_any_thread
 from orbitloop.adapters.wall_clock import WallClock
@@ -148,7 +149,7 @@ def datagram_server(parts: Dependencies) -> DatagramServer:
     """The second convergence layer, beside the first: the same bundles, messages and updates."""
     settings = parts.settings
     return DatagramServer(
-        DatagramAnswers(parts.receiver, parts.reception, parts.artifacts.find),
+        DatagramAnswers(parts.receiver, parts.reception, parts.artifacts.find, parts.metrics),
         parts.link_keys,
         DatagramSettings(host=settings.host, port=settings.datagram_port or 0, rate=settings.datagram_rate),
         parts.metrics,
@@ -215,6 +216,7 @@ def serve(settings: GroundSettings) -> None:
         BadInput: a port is taken, or the keys are missing.
         RuntimeError: one of its threads ended by an error that nobody expected, and the gateway with it.
     """
+    log_to_stderr("gateway", quiet=["uvicorn.error"])  # its servers are parts of the gateway, which says what happens
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     with ExitStack() as stack:

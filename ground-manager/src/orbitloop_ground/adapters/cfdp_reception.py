@@ -16,11 +16,12 @@ from orbitloop.adapters.cfdp.values import (
     TransactionKey,
     remote_at,
 )
-from orbitloop.domain.errors import BadInput, Refused, Untrusted
+from orbitloop.domain.errors import BadInput, OrbitloopError, Untrusted
 from orbitloop.domain.units import BitsPerSecond, Bytes
 from orbitloop.wire.bundle import MAGIC
 from orbitloop_ground.usecases.receive import Receiver
-from orbitloop_ground.usecases.watch import NobodyWatches, Refusal, Watch, Way
+from orbitloop_ground.usecases.refusals import refusal_of
+from orbitloop_ground.usecases.watch import NobodyWatches, Watch, Way
 
 _log = logging.getLogger(__name__)
 
@@ -90,8 +91,9 @@ class CfdpReception:
         try:
             with self._turn:
                 self._enter(file)
-        except Refused as error:
-            self._watch.refused(Refusal.UNTRUSTED if isinstance(error, Untrusted) else Refusal.MALFORMED)
+        except OrbitloopError as error:
+            if (why := refusal_of(error)) is not None:
+                self._watch.refused(why)
             _log.warning("cfdp_file_refused", extra={"transaction": str(file.key), "why": str(error)})
             raise
         self._watch.crossed(self._satellites[file.key.source], Way.IN, file.size)

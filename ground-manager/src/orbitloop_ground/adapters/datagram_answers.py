@@ -31,6 +31,8 @@ from orbitloop.wire.messages import Goodbye, Hello, Telemetry, UpdateReport
 from orbitloop_ground.adapters.datagrams import Answered, Effect, Peer
 from orbitloop_ground.usecases.converse import Reception
 from orbitloop_ground.usecases.receive import Receiver
+from orbitloop_ground.usecases.refusals import refusal_of
+from orbitloop_ground.usecases.watch import NobodyWatches, Watch
 
 
 class DatagramAnswers:
@@ -38,12 +40,18 @@ class DatagramAnswers:
 
     Args:
         update_of: a satellite's update whose file is whole; raises ``NotYet`` if it is not.
+        watch: told of what is turned away.
     """
 
     def __init__(
-        self, receiver: Receiver, reception: Reception, update_of: Callable[[str, Digest], PublishedUpdate | None]
+        self,
+        receiver: Receiver,
+        reception: Reception,
+        update_of: Callable[[str, Digest], PublishedUpdate | None],
+        watch: Watch | None = None,
     ) -> None:
         self._receiver, self._reception, self._update_of = receiver, reception, update_of
+        self._watch = watch or NobodyWatches()
 
     def answer(self, satellite: str, question: bytes, peer: Peer) -> Answered:
         """The reply, and what it changes in the session."""
@@ -51,6 +59,8 @@ class DatagramAnswers:
             asked = unpacked(question, Question)
             body, effect = self._do(satellite, asked, peer)
         except OrbitloopError as error:
+            if (why := refusal_of(error)) is not None:
+                self._watch.refused(why)
             return packed(failed(error)), None
         return packed(Reply(body=body)), effect
 

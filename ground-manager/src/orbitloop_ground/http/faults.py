@@ -12,9 +12,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from orbitloop.domain.errors import BadInput, NoSpace, NotYet, OrbitloopError, Refused, Untrusted, WrongBase
-from orbitloop_ground.http.identity import Revoked
-from orbitloop_ground.usecases.converse import Impersonated, Replayed
 from orbitloop_ground.usecases.receive import Corrupted
+from orbitloop_ground.usecases.refusals import refusal_of
 from orbitloop_ground.usecases.watch import Refusal, Watch
 
 CHECKSUM_MISMATCH = 460
@@ -30,14 +29,6 @@ _STATUS: tuple[tuple[type[OrbitloopError], int], ...] = (  # the first that fits
     (NoSpace, HTTPStatus.INSUFFICIENT_STORAGE),
     (NotYet, HTTPStatus.SERVICE_UNAVAILABLE),
 )
-_REASONS: tuple[tuple[type[OrbitloopError], Refusal], ...] = (  # the first that fits
-    (Revoked, Refusal.REVOKED),
-    (Impersonated, Refusal.IMPERSONATION),
-    (Replayed, Refusal.REPLAYED),
-    (Untrusted, Refusal.UNTRUSTED),
-    (Refused, Refusal.MALFORMED),
-    (NoSpace, Refusal.NO_ROOM),
-)
 _HTTP_REASONS: dict[int, Refusal] = {
     HTTPStatus.UNAUTHORIZED: Refusal.STRANGER,
     HTTPStatus.REQUEST_ENTITY_TOO_LARGE: Refusal.TOO_LARGE,
@@ -50,7 +41,8 @@ def register(app: FastAPI, watch: Watch) -> None:
     """Answer errors of the tree, and HTTP's own, as JSON ``{error, detail}``, and tell ``watch`` of refusals."""
 
     def answer(_: Request, error: Exception) -> Response:
-        if (why := next((why for kind, why in _REASONS if isinstance(error, kind)), None)) is not None:
+        assert isinstance(error, OrbitloopError)
+        if (why := refusal_of(error)) is not None:
             watch.refused(why)
         return _answer(error)
 

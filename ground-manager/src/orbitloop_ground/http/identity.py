@@ -9,16 +9,12 @@ from typing import Any
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
-from orbitloop.domain.errors import Untrusted
+from orbitloop_ground.usecases.refusals import Revoked
 
 SATELLITE_URI = "urn:orbitloop:satellite:"
 """Followed by its name in every satellite's certificate."""
 PEER = "orbitloop.peer"
 """Where a request's scope carries its :class:`Peer`."""
-
-
-class Revoked(Untrusted):
-    """A certificate that was good once."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
