@@ -5,12 +5,15 @@ from __future__ import annotations
 import sqlite3
 import threading
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
+from sqlalchemy import event
+from sqlalchemy.pool import Pool
 
 from orbitloop.domain.digests import digest_of
-from orbitloop.domain.errors import BadInput, Untrusted
+from orbitloop.domain.errors import BadInput, NotYet, Untrusted
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Arrival
 from orbitloop.testing.clocks import VirtualClock
@@ -18,6 +21,7 @@ from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.wire.bundle import entry_of
 from orbitloop.wire.messages import Goodbye, Hello, Priorities
 from orbitloop_ground.adapters.ledger import Ledger
+from orbitloop_ground.settings import GroundSettings
 from orbitloop_ground.usecases.converse import Reception, Replayed
 
 FLYING = digest_of(b"weights")
@@ -205,3 +209,33 @@ def test_gateways_that_make_the_same_ledger_at_once_all_get_it(tmp_path: Path) -
     assert len(opened) == 4
     for ledger in opened:
         ledger.close()
+
+
+def test_a_ledger_that_others_keep_busy_is_a_reason_to_ask_again(ledger: Ledger, tmp_path: Path) -> None:
+    def at_once(connection: sqlite3.Connection, *_: object) -> None:
+        connection.execute("PRAGMA busy_timeout = 0")
+
+    event.listen(Pool, "checkout", at_once)
+    try:
+        with closing(sqlite3.connect(url(tmp_path).removeprefix("sqlite:///"))) as other:
+            other.execute("BEGIN IMMEDIATE")
+            with pytest.raises(NotYet, match="does not answer"):
+                ledger.record_goodbye(a_goodbye(), LAUNCH)
+    finally:
+        event.remove(Pool, "checkout", at_once)
+    ledger.record_goodbye(a_goodbye(), LAUNCH)
+    assert ledger.last_goodbye("sat-1") == (LAUNCH, a_goodbye())
+
+
+@pytest.mark.parametrize(
+    "database", ["//user:secret@host", "postgresql+nonesuch://user:secret@host/name", "nonesuch://user:secret@host"]
+)
+def test_a_database_that_is_none_is_named_without_its_password(database: str) -> None:
+    with pytest.raises(BadInput, match="the setting database") as refused:
+        Ledger(database)
+    assert "secret" not in str(refused.value)
+
+
+def test_settings_show_no_password(tmp_path: Path) -> None:
+    settings = GroundSettings(folder=tmp_path, keys=tmp_path, database="postgresql://user:secret@host/name")
+    assert "secret" not in repr(settings) + str(settings)

@@ -61,7 +61,7 @@ class GroundSettings(BaseSettings):
 
     folder: Path
     keys: Path
-    database: str | None = None
+    database: str | None = Field(default=None, repr=False)  # it may hold a password
     host: str = "127.0.0.1"
     port: int = Field(default=8400, ge=0, lt=2**16)
     datagram_port: int | None = Field(default=None, ge=0, lt=2**16)

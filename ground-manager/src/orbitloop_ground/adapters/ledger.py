@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Row, Select, Table, create_engine, event, func, select
+from sqlalchemy import Connection, Engine, Row, Select, Table, create_engine, event, func, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import OperationalError
+from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from orbitloop.domain.digests import digest_of, digest_of_parts
@@ -46,6 +46,7 @@ _AT_ONCE = 500
 _TRIES = 200
 """To open a database that other gateways are opening, 50 ms apart."""
 _FULL_SQLSTATE = "53100"
+_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _UNWANTED = (Outcome.REFUSED, Outcome.ROLLED_BACK)
 
 Heard = TypeVar("Heard", bound=Message)
@@ -56,10 +57,14 @@ class Ledger:
 
     Args:
         url: as SQLAlchemy reads it, ``sqlite:////folder/ledger.db`` for one machine.
+
+    Raises:
+        BadInput: the URL is none, or the driver of its database is not installed.
+        NotYet: the database does not answer; by every method too.
     """
 
     def __init__(self, url: str) -> None:
-        self._engine = create_engine(url)
+        self._engine = _engine(url)
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _durable)
         with self._transaction() as connection:
@@ -71,7 +76,7 @@ class Ledger:
 
     def summaries(self) -> list[SatelliteSummary]:
         """Every satellite that was ever heard, in numbers."""
-        with self._engine.connect() as connection:
+        with self._answering(), self._engine.connect() as connection:
             return summaries(connection)
 
     def enter(self, arrival: Arrival) -> Receipt:
@@ -285,7 +290,7 @@ class Ledger:
         return datetime.fromisoformat(rows[0].received), kind.model_validate_json(rows[0].message)
 
     def _read(self, query: Select[Any]) -> Sequence[Row[Any]]:
-        with self._engine.connect() as connection:
+        with self._answering(), self._engine.connect() as connection:
             return connection.execute(query).all()
 
     def _insert_new(self, connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
@@ -298,14 +303,31 @@ class Ledger:
 
     @contextmanager
     def _transaction(self) -> Iterator[Connection]:
+        with self._answering(), self._engine.begin() as connection:
+            yield connection
+
+    @contextmanager
+    def _answering(self) -> Iterator[None]:
+        """A full disk, and a database that is busy or out of reach, as errors of the tree."""
         try:
-            with self._engine.begin() as connection:
-                yield connection
+            yield
         except OperationalError as error:
-            full = getattr(error.orig, "sqlite_errorcode", None) == sqlite3.SQLITE_FULL
-            if not full and getattr(error.orig, "sqlstate", None) != _FULL_SQLSTATE:
-                raise
-            raise NoSpace(f"the disk of the ledger {self._engine.url!r} is full; free space on it") from error
+            code, state = (getattr(error.orig, name, None) for name in ("sqlite_errorcode", "sqlstate"))
+            if code == sqlite3.SQLITE_FULL or state == _FULL_SQLSTATE:
+                raise NoSpace(f"the disk of the ledger {self._engine.url!r} is full; free space on it") from error
+            if (code or 0) % 256 in _BUSY or self._engine.dialect.name == "postgresql":
+                raise NotYet(f"the ledger {self._engine.url!r} does not answer ({error.orig}); try again") from error
+            raise
+
+
+def _engine(url: str) -> Engine:
+    try:
+        return create_engine(url)
+    except (ArgumentError, ImportError) as error:
+        raise BadInput(
+            f"the setting database names no ledger that can be opened ({type(error).__name__}); "
+            "write sqlite:////folder/ledger.db or postgresql+psycopg://user@host/name, and install its driver"
+        ) from None  # the error may quote a password
 
 
 def _durable(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
