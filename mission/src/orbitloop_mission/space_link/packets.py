@@ -77,10 +77,6 @@ class PacketLink:
         """What befell the packets."""
         return self._radios[way].fortunes
 
-    def good_frames(self) -> Bytes | None:
-        """Payload of the good frames that the recorded pass has had so far; ``None`` without one."""
-        return self._radios[Direction.DOWN].gate.offered(time.monotonic_ns())
-
     def _run(self) -> None:
         poll = select.poll()
         for descriptor in (*self._from, self._waker):
