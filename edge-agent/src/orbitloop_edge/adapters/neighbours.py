@@ -12,8 +12,9 @@ import json
 from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import TypeVar
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 
 from orbitloop.domain.errors import BadInput, NotYet
 from orbitloop.domain.samples import Sample
@@ -27,6 +28,8 @@ from orbitloop_edge.adapters.rpc import Answer, Caller, Head
 
 CONTROLLER_SOCKET = "controller.sock"
 WORKER_SOCKET = "worker.sock"
+
+Said = TypeVar("Said", bound=BaseModel)
 
 
 class RemoteIntake:
@@ -87,24 +90,19 @@ class RemoteWorker:
 
     def status(self) -> WorkerStatus:
         """What flies, and what was seen so far. Raises ``NotYet`` while it is not there."""
-        answer = self._status.call("status")
-        try:
-            return WorkerStatus.model_validate(answer.get("status"))
-        except ValidationError as error:
-            raise NotYet(
-                f"the inference worker's status is unreadable ({first_complaint(error)}); update it"
-            ) from error
+        return _read(self._status.call("status"), "status", WorkerStatus)
 
     def prove(self, path: Path, offer: Offer) -> UpdateReport:
         """Prove an update. Raises what the worker raises, or ``NotYet`` while it is not there."""
         head = {"path": str(path), "offer": offer.model_dump(mode="json")}
-        answer = self._prove.call("prove", head)
-        try:
-            return UpdateReport.model_validate(answer.get("report"))
-        except ValidationError as error:
-            raise NotYet(
-                f"the inference worker's report is unreadable ({first_complaint(error)}); update it"
-            ) from error
+        return _read(self._prove.call("prove", head), "report", UpdateReport)
+
+
+def _read(answer: Head, name: str, kind: type[Said]) -> Said:
+    try:
+        return kind.model_validate(answer.get(name))
+    except ValidationError as error:
+        raise NotYet(f"the inference worker's {name} is unreadable ({first_complaint(error)}); update it") from error
 
 
 def worker_calls(worker: InferenceWorker) -> Mapping[str, Answer]:

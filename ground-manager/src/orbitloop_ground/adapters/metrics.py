@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 
 from prometheus_client import CollectorRegistry, Counter, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
@@ -69,13 +70,14 @@ class Metrics:
     def collect(self) -> Iterable[Metric]:
         """What is read when it is asked for."""
         summaries = self._summaries()
-        yield _counter("bundles", "Bundles that the ground holds", summaries, lambda of: of.bundles)
-        yield _counter("samples", "Samples that the ground holds", summaries, lambda of: of.samples)
-        yield _counter("sessions", "Contacts that began", summaries, lambda of: of.sessions)
-        yield _gauge("queued_samples", "Samples that waited on board", summaries, lambda of: of.queued_samples)
-        yield _gauge("queued_bytes", "Bytes that waited on board", summaries, lambda of: of.queued_bytes)
+        counter, gauge = partial(_family, CounterMetricFamily), partial(_family, GaugeMetricFamily)
+        yield counter("bundles", "Bundles that the ground holds", summaries, lambda of: of.bundles)
+        yield counter("samples", "Samples that the ground holds", summaries, lambda of: of.samples)
+        yield counter("sessions", "Contacts that began", summaries, lambda of: of.sessions)
+        yield gauge("queued_samples", "Samples that waited on board", summaries, lambda of: of.queued_samples)
+        yield gauge("queued_bytes", "Bytes that waited on board", summaries, lambda of: of.queued_bytes)
         last = [of for of in summaries if of.last_contact is not None]
-        yield _gauge("last_contact_timestamp_seconds", "When the last contact began", last, _last)
+        yield gauge("last_contact_timestamp_seconds", "When the last contact began", last, _last)
         reports = CounterMetricFamily(
             "orbitloop_update_reports", "What became of updates", labels=["satellite", "outcome"]
         )
@@ -96,19 +98,14 @@ class Metrics:
         return open_now
 
 
-def _counter(
-    name: str, says: str, summaries: Sequence[SatelliteSummary], value: Callable[[SatelliteSummary], float]
+def _family(
+    kind: type[CounterMetricFamily] | type[GaugeMetricFamily],
+    name: str,
+    says: str,
+    summaries: Sequence[SatelliteSummary],
+    value: Callable[[SatelliteSummary], float],
 ) -> Metric:
-    family = CounterMetricFamily(f"orbitloop_{name}", says, labels=["satellite"])
-    for of in summaries:
-        family.add_metric([of.satellite], value(of))
-    return family
-
-
-def _gauge(
-    name: str, says: str, summaries: Sequence[SatelliteSummary], value: Callable[[SatelliteSummary], float]
-) -> Metric:
-    family = GaugeMetricFamily(f"orbitloop_{name}", says, labels=["satellite"])
+    family = kind(f"orbitloop_{name}", says, labels=["satellite"])
     for of in summaries:
         family.add_metric([of.satellite], value(of))
     return family
