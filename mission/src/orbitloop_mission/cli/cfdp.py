@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import tempfile
 import threading
 import time
@@ -19,6 +18,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TimeE
 from orbitloop.domain.errors import BadInput, NotYet, Refused
 from orbitloop.domain.units import BitsPerSecond
 from orbitloop_mission.cli.commands import app
+from orbitloop_mission.rates import read_rate
 
 if TYPE_CHECKING:
     from orbitloop.adapters.cfdp.entity import CfdpEntity
@@ -30,8 +30,6 @@ cfdp = typer.Typer(
 )
 app.add_typer(cfdp, name="cfdp")
 
-_RATE = re.compile(r"(\d+(?:\.\d+)?)\s*([kKMG]?)(?:bit(?:/s)?)?")
-_FACTOR = {"": 1, "k": 10**3, "K": 10**3, "M": 10**6, "G": 10**9}
 _STEP = 0.02
 
 
@@ -83,7 +81,7 @@ def send(
 
     if transfer_class not in (1, 2):
         raise BadInput(f"--class {transfer_class}: CFDP has class 1 and 2")
-    peer = _remote(to, read_rate(rate))
+    peer = _remote(to, read_rate("--rate", rate))
     heard = _Heard(lambda _: None)
     with tempfile.TemporaryDirectory() as scratch:
         folder = state or Path(scratch)
@@ -121,7 +119,7 @@ def receive(
     as_json: Annotated[bool, typer.Option("--json", help="Print a line of JSON for each file.")] = False,
 ) -> None:
     """Receive files until stopped."""
-    peers = tuple(_remote(text, read_rate(rate)) for text in remote or ())
+    peers = tuple(_remote(text, read_rate("--rate", rate)) for text in remote or ())
     if not peers:
         raise BadInput("nobody to receive from; give --remote ID=HOST:PORT")
 
@@ -137,19 +135,6 @@ def receive(
             opened.step(_STEP)
     finally:
         opened.close()
-
-
-def read_rate(text: str) -> BitsPerSecond:
-    """``1Mbit``, ``9600`` or ``9.6kbit/s`` as bits per second.
-
-    Raises:
-        BadInput: it is no positive rate.
-    """
-    match = _RATE.fullmatch(text.strip())
-    rate = 0 if match is None else int(float(match[1]) * _FACTOR[match[2]])
-    if rate <= 0:
-        raise BadInput(f"rate {text!r} is none; write for instance 1Mbit, 9.6kbit or 9600")
-    return BitsPerSecond(rate)
 
 
 def _remote(text: str, rate: BitsPerSecond) -> RemoteEntity:

@@ -23,9 +23,9 @@ from rich.status import Status
 from orbitloop.adapters.plans import read_plan
 from orbitloop.domain.contacts import ContactWindow, next_window, utc, window_at
 from orbitloop.domain.errors import BadInput
-from orbitloop.domain.units import BitsPerSecond
 from orbitloop.ports.clock import Clock
 from orbitloop_mission.embedded.clock import MissionClock
+from orbitloop_mission.rates import read_rate
 from orbitloop_mission.space_link.impairments import BurstLoss, Impairments
 from orbitloop_mission.space_link.link import DatagramPorts, SpaceLink
 from orbitloop_mission.space_link.profile import ALWAYS, NOMINAL_DOWNLINK, NOMINAL_UPLINK, LinkProfile
@@ -35,10 +35,7 @@ from orbitloop_mission.space_link.traffic import Crossings, Traffic
 _EVERY_S = 1.0
 _STOP = {signal.SIGTERM, signal.SIGINT}
 _LOSE = signal.SIGUSR1
-_FASTEST = 100e9
-_RATE = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(?:([kMG]?)bit(?:/s)?)?")
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?) ?(us|ms|s)")
-_FACTORS = {None: 1.0, "": 1.0, "k": 1e3, "M": 1e6, "G": 1e9}
 _SECONDS = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 _LAST_PORT = 65_535
 
@@ -84,8 +81,8 @@ def link(  # noqa: PLR0917 - an option is an argument
     if trace is not None and down is not None:
         raise BadInput("--trace and --down both set the downlink's rate; give one of them")
     profile = LinkProfile(
-        downlink=NOMINAL_DOWNLINK if down is None else _rate("--down", down),
-        uplink=NOMINAL_UPLINK if up is None else _rate("--up", up),
+        downlink=NOMINAL_DOWNLINK if down is None else read_rate("--down", down),
+        uplink=NOMINAL_UPLINK if up is None else read_rate("--up", up),
         delay=_duration("--delay", delay),
         queue=_duration("--queue", queue),
         impairments=Impairments(
@@ -265,14 +262,6 @@ def _address(option: str, given: str, *, least: int = 1) -> tuple[str, int]:
         raise BadInput(
             f"{option} {given!r}: no IPv4 address for {host!r} ({error}); give it as four numbers"
         ) from error
-
-
-def _rate(option: str, given: str) -> BitsPerSecond:
-    match = _RATE.fullmatch(given)
-    rate = 0.0 if match is None else float(match[1]) * _FACTORS[match[2]]
-    if not 1 <= rate <= _FASTEST:
-        raise BadInput(f"{option} {given!r} is no rate; give bits per second, as 100Mbit, 256kbit or 9600")
-    return BitsPerSecond(round(rate))
 
 
 def _duration(option: str, given: str) -> timedelta:
