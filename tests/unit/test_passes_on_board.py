@@ -57,6 +57,11 @@ def test_a_plan_of_other_satellites_is_refused() -> None:
         Itinerary.of((a_window(0, 8, "here", "sat-2"),), "sat-1", ("here",))
 
 
+def test_a_plan_of_other_stations_alone_is_refused_by_their_names() -> None:
+    with pytest.raises(BadInput, match="for Here, but sat-1 knows here, there"):
+        Itinerary.of((a_window(0, 8, "Here"),), "sat-1", ("here", "there"))
+
+
 def test_without_a_plan_a_failure_leads_on_to_the_next_station() -> None:
     itinerary = Itinerary.of(None, "sat-1", ("here", "there"))
     heard = [itinerary.opening(LAUNCH, failures) for failures in range(3)]

@@ -58,11 +58,17 @@ class Itinerary:
         """The turns of ``satellite`` with those of its stations that it can reach.
 
         Raises:
-            BadInput: the plan has no window of this satellite.
+            BadInput: the plan has no window of this satellite, or none over a station that it knows.
         """
         if plan is None:
             return Itinerary(windows=None, stations=stations)
-        reachable = [window for window in windows_of(plan, satellite) if window.station in stations]
+        planned = windows_of(plan, satellite)
+        reachable = [window for window in planned if window.station in stations]
+        if planned and not reachable:
+            names = ", ".join(sorted({window.station for window in planned}))
+            raise BadInput(
+                f"the contact plan is for {names}, but {satellite} knows {', '.join(stations)}; name one alike"
+            )
         return Itinerary(windows=turns(reachable), stations=stations)
 
     def opening(self, now: datetime, attempt: int) -> Opening | None:
