@@ -15,6 +15,7 @@ import statistics
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -90,15 +91,18 @@ def measure_planning(_: Path, __: float) -> dict[str, Any]:
     }
 
 
-def measure_replay(folder: Path, trace: Path, who: tuple[str, ...]) -> dict[str, Any]:
-    """Ours and the peers, one after another, each in processes of its own."""
-    found = {}
-    for each in who:
+def measure_replay(folder: Path, trace: Path, who: tuple[str, ...], side_by_side: int) -> dict[str, Any]:
+    """Ours and the peers, each on a link and in processes of its own."""
+
+    def replayed(each: str) -> dict[str, Any]:
         command = [sys.executable, "-m", "bench.link.replay", each, "--trace", str(trace), "--folder", str(folder)]
         ran = subprocess.run(command, capture_output=True, text=True, check=False)
         if ran.returncode:
             raise SystemExit(f"replay of {each}: {ran.stderr[-2_000:]}")
-        found[each] = json.loads(ran.stdout)
+        return dict(json.loads(ran.stdout))
+
+    with ThreadPoolExecutor(side_by_side) as threads:
+        found = dict(zip(who, threads.map(replayed, who), strict=True))
     fractions = {name: found[name]["fraction"] for name in who}
     if "datagrams" in fractions:
         fractions["ours"] = fractions["datagrams"]
@@ -160,6 +164,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default=",".join(PARTS), help="parts, separated by commas")
     parser.add_argument("--who", default=",".join(replay.WHO), help="of the replay: " + ", ".join(replay.WHO))
+    parser.add_argument("--side-by-side", type=int, default=1, help="replays at a time; each takes about a core")
     parser.add_argument("--trace", type=Path, help="CSV of a recorded pass")
     parser.add_argument("--seconds", type=float, default=60.0, help="length of the clean pass")
     parser.add_argument("--folder", type=Path, default=Path("build/link"))
@@ -176,7 +181,7 @@ def main() -> None:
                 why = f"no recorded pass in {TRACES}; name one with --trace" if trace is None else "it needs root"
                 console.print(f"not measured: the replay: {why}", style="yellow")
                 continue
-            figures |= measure_replay(given.folder / "replay", trace, tuple(given.who.split(",")))
+            figures |= measure_replay(given.folder / "replay", trace, tuple(given.who.split(",")), given.side_by_side)
         else:
             figures |= _MEASURES[part](given.folder, given.seconds)
         given.out.parent.mkdir(parents=True, exist_ok=True)

@@ -153,6 +153,7 @@ downlink_bits_per_second = {self._down}
 datagram_bytes = {self._datagram}
 uplink_bits_per_second = {UP}
 update_budget_bytes = 40_000_000
+reserve_percent = 1
 
 [worker]
 command = "none"

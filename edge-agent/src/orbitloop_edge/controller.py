@@ -88,7 +88,7 @@ class Controller:
     """
 
     def __init__(
-        self, settings: EdgeSettings, clock: Clock, *, patience: timedelta = timedelta(seconds=30), senders: int = 2
+        self, settings: EdgeSettings, clock: Clock, *, patience: timedelta = timedelta(seconds=30), senders: int = 4
     ) -> None:
         self._settings = settings
         self._patience = patience

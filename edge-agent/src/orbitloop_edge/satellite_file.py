@@ -82,7 +82,7 @@ class ContactsTable(_Table):
         poll_seconds: between two sessions of one pass when nothing new waits.
         patience_seconds: how long a gateway may be silent before the link counts as lost.
         fade_seconds: the same in the midst of datagrams, which outlast a fade of the signal.
-        senders: bundles that are sent side by side.
+        senders: bundles that are under way at a time: some are sent while others are stored on the ground.
     """
 
     plan: Path | None = None
@@ -90,7 +90,7 @@ class ContactsTable(_Table):
     poll_seconds: _Seconds = 15
     patience_seconds: _Seconds = 20
     fade_seconds: _Seconds = 150
-    senders: Annotated[int, Field(ge=1, le=8)] = 2
+    senders: Annotated[int, Field(ge=1, le=8)] = 4
 
 
 class LinkTable(_Table):

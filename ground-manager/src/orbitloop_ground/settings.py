@@ -74,7 +74,7 @@ class GroundSettings(BaseSettings):
     admin_port: int = Field(default=8401, ge=0, lt=2**16)
     max_bundle_bytes: Bytes = Field(default=Bytes(64 * 2**20), gt=0)
     max_unpacked_bytes: Bytes = Field(default=Bytes(128 * 2**20), gt=0)
-    max_open_uploads: int = Field(default=4, ge=1)
+    max_open_uploads: int = Field(default=8, ge=1)
     upload_expiry: timedelta = timedelta(days=2)
     silence: timedelta = Field(default=timedelta(seconds=60), gt=timedelta(0))
     handshake: timedelta = Field(default=timedelta(seconds=10), gt=timedelta(0))

@@ -114,7 +114,6 @@ class Session:
         self._filled = now
         self._reported = self._probed = self._flown = now
         self._stops: dict[int, float] = {}
-        self._turn = 0
 
     # What the owner does
 
@@ -306,11 +305,11 @@ class Session:
     def _bulk(self, ready: list[bytes]) -> None:
         cost = self.symbol + OVERHEAD + self._pace.header
         while self._tokens >= cost and not self._full():
-            active = [going for going in self._going.items() if going[1].out.has_more]
-            if not active:
+            # The oldest first: one is stored at the other end while the next is on its way, and none waits for all.
+            oldest = next((going for going in self._going.items() if going[1].out.has_more), None)
+            if oldest is None:
                 return
-            self._turn += 1
-            number, going = active[self._turn % len(active)]
+            number, going = oldest
             for _ in range(16):
                 if self._tokens < cost or (datagram := self._symbol_of(number, going)) is None:
                     break

@@ -7,7 +7,7 @@ import threading
 from orbitloop.domain.units import BitsPerSecond, Bytes, Digest
 from orbitloop.ports.spool import Spool
 
-_LINK_SECONDS = 1.5
+_LINK_SECONDS = 1.0
 """Link time that one bundle takes: long against the ground's answer, short against a pass."""
 _LEAST = 256 * 2**10
 _LAST_PARTS = 4

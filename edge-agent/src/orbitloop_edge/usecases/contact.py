@@ -73,7 +73,7 @@ class Aboard:
     Args:
         largest_update: updates larger than this are turned down without fetching them, bytes.
         bundle: size of a bundle while there is much of the pass left, bytes.
-        senders: bundles that are sent side by side, so that the link is busy while the ground digests one.
+        senders: bundles that are under way at a time, so that the link is busy while the ground stores one.
     """
 
     satellite: str
@@ -85,7 +85,7 @@ class Aboard:
     clock: Clock
     largest_update: Bytes
     bundle: Bytes = Bytes(16 * 2**20)
-    senders: int = 2
+    senders: int = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
