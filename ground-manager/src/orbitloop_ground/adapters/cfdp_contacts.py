@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Collection
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from orbitloop.adapters.plans import WatchedPlan
-from orbitloop.domain.contacts import window_at
+from orbitloop.domain.contacts import ContactWindow, window_at
+from orbitloop.domain.errors import BadInput
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.signal import FollowsSignal
 
@@ -28,14 +30,12 @@ class FollowedContacts:
         clock: the time.
 
     Raises:
-        BadInput: the plan cannot be read.
+        BadInput: the plan cannot be read, or names none of the satellites.
     """
 
     def __init__(self, entity: FollowsSignal, plan: Path, satellites: Collection[str], clock: Clock) -> None:
         self._entity = entity
-        self._plan = WatchedPlan(
-            plan, lambda windows: tuple(window for window in windows if window.satellite in ("", *satellites))
-        )
+        self._plan = WatchedPlan(plan, partial(_windows_of, satellites))
         self._clock = clock
         self._stop = threading.Event()
         self._thread = threading.Thread(target=self._run, name="cfdp-contacts", daemon=True)
@@ -58,3 +58,11 @@ class FollowedContacts:
             self._entity.suspend()
         else:
             self._entity.resume()
+
+
+def _windows_of(satellites: Collection[str], plan: tuple[ContactWindow, ...]) -> tuple[ContactWindow, ...]:
+    found = tuple(window for window in plan if window.satellite in ("", *satellites))
+    if not found:
+        named = ", ".join(sorted(satellites))
+        raise BadInput(f"the contact plan has no window of {named}: CFDP would never speak; plan their passes too")
+    return found
