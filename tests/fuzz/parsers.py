@@ -16,15 +16,23 @@ from pathlib import Path
 import numpy as np
 import zstandard
 from pydantic import ValidationError
+from spacepackets.cfdp import PduConfig, TransmissionMode
+from spacepackets.cfdp.pdu import EofPdu, FileDataPdu, NakPdu
+from spacepackets.cfdp.pdu.file_data import FileDataParams
+from spacepackets.util import ByteFieldU16
 
+from orbitloop.adapters.cfdp.pdus import read_pdu
 from orbitloop.adapters.plans import read_plan
 from orbitloop.domain.delta import Shift, Sparse
+from orbitloop.domain.elements import read_elements
 from orbitloop.domain.errors import BadInput, OrbitloopError
+from orbitloop.domain.ranges import Spans
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes
 from orbitloop.testing.builders import a_digest, some_truth
 from orbitloop.testing.samples import LAUNCH, a_sample
-from orbitloop.wire import bundle, update
+from orbitloop.wire import bundle, datagrams, update
+from orbitloop.wire.datagram_messages import Announcement, Purpose, Question, Request, packed, read, unpacked
 from orbitloop.wire.messages import (
     Goodbye,
     Hello,
@@ -37,6 +45,7 @@ from orbitloop.wire.messages import (
     UpdateReport,
     Welcome,
 )
+from orbitloop_mission.space_link.trace import read_trace
 
 DIGEST = a_digest()
 _LIMITS = bundle.Limits(packed=Bytes(2**20), unpacked=Bytes(2**20), header=Bytes(2**18), samples=100)
@@ -88,11 +97,84 @@ def _message(kind: type[Message]) -> Callable[[bytes], object]:
     return parse
 
 
-def _plan(data: bytes) -> object:
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "plan.csv"
-        path.write_bytes(data)
-        return read_plan(path)
+def _file(read: Callable[[Path], object]) -> Callable[[bytes], object]:
+    def parse(data: bytes) -> object:
+        with tempfile.TemporaryDirectory() as folder:
+            path = Path(folder) / "file.csv"
+            path.write_bytes(data)
+            return read(path)
+
+    return parse
+
+
+def _elements(data: bytes) -> object:
+    return read_elements(data.decode(errors="replace"))
+
+
+def _datagram(data: bytes) -> object:
+    """Whatever a datagram says it is, as its receiver reads it; behind the header, each kind of body."""
+    kind = datagrams.kind_of(data)
+    if kind is datagrams.Kind.OPEN:
+        return datagrams.parse_open(data)
+    if kind is datagrams.Kind.ACCEPT:
+        return datagrams.parse_accept(data)
+    body = data[datagrams.HEADER.size :]
+    match kind:
+        case datagrams.Kind.DATA:
+            return datagrams.parse_data(body)
+        case datagrams.Kind.REPAIR:
+            return datagrams.parse_repair(body)
+        case datagrams.Kind.REPORT:
+            return datagrams.parse_report(body)
+        case datagrams.Kind.ASK | datagrams.Kind.ANSWER:
+            return datagrams.parse_fragment(body)
+        case _:
+            return None
+
+
+def _question(data: bytes) -> object:
+    """A question, and the message in it."""
+    question = unpacked(data, Question)
+    match question.purpose:
+        case Purpose.BEGIN:
+            return read(question.body, Announcement)
+        case Purpose.FETCH:
+            return read(question.body, Request)
+        case _:
+            return read(question.body, Hello)
+
+
+def _sealed(kind: datagrams.Kind, body: bytes) -> bytes:
+    return datagrams.HEADER.pack(datagrams.lead(kind), 7, 9) + body
+
+
+def _some_datagrams() -> tuple[bytes, ...]:
+    options = datagrams.Options(0)
+    opened = datagrams.Open(satellite="sat-1", nonce=bytes(16), options=options, datagram=980)
+    accepted = datagrams.Accept(session=7, nonce=bytes(16), options=options, datagram=980)
+    report = datagrams.Report(object=1, stopped=False, highest=9, upto=4_000, gaps=Spans.of([(10, 40), (900, 1_000)]))
+    return (
+        opened.signed() + bytes(datagrams.MAC),
+        accepted.signed() + bytes(datagrams.MAC),
+        _sealed(datagrams.Kind.DATA, datagrams.DATA.pack(1, 940) + b"symbol"),
+        _sealed(datagrams.Kind.REPAIR, datagrams.REPAIR.pack(1, 2, 70) + b"symbol"),
+        _sealed(datagrams.Kind.REPORT, datagrams.pack_report(report)),
+        *(_sealed(datagrams.Kind.ASK, part) for part in datagrams.fragments(3, b"message" * 40, 200)),
+    )
+
+
+def _some_pdus() -> tuple[bytes, ...]:
+    header = PduConfig(
+        source_entity_id=ByteFieldU16(1),
+        dest_entity_id=ByteFieldU16(2),
+        transaction_seq_num=ByteFieldU16(3),
+        trans_mode=TransmissionMode.ACKNOWLEDGED,
+    )
+    return (
+        bytes(FileDataPdu(header, FileDataParams(file_data=b"segment", offset=940, segment_metadata=None)).pack()),
+        bytes(EofPdu(header, file_checksum=bytes(4), file_size=1_000).pack()),
+        bytes(NakPdu(header, 0, 1_000, [(0, 0), (10, 90)]).pack()),
+    )
 
 
 def _a_bundle() -> bytes:
@@ -158,8 +240,30 @@ PARSERS: dict[str, Parser] = {
     ),
     "update": Parser(parse=lambda data: update.unpack_update(data, _anyone), seeds=(_an_update(),)),
     "update-body": Parser(parse=_update_body, seeds=(_unsqueezed(_an_update()[8 : -update.SIGNATURE]),)),
+    "datagram": Parser(parse=_datagram, seeds=_some_datagrams()),
+    "datagram-question": Parser(
+        parse=_question,
+        seeds=(
+            packed(
+                Question(
+                    purpose=Purpose.FETCH,
+                    body=Request(number=1, artifact=DIGEST, size=900, missing=((0, 90),)).model_dump_json(),
+                )
+            ),
+        ),
+    ),
+    "cfdp": Parser(parse=read_pdu, seeds=_some_pdus()),
+    "elements": Parser(
+        parse=_elements,
+        seeds=(
+            b"SAT\n1 99001U 24001A   24089.00000000  .00000000  00000-0  20000-4 0    08\n"
+            b"2 99001  97.3710  40.0000 0012000  90.0000   0.0000 15.24928548    02\n",
+        ),
+    ),
+    "trace": Parser(parse=_file(read_trace), seeds=(b"second,frames,bad_frames\n0,4312,34\n1,0,0\n2,8487,290\n",)),
     "plan": Parser(
-        parse=_plan, seeds=(b"station,aos,los,peak_deg\nTongchuan,2026-01-01T00:00:00Z,2026-01-01T00:08:00Z,41.0\n",)
+        parse=_file(read_plan),
+        seeds=(b"station,aos,los,peak_deg\nTongchuan,2026-01-01T00:00:00Z,2026-01-01T00:08:00Z,41.0\n",),
     ),
 } | {
     type(message).__name__.lower(): Parser(parse=_message(type(message)), seeds=(message.model_dump_json().encode(),))
