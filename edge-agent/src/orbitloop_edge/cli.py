@@ -32,6 +32,7 @@ def _parser() -> argparse.ArgumentParser:
         ("run", _run, "follow the contact plan, and look after the inference worker"),
         ("worker", _worker, "look at frames; started by 'run', ends when its standard input does"),
         ("status", _status, "say what waits, what flies and when the next pass is"),
+        ("queue", _queue, "list what waits, as 'orbitloop plan --queue' reads it"),
         ("install", _install, "put the first model on board"),
     ):
         command = commands.add_parser(name, help=about, description=about)
@@ -81,6 +82,15 @@ def _status(options: argparse.Namespace) -> int:
 
     status = read_status(read_satellite_file(options.config))
     sys.stdout.write(f"{json.dumps(status, indent=2)}\n" if options.json else _in_words(status))
+    return 0
+
+
+def _queue(options: argparse.Namespace) -> int:
+    from orbitloop_edge.adapters.spool_listing import waiting_samples
+    from orbitloop_edge.satellite_file import read_satellite_file
+
+    folder = read_satellite_file(options.config).folder
+    sys.stdout.write(f"{json.dumps(waiting_samples(folder / 'spool'), indent=2)}\n")
     return 0
 
 
