@@ -75,9 +75,13 @@ def measure_passes(folder: Path, _: float) -> dict[str, Any]:
 
 
 def measure_idle(folder: Path, _: float) -> dict[str, Any]:
-    """The Local Controller between passes."""
-    found = idle.measure(folder / "idle", layer="datagrams")
-    return {"controller_rss_mb": found.resident_mb, "controller_cpu": found.cpu}
+    """The Local Controller between passes, after one by either layer; the heavier one counts."""
+    found = {layer: idle.measure(folder / f"idle-{layer}", layer=layer) for layer in _LAYERS}
+    return {
+        "controller_rss_mb": max(each.resident_mb for each in found.values()),
+        "controller_cpu": max(each.cpu for each in found.values()),
+        "idle": {layer: asdict(each) for layer, each in found.items()},
+    }
 
 
 def measure_planning(_: Path, __: float) -> dict[str, Any]:
@@ -145,6 +149,11 @@ def show(console: Console, figures: dict[str, Any]) -> None:
         for layer, each in figures["steady"].items():
             cores = (f"{each[side]:.0%}" for side in ("satellite_cpu", "ground_cpu", "link_cpu"))
             rows.add_row(layer, f"{each['down']:.1%}", f"{each['up']:.1%}", *cores)
+        console.print(rows)
+    if "idle" in figures:
+        rows = Table("idle Local Controller after", "resident", "of a core")
+        for layer, each in figures["idle"].items():
+            rows.add_row(layer, f"{each['resident_mb']:.1f} MB", f"{each['cpu']:.2%}")
         console.print(rows)
     if "replay" in figures:
         rows = Table("recorded pass by", "acknowledged", "of the good frames", "frames' bytes used", "up")

@@ -22,7 +22,6 @@ from orbitloop.ports.spool import SpoolState
 from orbitloop.ports.workers import InferenceWorker, WorkerStatus
 from orbitloop.wire.messages import Offer, UpdateReport
 from orbitloop_edge.adapters.credentials import Credentials, read_credentials
-from orbitloop_edge.adapters.gateway import GatewayClient
 from orbitloop_edge.adapters.inbox import FolderInbox
 from orbitloop_edge.adapters.outbox import FolderOutbox
 from orbitloop_edge.adapters.sessions import FilePending, FileSessions
@@ -41,6 +40,7 @@ from orbitloop_edge.usecases.contact import (
 
 if TYPE_CHECKING:
     from orbitloop_edge.adapters.datagrams import DatagramGateway
+    from orbitloop_edge.adapters.gateway import GatewayClient
 
 _log = logging.getLogger(__name__)
 
@@ -216,9 +216,11 @@ class Controller:
             return None
 
     def _opened(self, ground: Reach) -> GatewayClient | DatagramGateway:
+        # What one layer needs is not loaded for a satellite that never uses it: each weighs about 8 MB.
         if ground.datagrams is None:
+            from orbitloop_edge.adapters.gateway import GatewayClient
+
             return GatewayClient(ground.url, self._credentials, patience=self._patience)
-        # Many satellites have no such link: what it needs is not loaded for them.
         from orbitloop.adapters.sealing import LinkKey
         from orbitloop_edge.adapters.datagrams import DatagramGateway, DatagramLink
 

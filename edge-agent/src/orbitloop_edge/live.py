@@ -25,7 +25,7 @@ from orbitloop.domain.units import Bytes, Digest, capacity
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.signal import FollowsSignal, Indifferent
 from orbitloop.ports.workers import InferenceWorker
-from orbitloop_edge.adapters.host import Patience, give_memory_back, is_running, stop_when_input_ends
+from orbitloop_edge.adapters.host import Patience, give_memory_back, is_running, share_one_arena, stop_when_input_ends
 from orbitloop_edge.adapters.locks import locked
 from orbitloop_edge.adapters.neighbours import CONTROLLER_SOCKET, RemoteWorker, intake_calls
 from orbitloop_edge.adapters.rpc import CallServer
@@ -217,6 +217,7 @@ def run(file: SatelliteFile, config: Path, patience: Patience) -> None:
         NoSpace: the disk is full at the start.
         RuntimeError: one of its threads ended by an error that nobody expected, and the process with it.
     """
+    share_one_arena()
     clock = WallClock()
     with ExitStack() as stack:
         stack.enter_context(ending_with_any_thread(patience.stop))

@@ -12,6 +12,9 @@ import time
 from orbitloop.adapters.wall_clock import WallClock as WallClock  # noqa: PLC0414  # benches ask the host for it
 from orbitloop.domain.mining import Uniform
 
+_M_ARENA_MAX = -8
+"""As glibc's ``malloc.h`` numbers it."""
+
 
 class Patience:
     """Waits that neither a step of the wall clock nor a long plan can prolong: monotonic, and ended by a stop."""
@@ -69,6 +72,16 @@ def is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def share_one_arena() -> None:
+    """Let all threads allocate from one place, where the allocator is glibc's: what one frees, the others can use.
+
+    To be called before other threads begin.
+    """
+    tune = getattr(ctypes.CDLL(None), "mallopt", None)
+    if tune is not None:
+        tune(_M_ARENA_MAX, 1)
 
 
 def give_memory_back() -> None:
