@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self
 
 BIN = Path(sys.executable).parent
 _PAGE = os.sysconf("SC_PAGE_SIZE")
@@ -42,6 +44,7 @@ class Running:
     announces: bool = True
     process: subprocess.Popen[bytes] | None = None
     said: dict[str, Any] = field(default_factory=dict)
+    last: dict[str, Any] = field(default_factory=dict)
 
     def start(self) -> dict[str, Any]:
         """Start it; returns what it says of itself on the first line of its output, where it announces something."""
@@ -59,7 +62,15 @@ class Running:
             if not line:
                 raise TooLate(f"{' '.join(self.command)} ended at once: {self.log.read_text()[-2_000:]}")
             self.said = json.loads(line)
+            threading.Thread(target=self._listen, args=(self.process.stdout,), daemon=True).start()
         return self.said
+
+    def _listen(self, output: IO[bytes]) -> None:
+        """Keep the last of the JSON lines that it says from then on."""
+        with contextlib.suppress(ValueError, OSError):  # closed, when the process was ended
+            for line in output:
+                with contextlib.suppress(json.JSONDecodeError):
+                    self.last = json.loads(line)
 
     def alive(self) -> bool:
         """Whether it runs."""

@@ -70,7 +70,7 @@ def measure_steady(folder: Path, seconds: float) -> dict[str, Any]:
 
 def measure_passes(folder: Path, _: float) -> dict[str, Any]:
     """A model of 30 MB, by the layer that the satellite takes of itself."""
-    carried = passes.measure(folder / "passes", layer="datagrams")
+    carried = passes.measure(folder / "passes")
     return {"resent_fraction": carried.resent, "passes": asdict(carried)}
 
 

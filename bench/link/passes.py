@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.link.mission import Call, Mission
 from bench.live import Stage, until
 
+from orbitloop.wire.datagrams import symbol_size
+
 _PASS_S, _GAP_S = 50.0, 3.0
+_DATAGRAM = 980
+"""Bytes; fills one frame."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,18 +22,20 @@ class Carried:
 
     Args:
         passes: passes in which bytes of it came up.
-        received: bytes of it that arrived on board, repeated ones counted again.
-        resent: of those, what was there before, over its size.
+        datagrams: datagrams that crossed the link upward, those that only answer among them.
+        crossed: bytes of the model that they could hold at most.
+        resent: what of that is more than the model, over its size; never less than what was really sent twice.
     """
 
     passes: int
-    received: int
+    datagrams: int
+    crossed: int
     resent: float
 
 
-def measure(folder: Path, *, layer: str, size: int = 30_000_000) -> Carried:
-    """Let a satellite fetch ``size`` bytes over passes of 50 s, each ended in mid-transfer."""
-    mission = Mission(folder, layer=layer)
+def measure(folder: Path, *, size: int = 30_000_000) -> Carried:
+    """Let a satellite fetch ``size`` bytes by datagrams over passes of 50 s, each ended in mid-transfer."""
+    mission = Mission(folder, layer="datagrams", datagram=_DATAGRAM)
     artifact = mission.offer(size)
     needed = int(size * 8 / 1e6 / _PASS_S) + 3
     with Stage(mission.folder / "logs") as stage:
@@ -61,5 +68,10 @@ def measure(folder: Path, *, layer: str, size: int = 30_000_000) -> Carried:
         )
         until(lambda: mission.told("session_ended")[-1]["bytes_up"] > 0, seconds=_PASS_S + 5, what="the session's end")
         brought = [int(session["bytes_up"]) for session in mission.told("session_ended")]
-    received = sum(brought)
-    return Carried(passes=sum(each > 0 for each in brought), received=received, resent=(received - size) / size)
+        time.sleep(2.0)  # the link tells once a second
+        upward = link.last["upward"]
+    datagrams = int(upward["delivered"] + upward["lost"] + upward["unheard"])
+    crossed = datagrams * symbol_size(_DATAGRAM)
+    return Carried(
+        passes=sum(each > 0 for each in brought), datagrams=datagrams, crossed=crossed, resent=(crossed - size) / size
+    )
