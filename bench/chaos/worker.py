@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbitloop.adapters.signatures import VerifyingKey
+from orbitloop.adapters.wall_clock import WallClock
 from orbitloop.domain.detection import Detections
 from orbitloop.domain.errors import NotYet
 from orbitloop.domain.units import Bytes, Digest
@@ -27,7 +28,7 @@ from orbitloop.ports.workers import WorkerStatus
 from orbitloop.testing.samples import a_sample
 from orbitloop.wire.messages import Offer, Telemetry, UpdateReport
 from orbitloop.wire.model_folder import Model
-from orbitloop_edge.adapters.host import Patience, WallClock
+from orbitloop_edge.adapters.host import Patience
 from orbitloop_edge.adapters.neighbours import CONTROLLER_SOCKET, WORKER_SOCKET, RemoteIntake, worker_calls
 from orbitloop_edge.adapters.rpc import Caller, CallServer
 from orbitloop_edge.adapters.slots import Slots

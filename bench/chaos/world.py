@@ -25,6 +25,7 @@ from bench.live import Running, Stage, TooLate, until
 from orbitloop.adapters.durable import write_durably
 from orbitloop.adapters.model_files import read_weights, write_model
 from orbitloop.adapters.signatures import SigningKey
+from orbitloop.adapters.wall_clock import WallClock
 from orbitloop.domain.delta import Sparse, apply
 from orbitloop.domain.digests import digest_of, hexadecimal
 from orbitloop.domain.errors import OrbitloopError
@@ -39,7 +40,6 @@ from orbitloop_edge.adapters.slots import Slots
 from orbitloop_ground.adapters.authority import Authority
 from orbitloop_ground.adapters.blobs import FolderBlobs
 from orbitloop_ground.adapters.restorable import RestorableLedger
-from orbitloop_ground.app import WallClock
 
 SATELLITE = "sat-1"
 DISK = 96 * 2**20

@@ -16,13 +16,13 @@ from bench.cargo import fill
 from bench.live import Running, Stage
 
 from orbitloop.adapters.plans import write_plan
+from orbitloop.adapters.wall_clock import WallClock
 from orbitloop.domain.contacts import ContactWindow
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.units import BitsPerSecond, Bytes, Digest
 from orbitloop.domain.versions import weights_digest
 from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.testing.builders import a_model
-from orbitloop_edge.adapters.host import WallClock
 from orbitloop_edge.adapters.inbox import FolderInbox
 from orbitloop_edge.adapters.slots import Slots
 from orbitloop_edge.adapters.spool import DiskSpool

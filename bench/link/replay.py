@@ -20,9 +20,10 @@ from pathlib import Path
 from bench.link.mission import UP, Call, Mission
 from bench.live import Stage, until
 
+from orbitloop.domain.traffic import Direction
 from orbitloop_mission.space_link.hosts import Host, two_hosts
 from orbitloop_mission.space_link.packets import PacketLink
-from orbitloop_mission.space_link.profile import Direction, LinkProfile
+from orbitloop_mission.space_link.profile import LinkProfile
 from orbitloop_mission.space_link.trace import FRAME_PAYLOAD, Trace, read_trace
 
 FILE_BYTES = 2_000_000

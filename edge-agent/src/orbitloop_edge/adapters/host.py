@@ -9,7 +9,6 @@ import signal
 import threading
 import time
 
-from orbitloop.adapters.wall_clock import WallClock as WallClock  # noqa: PLC0414  # benches ask the host for it
 from orbitloop.domain.mining import Uniform
 
 _M_ARENA_MAX = -8
