@@ -86,11 +86,11 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _queue(options: argparse.Namespace) -> int:
-    from orbitloop_edge.adapters.spool_listing import waiting_samples
+    from orbitloop_edge.live import read_waiting
     from orbitloop_edge.satellite_file import read_satellite_file
 
-    folder = read_satellite_file(options.config).folder
-    sys.stdout.write(f"{json.dumps(waiting_samples(folder / 'spool'), indent=2)}\n")
+    waiting = read_waiting(read_satellite_file(options.config))
+    sys.stdout.write(f"{json.dumps(waiting, indent=2)}\n")
     return 0
 
 

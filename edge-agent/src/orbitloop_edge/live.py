@@ -30,6 +30,7 @@ from orbitloop_edge.adapters.locks import locked
 from orbitloop_edge.adapters.neighbours import CONTROLLER_SOCKET, RemoteWorker, intake_calls
 from orbitloop_edge.adapters.rpc import CallServer
 from orbitloop_edge.adapters.slot_state import read_state
+from orbitloop_edge.adapters.spool_listing import waiting_samples
 from orbitloop_edge.adapters.supervisor import Supervisor
 from orbitloop_edge.controller import CFDP_INBOX, AbsentWorker, Controller, Reach
 from orbitloop_edge.satellite_file import INFERENCE, NO_WORKER, CfdpTable, Layer, SatelliteFile
@@ -324,6 +325,11 @@ def install(file: SatelliteFile, model: Path) -> Digest:
         return slots.state().flying
     finally:
         os.close(worker)
+
+
+def read_waiting(file: SatelliteFile) -> list[dict[str, Any]]:
+    """What waits in the spool, without disturbing who has it open. Raises ``BadInput`` if it cannot be read."""
+    return waiting_samples(file.folder / "spool")
 
 
 def read_status(file: SatelliteFile) -> dict[str, Any]:
