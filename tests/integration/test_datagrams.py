@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import random
 import signal
@@ -421,6 +422,28 @@ def test_closing_ends_whoever_waits(tmp_path: Path, credentials: Credentials) ->
         gateway.close()
         waiting.join(20)
         assert ended.is_set()
+
+
+class BrokenKey(LinkKey):
+    """Fails as no error of ours does."""
+
+    def sign(self, *parts: bytes) -> bytes:
+        raise ArithmeticError(f"no signature for {len(parts)} parts")
+
+
+def test_an_error_that_nobody_expected_ends_whoever_waits_and_is_logged_with_its_trace(
+    credentials: Credentials, caplog: pytest.LogCaptureFixture
+) -> None:
+    with (
+        caplog.at_level(logging.ERROR),
+        DatagramGateway(("127.0.0.1", 9), "sat-1", BrokenKey(credentials.link_key)) as gateway,
+        pytest.raises(LinkClosed, match="no signature"),
+    ):
+        gateway.hello(hello())
+    (record,) = caplog.records
+    assert record.message == "datagrams_failed"
+    assert record.exc_info is not None
+    assert record.exc_info[0] is ArithmeticError
 
 
 def test_two_satellites_and_two_bundles_of_each_come_down_side_by_side(tmp_path: Path, keys: Path) -> None:

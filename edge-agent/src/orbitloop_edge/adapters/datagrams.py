@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import socket
@@ -53,6 +54,8 @@ from orbitloop.wire.datagrams import (
 from orbitloop.wire.messages import Goodbye, Hello, Receipt, Telemetry, UpdateReport, Welcome
 from orbitloop_edge.adapters.arrivals import Arrivals, joined
 from orbitloop_edge.adapters.datagram_socket import connected, drain, received, send
+
+_log = logging.getLogger(__name__)
 
 FRAME_PAYLOAD = 1_008
 """Bytes that a frame of the recorded downlink carries."""
@@ -317,6 +320,7 @@ class DatagramGateway:
             while not self._closed:
                 self._carry()
         except Exception as error:  # noqa: BLE001  # whoever waits is told, instead of waiting for ever
+            _log.exception("datagrams_failed")
             with self._guard:
                 self._failure = error
                 self._guard.notify_all()
