@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from orbitloop.adapters.shaping import UserShaper
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, NotYet
+from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.ranges import Spans
-from orbitloop.domain.units import Bytes
+from orbitloop.domain.units import BitsPerSecond, Bytes
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.testing.spool import MemorySpool
-from orbitloop.wire.messages import Offer
+from orbitloop.wire.messages import Goodbye, Offer
 from orbitloop_edge.adapters.credentials import read_credentials
+from orbitloop_edge.adapters.egress import Egress
 from orbitloop_edge.adapters.gateway import GatewayClient
 from orbitloop_edge.adapters.inbox import FolderInbox
 from orbitloop_edge.usecases.claims import Claims
@@ -142,3 +147,56 @@ def test_the_first_gap_is_sent_and_no_byte_of_what_is_held(keys: Path) -> None:
         now = client.send(transfer, memoryview(b"bundle"), Bytes(6), crossed)
         assert ground.lengths == [0, 1]
         assert now.held == Spans.up_to(4)
+
+
+def a_goodbye() -> Goodbye:
+    return Goodbye(
+        satellite="sat-1",
+        session="5e55" * 8,
+        bundles=0,
+        samples=0,
+        bytes_down=Bytes(0),
+        bytes_up=Bytes(0),
+        complete=True,
+    )
+
+
+def test_only_the_pieces_of_bundles_wait_for_their_turn(keys: Path) -> None:
+    bundle, data = digest_of(b"bundle"), bytes(10_000)
+    turns: list[int] = []
+    with (
+        answering(keys, 200, Upload_Offset="0") as ground,
+        GatewayClient(ground.url, read_credentials(keys / "satellites" / "sat-1"), turn=turns.append) as client,
+    ):
+        client.goodbye(a_goodbye())
+        transfer = client.begin(bundle, Bytes(len(data)))
+        assert turns == []
+        ground.headers = {"Upload-Offset": str(len(data))}
+        assert client.send(transfer, memoryview(data), Bytes(len(data)), crossed).complete
+        assert sum(turns) == len(data)
+        client.goodbye(a_goodbye())
+        assert sum(turns) == len(data)
+
+
+def test_threads_that_send_at_once_share_one_rate(keys: Path) -> None:
+    size, rate = 150_000, BitsPerSecond(4_000_000)
+    policy = LinkPolicy(downlink=rate, reserve_percent=10)
+    digests = [digest_of(bytes([number])) for number in range(4)]
+    with (
+        answering(keys, 200, Upload_Offset="0") as ground,
+        UserShaper() as shaper,
+        Egress(shaper, policy).towards("127.0.0.1") as turn,
+        GatewayClient(ground.url, read_credentials(keys / "satellites" / "sat-1"), turn=turn) as client,
+        ThreadPoolExecutor(len(digests)) as threads,
+    ):
+        transfers = [client.begin(digest, Bytes(size)) for digest in digests]
+        ground.headers = {"Upload-Offset": str(size)}
+        begun = time.monotonic()
+        sending = [
+            threads.submit(client.send, each, memoryview(bytes(size)), Bytes(size), crossed) for each in transfers
+        ]
+        assert all(sent.result().complete for sent in sending)
+        took = time.monotonic() - begun
+    assert sum(ground.lengths) == size * len(digests)
+    # However slow the machine is, it is never too fast; that it loses no time is told in virtual time.
+    assert size * len(digests) * 8 / took < 1.1 * rate * 0.9

@@ -410,6 +410,7 @@ def test_a_satellite_without_a_worker_says_what_is_missing_and_ends_when_told_to
         until(lambda: bool(mission.events("put_off")), "it says so")
         assert "no model is installed" in mission.events("put_off")[0]["why"]
         assert mission.status()["running"]
+        assert mission.status()["shaping"] == "user"
         process.send_signal(signal.SIGTERM)
         assert process.wait(GENEROUS_S) == 0
     assert not mission.status()["running"]

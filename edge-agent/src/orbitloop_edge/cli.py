@@ -101,6 +101,7 @@ def _in_words(status: dict[str, Any]) -> str:
         "flying": status["flying"] or "nothing is installed",
         "waiting": f"{status['queued_samples']} samples, {status['queued_bytes']} bytes",
         "delivered": f"{status['delivered_samples']} samples",
+        "shaping": {"kernel": "by the kernel's queue", "user": "in the process"}.get(status["shaping"], "not known"),
         "last contact": "none yet"
         if contact is None
         else f"{contact['ended']} over {contact['station']}: {contact['samples']} samples, "

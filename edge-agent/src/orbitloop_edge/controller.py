@@ -6,11 +6,14 @@ Imports neither onnxruntime nor Pillow: between passes it is to weigh next to no
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
+from urllib.parse import urlsplit
 
 from pydantic import ValidationError
 
@@ -18,10 +21,12 @@ from orbitloop.adapters.durable import write_durably
 from orbitloop.domain.errors import BadInput, NoSpace, NotYet
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
+from orbitloop.ports.shaper import ShaperKind
 from orbitloop.ports.spool import SpoolState
 from orbitloop.ports.workers import InferenceWorker, WorkerStatus
 from orbitloop.wire.messages import Offer, UpdateReport
 from orbitloop_edge.adapters.credentials import Credentials, read_credentials
+from orbitloop_edge.adapters.egress import Egress, Turn, at_once
 from orbitloop_edge.adapters.inbox import FolderInbox
 from orbitloop_edge.adapters.outbox import FolderOutbox
 from orbitloop_edge.adapters.sessions import FilePending, FileSessions
@@ -61,6 +66,11 @@ class Reach:
     datagrams: tuple[str, int] | None = None
     lasts: timedelta | None = None
 
+    @property
+    def host(self) -> str:
+        """Name or address of the gateway."""
+        return (urlsplit(self.url).hostname or "") if self.datagrams is None else self.datagrams[0]
+
 
 class AbsentWorker:
     """No inference on board: for measuring, and for satellites whose worker is not there yet."""
@@ -81,6 +91,8 @@ class Controller:
         settings: see :class:`EdgeSettings`.
         clock: what time it is on board.
         patience: how long the link may be silent before it counts as lost.
+        senders: bundles that are under way at a time.
+        egress: holds what is sent to the downlink's rate; ``None`` where the link itself does.
 
     Raises:
         BadInput: another process has the satellite's folder open, or a key is missing, damaged or another's.
@@ -88,9 +100,16 @@ class Controller:
     """
 
     def __init__(
-        self, settings: EdgeSettings, clock: Clock, *, patience: timedelta = timedelta(seconds=30), senders: int = 4
+        self,
+        settings: EdgeSettings,
+        clock: Clock,
+        *,
+        patience: timedelta = timedelta(seconds=30),
+        senders: int = 4,
+        egress: Egress | None = None,
     ) -> None:
         self._settings = settings
+        self._egress = egress
         self._patience = patience
         self._credentials = credentials_of(settings)
         folder = settings.folder
@@ -118,6 +137,11 @@ class Controller:
             bundle=bundle_size(settings.policy.downlink),
             senders=senders,
         )
+
+    @property
+    def shaping(self) -> ShaperKind | None:
+        """Who holds what is sent to the downlink's rate; ``None``: only the link."""
+        return None if self._egress is None else self._egress.kind
 
     def close(self) -> None:
         """Let another process open the folder."""
@@ -147,7 +171,7 @@ class Controller:
         self, ground: Reach, worker: InferenceWorker, occasion: Occasion, on_progress: OnProgress | None = None
     ) -> SessionSummary:
         """Use one contact with a gateway."""
-        with self._opened(ground) as gateway:
+        with self._shaped(ground.host) as turn, self._opened(ground, turn) as gateway:
             return ContactSession(self._aboard, gateway, worker.prove, on_progress).run(occasion)
 
     def prove_pending(self, worker: InferenceWorker) -> UpdateReport | None:
@@ -215,12 +239,20 @@ class Controller:
             self._known_worker.unlink()
             return None
 
-    def _opened(self, ground: Reach) -> GatewayClient | DatagramGateway:
+    @contextmanager
+    def _shaped(self, host: str) -> Iterator[Turn]:
+        if self._egress is None:
+            yield at_once
+            return
+        with self._egress.towards(host) as turn:
+            yield turn
+
+    def _opened(self, ground: Reach, turn: Turn) -> GatewayClient | DatagramGateway:
         # What one layer needs is not loaded for a satellite that never uses it: each weighs about 8 MB.
         if ground.datagrams is None:
             from orbitloop_edge.adapters.gateway import GatewayClient
 
-            return GatewayClient(ground.url, self._credentials, patience=self._patience)
+            return GatewayClient(ground.url, self._credentials, patience=self._patience, turn=turn)
         from orbitloop.adapters.sealing import LinkKey
         from orbitloop_edge.adapters.datagrams import DatagramGateway, DatagramLink
 

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from orbitloop.adapters.durable import write_unlisted
 from orbitloop.adapters.log_lines import log_to_stderr
 from orbitloop.adapters.plans import WatchedPlan
+from orbitloop.adapters.shaping import choose_shaper
 from orbitloop.adapters.threads import ending_with_any_thread
 from orbitloop.adapters.wall_clock import WallClock
 from orbitloop.domain.contacts import ContactWindow
@@ -25,6 +26,7 @@ from orbitloop.domain.units import Bytes, Digest, capacity
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.signal import FollowsSignal, Indifferent
 from orbitloop.ports.workers import InferenceWorker
+from orbitloop_edge.adapters.egress import BURST, Egress
 from orbitloop_edge.adapters.host import Patience, give_memory_back, is_running, share_one_arena, stop_when_input_ends
 from orbitloop_edge.adapters.locks import locked
 from orbitloop_edge.adapters.neighbours import CONTROLLER_SOCKET, RemoteWorker, intake_calls
@@ -187,6 +189,7 @@ class Agent:
         self._status |= {
             "satellite": self._file.satellite,
             "pid": os.getpid() if running else None,
+            "shaping": None if self._controller.shaping is None else str(self._controller.shaping.value),
             "queued_samples": queued.samples,
             "queued_bytes": queued.bytes,
             "delivered_samples": queued.delivered,
@@ -222,12 +225,15 @@ def run(file: SatelliteFile, config: Path, patience: Patience) -> None:
     clock = WallClock()
     with ExitStack() as stack:
         stack.enter_context(ending_with_any_thread(patience.stop))
+        shaper = stack.enter_context(choose_shaper(file.link.interface, burst=BURST))
+        egress = Egress(shaper, file.link.policy(), sleep=patience.wait)
         controller = stack.enter_context(
             Controller(
                 settings_of(file),
                 clock,
                 patience=timedelta(seconds=file.contacts.patience_seconds),
                 senders=file.contacts.senders,
+                egress=egress,
             )
         )
         stack.enter_context(CallServer(file.folder / CONTROLLER_SOCKET, intake_calls(controller.spool)))
@@ -340,7 +346,7 @@ def read_status(file: SatelliteFile) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: no status ({error}); start orbitloop-edge run first") from error
     pid = status.pop("pid", None)
-    empty: dict[str, Any] = dict.fromkeys(("last_contact", "next_window", "last_report", "flying"))
+    empty: dict[str, Any] = dict.fromkeys(("last_contact", "next_window", "last_report", "flying", "shaping"))
     answer: dict[str, Any] = empty | status | {"running": pid is not None and is_running(pid)}
     return answer
 

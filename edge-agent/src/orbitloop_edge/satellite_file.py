@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import tomllib
 from datetime import timedelta
 from enum import StrEnum
@@ -103,6 +104,8 @@ class LinkTable(_Table):
             larger ones carry more on a clean link.
         update_budget_bytes: largest update that is fetched.
         pass_budget_bytes: the most that one pass may carry down; leave it out for what the window carries.
+        interface: network interface that leads to the gateways. With it, and CAP_NET_ADMIN, the kernel holds what is
+            sent to them to the downlink's rate; else the process paces its bundles itself.
         reserve_percent: share of the rate that bulk data leaves to telemetry and acknowledgements.
         priorities: factor on the value, per cent, by reason (``hard``, ``miss``, ``audit``) or kind of traffic.
         doubling_hours: after waiting so long, a sample counts twice its value.
@@ -115,11 +118,19 @@ class LinkTable(_Table):
     datagram_bytes: Annotated[int, Field(ge=200, le=8_972)] = 980
     update_budget_bytes: _Positive = 300_000
     pass_budget_bytes: _Positive | None = None
+    interface: str | None = None
     reserve_percent: int = 3
     priorities: dict[str, int] = Field(default_factory=dict)
     doubling_hours: Annotated[float, Field(gt=0)] = 24
     codec: str = "webp"
     quality: int = 30
+
+    @field_validator("interface")
+    @classmethod
+    def _interface(cls, value: str | None) -> str | None:
+        if value is not None and re.fullmatch(r"(?!\.\.?$)[^\s/:]{1,15}", value) is None:
+            raise ValueError(f"{value!r} is no network interface; `ip link` lists what there is")
+        return value
 
     def policy(self) -> LinkPolicy:
         """The same, checked. Raises ``BadInput``."""

@@ -20,6 +20,7 @@ from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.gateway import Crossed, Transfer
 from orbitloop.wire.messages import Goodbye, Hello, Message, Receipt, Telemetry, UpdateReport, Welcome
 from orbitloop_edge.adapters.credentials import GATEWAY_NAME, Credentials
+from orbitloop_edge.adapters.egress import Turn, at_once
 
 _TUS = {"Tus-Resumable": "1.0.0"}
 _BODY = "application/offset+octet-stream"
@@ -44,14 +45,23 @@ class GatewayClient:
         credentials: what this satellite proves itself by.
         patience: how long the link may be silent before it counts as lost; the ground needs some of it to
             store a bundle before it answers.
+        turn: asked before each piece of a bundle is sent, and nothing else.
 
     Raises:
         BadInput: the address is not one of ``https``.
     """
 
-    def __init__(self, url: str, credentials: Credentials, *, patience: timedelta = timedelta(seconds=30)) -> None:
+    def __init__(
+        self,
+        url: str,
+        credentials: Credentials,
+        *,
+        patience: timedelta = timedelta(seconds=30),
+        turn: Turn = at_once,
+    ) -> None:
         if not url.startswith("https://"):
             raise BadInput(f"the gateway's address {url!r} does not begin with https://; nothing crosses unprotected")
+        self._turn = turn
         self._client = httpx.Client(
             base_url=url,
             headers={"Accept-Encoding": "identity"},
@@ -107,7 +117,7 @@ class GatewayClient:
         headers = _TUS | {"Content-Type": _BODY, "Content-Length": str(len(gap)), "Upload-Offset": str(gap.start)}
         # Not to the Location that was answered: bundles go nowhere but to the ground.
         path = f"/v1/bundles/{transfer.bundle}"
-        pieces = _pieces(data[gap.start : gap.end], crossed)
+        pieces = _pieces(data[gap.start : gap.end], self._turn, crossed)
         with self._request("PATCH", path, headers=headers, content=pieces) as response:
             now = _standing(response, transfer.bundle, transfer.size)
         if not now.held.holds(gap.start, gap.end):
@@ -220,9 +230,10 @@ def _read(body: bytes, kind: type[Answer]) -> Answer:
         raise BadInput(f"ground: not a {kind.__name__}: {error.errors(include_url=False)[0]['msg']}") from None
 
 
-def _pieces(data: memoryview, crossed: Crossed) -> Iterator[bytes]:
+def _pieces(data: memoryview, turn: Turn, crossed: Crossed) -> Iterator[bytes]:
     for start in range(0, len(data), _SENT_PIECE):
         piece = bytes(data[start : start + _SENT_PIECE])
+        turn(Bytes(len(piece)))
         yield piece
         crossed(Bytes(len(piece)))
 

@@ -3,32 +3,36 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 
-from orbitloop.adapters.shaping.user import UserShaper
+from orbitloop.adapters.shaping.user import BURST, UserShaper
 from orbitloop.domain.errors import Refused
 from orbitloop.ports.shaper import Shaper, ShaperKind
 
 log = logging.getLogger(__name__)
 
 
-def choose_shaper(interface: str | None = None, *, wanted: ShaperKind | None = None) -> Shaper:
+def choose_shaper(
+    interface: str | None = None, *, wanted: ShaperKind | None = None, burst: timedelta = BURST
+) -> Shaper:
     """A shaper for what leaves by ``interface``; enter it with ``with``. Which one it is, is logged.
 
     Args:
         interface: name of the network interface; without one, only the process itself can shape.
         wanted: one kind and no other.
+        burst: of the process's own shaper; see :class:`UserShaper`.
 
     Raises:
         Refused: the kernel's queues are ``wanted`` and cannot be had; the message says why.
     """
     if wanted is ShaperKind.USER:
-        return _told(UserShaper(), interface, "asked for")
+        return _told(UserShaper(burst=burst), interface, "asked for")
     try:
         return _told(_kernel_shaper(interface), interface, "permitted")
     except Refused as error:
         if wanted is ShaperKind.KERNEL:
             raise
-        return _told(UserShaper(), interface, str(error))
+        return _told(UserShaper(burst=burst), interface, str(error))
 
 
 def _kernel_shaper(interface: str | None) -> Shaper:

@@ -13,7 +13,8 @@ from orbitloop.domain.token_bucket import TokenBucket
 from orbitloop.domain.units import BitsPerSecond, Bytes, capacity
 from orbitloop.ports.shaper import Peer, ShaperKind
 
-_BURST = timedelta(milliseconds=10)
+BURST = timedelta(milliseconds=10)
+"""What may leave at once after a pause, as time at the rate."""
 _ONE_PACKET = Bytes(1_600)
 
 
@@ -22,10 +23,13 @@ class UserShaper:
 
     Args:
         clock: monotonic nanoseconds.
+        burst: what may leave at once after a pause, as time at the rate. A sender that is kept waiting for longer than
+            that, by its host or other threads, loses the rest.
     """
 
-    def __init__(self, *, clock: Callable[[], int] = time.monotonic_ns) -> None:
+    def __init__(self, *, clock: Callable[[], int] = time.monotonic_ns, burst: timedelta = BURST) -> None:
         self._clock = clock
+        self._burst = burst
         self._buckets: dict[Peer, TokenBucket] = {}
         self._guard = threading.Lock()
 
@@ -36,7 +40,7 @@ class UserShaper:
 
     def limit(self, peer: Peer, rate: BitsPerSecond) -> None:
         """See the port."""
-        depth = max(_ONE_PACKET, capacity(_BURST, rate))
+        depth = max(_ONE_PACKET, capacity(self._burst, rate))
         with self._guard:
             bucket = self._buckets.get(peer)
             if bucket is None:
