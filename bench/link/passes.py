@@ -22,14 +22,17 @@ class Carried:
 
     Args:
         passes: passes in which bytes of it came up.
-        datagrams: datagrams that crossed the link upward, those that only answer among them.
-        crossed: bytes of the model that they could hold at most.
-        resent: what of that is more than the model, over its size; never less than what was really sent twice.
+        sent: bytes of all datagrams that the ground gave to its modem, those without a signal among them.
+        unheard: datagrams of them that no signal carried: sent while the ground had not noticed the end of a pass.
+        carried: bytes of the model that so many bytes of datagrams hold at most.
+        resent: what of that is more than the model, over its size; never less than what was really sent twice, since
+            answers and probes count as if they held bytes of it.
     """
 
     passes: int
-    datagrams: int
-    crossed: int
+    sent: int
+    unheard: int
+    carried: int
     resent: float
 
 
@@ -70,8 +73,12 @@ def measure(folder: Path, *, size: int = 30_000_000) -> Carried:
         brought = [int(session["bytes_up"]) for session in mission.told("session_ended")]
         time.sleep(2.0)  # the link tells once a second
         upward = link.last["upward"]
-    datagrams = int(upward["delivered"] + upward["lost"] + upward["unheard"])
-    crossed = datagrams * symbol_size(_DATAGRAM)
+    sent = int(upward["bytes"])
+    carried = sent * symbol_size(_DATAGRAM) // _DATAGRAM
     return Carried(
-        passes=sum(each > 0 for each in brought), datagrams=datagrams, crossed=crossed, resent=(crossed - size) / size
+        passes=sum(each > 0 for each in brought),
+        sent=sent,
+        unheard=int(upward["unheard"]),
+        carried=carried,
+        resent=(carried - size) / size,
     )
