@@ -100,7 +100,7 @@ class Reconciler(Protocol):
     """What is done about one kind."""
 
     def related(self, document: Document, view: View) -> Sequence[Key]:
-        """Which objects of this reconciler's kind must be looked at again because ``document``, of any kind, changed."""
+        """Objects of this reconciler's kind to look at again because ``document``, of any kind, changed."""
         ...
 
     def reconcile(self, document: Document, view: View, now: datetime) -> Changes:
