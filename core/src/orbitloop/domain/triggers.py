@@ -1,7 +1,7 @@
 """When a stage of a job may begin: a condition on a metric, and hours of the day.
 
-Sedna's triggers (``trainSpec.trigger``, ``deploySpec.trigger``), with four differences: hours are UTC, other hours defer
-instead of discarding, a list without an index counts by its mean, and a malformed rule is refused.
+Sedna's triggers (``trainSpec.trigger``, ``deploySpec.trigger``), with four differences: hours are UTC; other hours
+defer instead of discarding; a list without an index counts by its mean; and a malformed rule is refused.
 """
 
 from __future__ import annotations
@@ -184,7 +184,7 @@ def judge(trigger: Trigger, metrics: Metrics, now: datetime) -> Verdict:
 
 
 def deployment_metrics(new: Metrics, old: Metrics) -> dict[str, Metric]:
-    """What a deploy trigger can ask for: the new model's metrics, and as ``<name>_delta`` how each differs from the old's.
+    """What a deploy trigger can ask for: the new model's metrics, and as ``<name>_delta`` how they differ from the old.
 
     Lists are subtracted element by element, as far as both go; a metric that the old model lacks has no delta.
     """
