@@ -1,0 +1,50 @@
+"""A real kube-apiserver for the tests that need one; each pytest process starts its own."""
+
+import os
+import subprocess
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import pytest
+from hack.control_plane.binaries import Missing, find
+from hack.control_plane.cluster import ControlPlane
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cluster:
+    """A control plane, and kubectl on it."""
+
+    plane: ControlPlane
+
+    def kubectl(self, *arguments: str, said: str | None = None) -> str:
+        """What kubectl prints; fails with what it complains about."""
+        ran = self.try_kubectl(*arguments, said=said)
+        assert ran.returncode == 0, ran.stderr
+        return ran.stdout
+
+    def try_kubectl(self, *arguments: str, said: str | None = None) -> subprocess.CompletedProcess[str]:
+        """kubectl with ``said`` on its standard input."""
+        return subprocess.run(
+            ["kubectl", "--kubeconfig", str(self.plane.kubeconfig), *arguments],
+            input=said,
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """A control plane without controllers."""
+    try:
+        binaries = find()
+    except Missing as missing:
+        if os.environ.get("CI"):
+            pytest.fail(f"CI must have a control plane: {missing}")
+        pytest.skip(str(missing))
+    plane = ControlPlane.make(tmp_path_factory.mktemp("control-plane"), binaries)
+    try:
+        plane.start()
+        yield Cluster(plane=plane)
+    finally:
+        plane.stop()
