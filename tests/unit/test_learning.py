@@ -20,9 +20,11 @@ from orbitloop.domain.learning import (
     Stage,
     Train,
     Wait,
+    Work,
     decide,
 )
 from orbitloop.domain.rollout import Outcome
+from orbitloop.domain.triggers import Comparison, DailyHours, MetricCondition, Trigger
 from orbitloop.testing.builders import a_digest
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -105,6 +107,74 @@ def minutes_ago(count: float) -> datetime:
 )
 def test_the_next_step(observed: Observed, action: Action) -> None:
     assert decide(observed, RULE) == action
+
+
+def when(metric: str, threshold: float) -> MetricCondition:
+    return MetricCondition(metric=metric, comparison=Comparison.GREATER, threshold=threshold)
+
+
+BY_TRIGGERS = LearningRule(
+    train=Trigger(condition=when("num_of_samples", 5)),
+    deploy=Trigger(condition=when("precision_delta", 0.1), hours=DailyHours.between("20:00", "21:00")),
+    attempts=3,
+    back_off=timedelta(minutes=1),
+)
+GAINED = {"precision": [0.9, 0.9], "precision_delta": [0.3, 0.1]}
+EVENING = NOW.replace(hour=20)
+
+
+@pytest.mark.parametrize(
+    ("observed", "action"),
+    [
+        pytest.param(IN_TRAIN, Wait(reason="0 of 1 samples have arrived"), id="no sample yet"),
+        pytest.param(
+            replace(IN_TRAIN, waiting=5),
+            Wait(reason="num_of_samples is 5, asked for is > 5"),
+            id="the trigger does not hold",
+        ),
+        pytest.param(replace(IN_TRAIN, waiting=6), Train(), id="the trigger holds"),
+        pytest.param(
+            replace(IN_TRAIN, waiting=6, work=Work.STARTING),
+            Wait(reason="the worker of stage Train starts"),
+            id="its worker starts",
+        ),
+        pytest.param(
+            replace(IN_EVAL, held_out=0, work=Work.RUNNING),
+            Wait(reason="the worker of stage Eval runs"),
+            id="its evaluation runs",
+        ),
+        pytest.param(replace(IN_EVAL, held_out=0), Evaluate(), id="not yet evaluated"),
+        pytest.param(
+            replace(IN_EVAL, failures=1, failed_at=NOW),
+            Wait(reason="evaluation failed 1 times; trying again later", until=NOW + timedelta(minutes=1)),
+            id="the evaluation failed just now",
+        ),
+        pytest.param(
+            replace(IN_EVAL, failures=3, failed_at=NOW),
+            CloseRound(reason="evaluation failed 3 times"),
+            id="the evaluation failed too often",
+        ),
+        pytest.param(
+            replace(IN_EVAL, metrics=GAINED),
+            Wait(
+                reason="the update waits: outside its hours, which begin at 2026-03-01 20:00 UTC",
+                until=EVENING,
+            ),
+            id="better, but it is not evening: deferred, not discarded",
+        ),
+        pytest.param(replace(IN_EVAL, metrics=GAINED, now=EVENING), Publish(), id="better, in the evening"),
+        pytest.param(
+            replace(IN_DEPLOY, published=False, metrics=GAINED, now=EVENING), Publish(), id="its hours have come"
+        ),
+        pytest.param(
+            replace(IN_EVAL, metrics={"precision": 0.9, "precision_delta": 0.05}),
+            CloseRound(reason="no need to deploy: precision_delta is 0.05, asked for is > 0.1"),
+            id="not better enough",
+        ),
+    ],
+)
+def test_the_next_step_by_triggers(observed: Observed, action: Action) -> None:
+    assert decide(observed, BY_TRIGGERS) == action
 
 
 @dataclass

@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import TypeAlias, assert_never
 
 from orbitloop.domain.rollout import Outcome
+from orbitloop.domain.triggers import NUM_OF_SAMPLES, Metrics, Trigger, judge
 from orbitloop.domain.units import Digest
 
 
@@ -23,14 +24,23 @@ class Stage(StrEnum):
     DEPLOY = "Deploy"
 
 
+class Work(StrEnum):
+    """How far a stage's worker is, where somebody else runs it: a pod, a process."""
+
+    STARTING = "starts"
+    RUNNING = "runs"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LearningRule:
     """When to train, and what is good enough to be sent.
 
     Args:
         least_samples: labelled, not yet used samples that start a round.
+        train: starts a round in place of ``least_samples``; it is asked once there is a sample.
         least_gain: by how much average precision must rise on held-out samples for an update to be sent.
-        attempts: how often a failed training is tried before the round is closed.
+        deploy: says whether, and when, a candidate is sent, in place of ``least_gain`` and ``least_held_out``.
+        attempts: how often a failed stage is tried before the round is closed.
         least_held_out: fewest held-out samples of a round to judge an update by.
         back_off: wait after the first failure; doubled after each further one.
     """
@@ -40,6 +50,8 @@ class LearningRule:
     least_held_out: int = 1
     attempts: int = 3
     back_off: timedelta = timedelta(minutes=1)
+    train: Trigger | None = None
+    deploy: Trigger | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,10 +71,12 @@ class Observed:
         stage: where the round is.
         waiting: labelled samples that no round has used.
         held_out: of the round's samples, those that were kept out of training.
-        failures: failed trainings of this round.
-        failed_at: when the last one failed.
+        work: the stage's worker, while there is one.
+        failures: how often this stage failed in this round.
+        failed_at: when it did last.
         candidate: digest of the update that was built in this round.
         evaluation: how the candidate did.
+        metrics: the same for a deploy trigger, see :func:`orbitloop.domain.triggers.deployment_metrics`.
         published: whether the candidate is on offer.
         outcome: what the satellite reported of it.
         superseded: another model flies than the candidate's base or result: nobody will ever report on it.
@@ -72,10 +86,12 @@ class Observed:
     stage: Stage
     waiting: int = 0
     held_out: int = 0
+    work: Work | None = None
     failures: int = 0
     failed_at: datetime | None = None
     candidate: Digest | None = None
     evaluation: Evaluation | None = None
+    metrics: Metrics | None = None
     published: bool = False
     outcome: Outcome | None = None
     superseded: bool = False
@@ -116,43 +132,79 @@ Action: TypeAlias = Train | Evaluate | Publish | CloseRound | Wait
 
 def decide(observed: Observed, rule: LearningRule) -> Action:
     """The one next step of a round. Carrying it out and asking again ends at :class:`Wait`."""
+    if observed.work is not None:
+        return Wait(reason=f"the worker of stage {observed.stage} {observed.work}")
     match observed.stage:
         case Stage.TRAIN:
             return _in_train(observed, rule)
         case Stage.EVAL:
             return _in_eval(observed, rule)
         case Stage.DEPLOY:
-            return _in_deploy(observed)
+            return _in_deploy(observed, rule)
         case _:
             assert_never(observed.stage)
 
 
 def _in_train(observed: Observed, rule: LearningRule) -> Action:
-    if observed.failures >= rule.attempts:
-        return CloseRound(reason=f"training failed {observed.failures} times")
-    if observed.failures and observed.failed_at is not None:
-        retry = observed.failed_at + rule.back_off * 2 ** (observed.failures - 1)
-        if observed.now < retry:
-            return Wait(reason=f"training failed {observed.failures} times; trying again later", until=retry)
-    if observed.waiting >= rule.least_samples:
+    failed = _after_failure(observed, rule, "training")
+    if failed is not None:
+        return failed
+    if rule.train is not None and observed.waiting:
+        verdict = judge(rule.train, {NUM_OF_SAMPLES: float(observed.waiting)}, observed.now)
+        return Train() if verdict.holds else Wait(reason=verdict.reason, until=verdict.opens)
+    needed = 1 if rule.train is not None else rule.least_samples
+    if observed.waiting >= needed:
         return Train()
-    return Wait(reason=f"{observed.waiting} of {rule.least_samples} samples have arrived")
+    return Wait(reason=f"{observed.waiting} of {needed} samples have arrived")
 
 
 def _in_eval(observed: Observed, rule: LearningRule) -> Action:
+    failed = _after_failure(observed, rule, "evaluation")
+    if failed is not None:
+        return failed
+    if rule.deploy is not None:
+        return Evaluate() if observed.metrics is None else _by_trigger(rule.deploy, observed.metrics, observed.now)
     if observed.held_out < rule.least_held_out:
         return CloseRound(reason=f"only {observed.held_out} held-out samples, too few to judge the update by")
-    if observed.evaluation is None:
-        return Evaluate()
-    gain = observed.evaluation.candidate - observed.evaluation.flying
-    if gain < rule.least_gain:
-        return CloseRound(reason=f"not better than what flies ({gain:+.3f} average precision)")
-    return Publish()
+    return Evaluate() if observed.evaluation is None else _by_gain(observed.evaluation, rule.least_gain)
 
 
-def _in_deploy(observed: Observed) -> Action:
+def _in_deploy(observed: Observed, rule: LearningRule) -> Action:
     if observed.outcome is not None:
         return CloseRound(reason=observed.outcome.value)
     if observed.superseded:
         return CloseRound(reason="another model flies; the update can no longer be applied")
+    failed = _after_failure(observed, rule, "deployment")
+    if failed is not None:
+        return failed
+    if rule.deploy is not None and observed.metrics is not None and not observed.published:
+        return _by_trigger(rule.deploy, observed.metrics, observed.now)
     return Wait(reason="the update waits for a contact and for the satellite's report")
+
+
+def _by_trigger(trigger: Trigger, metrics: Metrics, now: datetime) -> Action:
+    """Whether a candidate that was judged may be sent. Hours that are not now defer it; they never discard it."""
+    verdict = judge(trigger, metrics, now)
+    if verdict.holds:
+        return Publish()
+    if verdict.opens is not None:
+        return Wait(reason=f"the update waits: {verdict.reason}", until=verdict.opens)
+    return CloseRound(reason=f"no need to deploy: {verdict.reason}")
+
+
+def _by_gain(evaluation: Evaluation, least: float) -> Action:
+    gain = evaluation.candidate - evaluation.flying
+    if gain < least:
+        return CloseRound(reason=f"not better than what flies ({gain:+.3f} average precision)")
+    return Publish()
+
+
+def _after_failure(observed: Observed, rule: LearningRule, what: str) -> Wait | CloseRound | None:
+    """What a failed stage leads to, or ``None`` if it may be tried: first, or again."""
+    if observed.failures >= rule.attempts:
+        return CloseRound(reason=f"{what} failed {observed.failures} times")
+    if observed.failures and observed.failed_at is not None:
+        retry = observed.failed_at + rule.back_off * 2 ** (observed.failures - 1)
+        if observed.now < retry:
+            return Wait(reason=f"{what} failed {observed.failures} times; trying again later", until=retry)
+    return None

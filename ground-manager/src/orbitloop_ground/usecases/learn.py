@@ -151,7 +151,7 @@ class GlobalManager:
             stage=state.stage,
             waiting=self._room.ledger.count_waiting((self._satellite,)) + self._claimed(state),
             held_out=state.held_out,
-            failures=state.failures,
+            failures=state.failures if state.stage is Stage.TRAIN else 0,
             failed_at=state.failed_at,
             candidate=state.candidate.digest if state.candidate else None,
             evaluation=state.evaluation,
