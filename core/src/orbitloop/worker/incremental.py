@@ -1,0 +1,111 @@
+"""Incremental learning: train, evaluate, and infer while hard examples are mined."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, ClassVar
+
+from orbitloop.domain.errors import BadInput
+from orbitloop.wire.worker_messages import WorkerKind, WorkerStatus
+from orbitloop.worker.backends import Backend
+from orbitloop.worker.config import Context, HardExampleMining
+from orbitloop.worker.job import JobBase, PostProcess, callback_for, described
+from orbitloop.worker.mining import filter_from
+from orbitloop.worker.reports import Reporter
+from orbitloop.worker.settings import WorkerSettings
+
+
+class IncrementalLearning(JobBase):
+    """A worker of an IncrementalLearningJob.
+
+    Args:
+        estimator: an instance or a class with ``train``, ``evaluate``, ``predict``, ``load`` and ``save``.
+        hard_example_mining: ``{"method": "IBT", "param": {...}}``; what the manifest asks for, where it is not given.
+        settings: those of the environment, where they are not given.
+        reporter: the Local Controller of the settings, where it is not given.
+
+    Raises:
+        BadInput: a setting, the miner's alias or one of its parameters cannot be read.
+    """
+
+    owner_kind: ClassVar[str] = "incrementallearningjob"
+
+    def __init__(
+        self,
+        estimator: Any = None,
+        hard_example_mining: Mapping[str, Any] | None = None,
+        *,
+        settings: WorkerSettings | None = None,
+        reporter: Reporter | None = None,
+    ) -> None:
+        asked = self.get_hem_algorithm_from_config() if hard_example_mining is None else hard_example_mining
+        self.hard_example_mining_algorithm = filter_from(asked)
+        super().__init__(estimator, settings=settings, reporter=reporter)
+
+    @classmethod
+    def get_hem_algorithm_from_config(cls, **param: Any) -> HardExampleMining:
+        """``{"method", "param"}`` of ``HEM_NAME`` and ``HEM_PARAMETERS``, or empty; arguments win over the manifest."""
+        return Context.get_algorithm_from_api("HEM", **param)
+
+    def train(self, train_data: Any, valid_data: Any = None, post_process: str | None = None, **kwargs: Any) -> Any:
+        """Train, save to :attr:`model_path`, and report; gives the estimator, or what ``post_process`` makes of it.
+
+        Raises:
+            BadInput: there is no ``MODEL_URL``, or ``save`` wrote nothing there. Whatever user code raises is reported
+                as failed, and raised.
+        """
+        with self._failure_is_reported(WorkerKind.TRAIN):
+            callback = callback_for(post_process)
+            path = self.model_path
+            if not path:
+                raise BadInput("MODEL_URL is not set; it says where the trained model goes")
+            self.estimator.start_from(self.settings.base_model_url)
+            self.estimator.train(train_data, valid_data, **kwargs)
+            results = [described(self.estimator.save(path))]
+            trained: Backend = self.estimator
+            given = callback(trained) if callback else trained
+        self.report_task_info(None, WorkerStatus.COMPLETED, results, WorkerKind.TRAIN)
+        return given
+
+    def evaluate(self, data: Any, post_process: PostProcess = None, **kwargs: Any) -> list[dict[str, Any]]:
+        """Measure every model of ``MODEL_URLS`` in its order, and report; gives ``[{"format", "url", "metrics"}]``.
+
+        Raises:
+            BadInput: no model is named, one is missing, or metrics are no numbers. Whatever user code raises is
+                reported as failed, and raised.
+        """
+        with self._failure_is_reported(WorkerKind.EVAL):
+            callback = callback_for(post_process)
+            urls = self.settings.urls_to_evaluate
+            if not urls:
+                raise BadInput("MODEL_URLS is not set; it says which models are compared: newest;older")
+            results = []
+            for url in urls:
+                self._must_exist(url)
+                found = self.estimator.evaluate(data, url, **kwargs)
+                results.append(described(url, metrics=callback(found) if callback else found))
+        self.report_task_info(None, WorkerStatus.COMPLETED, results, WorkerKind.EVAL)
+        return [{name: result[name] for name in ("format", "url", "metrics")} for result in results]
+
+    def inference(self, data: Any = None, post_process: PostProcess = None, **kwargs: Any) -> tuple[Any, Any, bool]:
+        """The raw result, the post-processed one, and whether that is a hard example.
+
+        Args:
+            data: what ``predict`` takes.
+            post_process: a callable, or the name of a registered one.
+            **kwargs: for ``predict``.
+        """
+        callback = callback_for(post_process)
+        raw = self.infer(data, **kwargs)
+        result = callback(copy.deepcopy(raw)) if callback else raw
+        mine = self.hard_example_mining_algorithm
+        hard = bool(mine(result)) if mine else False
+        self._statistics.count(hard=hard)
+        return raw, result, hard
+
+    def _must_exist(self, url: str) -> None:
+        local = self.settings.model_load_mode == "file" and "://" not in url
+        if local and not Path(url).exists():
+            raise BadInput(f"the model {url} of MODEL_URLS does not exist")
