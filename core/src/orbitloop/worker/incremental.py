@@ -3,51 +3,23 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
 from orbitloop.domain.errors import BadInput
 from orbitloop.wire.worker_messages import WorkerKind, WorkerStatus
 from orbitloop.worker.backends import Backend
-from orbitloop.worker.config import Context, HardExampleMining
-from orbitloop.worker.job import JobBase, PostProcess, callback_for, described
-from orbitloop.worker.mining import filter_from
-from orbitloop.worker.reports import Reporter
-from orbitloop.worker.settings import WorkerSettings
+from orbitloop.worker.job import PostProcess, callback_for, described
+from orbitloop.worker.mining_job import MiningJob
 
 
-class IncrementalLearning(JobBase):
-    """A worker of an IncrementalLearningJob.
+class IncrementalLearning(MiningJob):
+    """A worker of an IncrementalLearningJob; see :class:`MiningJob` for its arguments.
 
-    Args:
-        estimator: an instance or a class with ``train``, ``evaluate``, ``predict``, ``load`` and ``save``.
-        hard_example_mining: ``{"method": "IBT", "param": {...}}``; what the manifest asks for, where it is not given.
-        settings: those of the environment, where they are not given.
-        reporter: the Local Controller of the settings, where it is not given.
-
-    Raises:
-        BadInput: a setting, the miner's alias or one of its parameters cannot be read.
+    The estimator has ``train``, ``evaluate``, ``predict``, ``load`` and ``save``, as far as they are needed.
     """
 
     owner_kind: ClassVar[str] = "incrementallearningjob"
-
-    def __init__(
-        self,
-        estimator: Any = None,
-        hard_example_mining: Mapping[str, Any] | None = None,
-        *,
-        settings: WorkerSettings | None = None,
-        reporter: Reporter | None = None,
-    ) -> None:
-        asked = self.get_hem_algorithm_from_config() if hard_example_mining is None else hard_example_mining
-        self.hard_example_mining_algorithm = filter_from(asked)
-        super().__init__(estimator, settings=settings, reporter=reporter)
-
-    @classmethod
-    def get_hem_algorithm_from_config(cls, **param: Any) -> HardExampleMining:
-        """``{"method", "param"}`` of ``HEM_NAME`` and ``HEM_PARAMETERS``, or empty; arguments win over the manifest."""
-        return Context.get_algorithm_from_api("HEM", **param)
 
     def train(self, train_data: Any, valid_data: Any = None, post_process: str | None = None, **kwargs: Any) -> Any:
         """Train, save to :attr:`model_path`, and report; gives the estimator, or what ``post_process`` makes of it.
@@ -100,8 +72,7 @@ class IncrementalLearning(JobBase):
         callback = callback_for(post_process)
         raw = self.infer(data, **kwargs)
         result = callback(copy.deepcopy(raw)) if callback else raw
-        mine = self.hard_example_mining_algorithm
-        hard = bool(mine(result)) if mine else False
+        hard = self.is_hard(result)
         self._statistics.count(hard=hard)
         return raw, result, hard
 

@@ -8,26 +8,20 @@ from typing import Any, ClassVar
 
 from orbitloop.domain.errors import BadInput, NotYet, Refused
 from orbitloop.worker.cloud import BigModelClient
-from orbitloop.worker.config import Context, HardExampleMining
-from orbitloop.worker.job import JobBase, PostProcess, callback_for
+from orbitloop.worker.job import PostProcess, callback_for
 from orbitloop.worker.log import LOGGER
-from orbitloop.worker.mining import filter_from
+from orbitloop.worker.mining_job import MiningJob
 from orbitloop.worker.reports import Reporter
 from orbitloop.worker.settings import WorkerSettings
 
 
-class JointInference(JobBase):
-    """The edge worker of a JointInferenceService.
+class JointInference(MiningJob):
+    """The edge worker of a JointInferenceService; see :class:`MiningJob` for its arguments.
 
-    Args:
-        estimator: the small model: an instance or a class with ``predict`` and ``load``.
-        hard_example_mining: ``{"method": "IBT", "param": {...}}``; what the manifest asks for, where it is not given.
-        settings: those of the environment, where they are not given.
-        reporter: the Local Controller of the settings, where it is not given.
+    The estimator is the small model, with ``predict`` and ``load``.
 
     Raises:
-        BadInput: a setting, the miner's alias or one of its parameters cannot be read, or data is to be mined before
-            inference and no miner is named.
+        BadInput: as of :class:`MiningJob`, or data is to be mined before inference and no miner is named.
     """
 
     owner_kind: ClassVar[str] = "jointinferenceservice"
@@ -40,18 +34,11 @@ class JointInference(JobBase):
         settings: WorkerSettings | None = None,
         reporter: Reporter | None = None,
     ) -> None:
-        asked = self.get_hem_algorithm_from_config() if hard_example_mining is None else hard_example_mining
-        self.hard_example_mining_algorithm = filter_from(asked)
-        super().__init__(estimator, settings=settings, reporter=reporter)
+        super().__init__(estimator, hard_example_mining, settings=settings, reporter=reporter)
         self.cloud = BigModelClient(self.settings)
         self._mines_first = self.settings.mining_mode == "mining-then-inference"
         if self._mines_first and self.hard_example_mining_algorithm is None:
             raise BadInput("MINING_MODE is mining-then-inference and no miner is named; set HEM_NAME")
-
-    @classmethod
-    def get_hem_algorithm_from_config(cls, **param: Any) -> HardExampleMining:
-        """``{"method", "param"}`` of ``HEM_NAME`` and ``HEM_PARAMETERS``, or empty; arguments win over the manifest."""
-        return Context.get_algorithm_from_api("HEM", **param)
 
     def inference(self, data: Any = None, post_process: PostProcess = None, **kwargs: Any) -> list[Any]:
         """``[is_hard_example, final_result, edge_result, cloud_result]``.
@@ -64,13 +51,12 @@ class JointInference(JobBase):
             post_process: a callable, or the name of a registered one.
             **kwargs: for ``predict``, here and there.
         """
-        mine = self.hard_example_mining_algorithm
         if self._mines_first:
-            hard = bool(mine and mine(data))
+            hard = self.is_hard(data)
             final, edge = (None, None) if hard else self._at_the_edge(data, post_process, kwargs)
         else:
             final, edge = self._at_the_edge(data, post_process, kwargs)
-            hard = bool(mine and mine(final))
+            hard = self.is_hard(final)
         answer = self._at_the_cloud(data, post_process, kwargs) if hard else None
         if answer is not None:
             final = answer["result"]
