@@ -9,8 +9,10 @@ import argparse
 import sys
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+from orbitloop import crdgen
 from orbitloop_mission.report import reference
 
 ROOT = Path(__file__).parents[3]
@@ -30,9 +32,18 @@ class Generated:
     make: Callable[[], str]
 
 
+def _definition(name: str) -> str:
+    return crdgen.files()[name]
+
+
 GENERATED: tuple[Generated, ...] = (
     Generated(path="docs/reference/report.schema.json", make=reference.schema_text),
     Generated(path="docs/reference/report.md", make=reference.page_text),
+    *(
+        Generated(path=f"{folder}/{name}", make=partial(_definition, name))
+        for folder in ("crds", "charts/orbitloop/crds")
+        for name in crdgen.files()
+    ),
 )
 
 

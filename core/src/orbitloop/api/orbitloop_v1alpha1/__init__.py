@@ -1,0 +1,1 @@
+"""What Sedna has no word for: satellites, ground stations, their contacts, and what may be sent."""

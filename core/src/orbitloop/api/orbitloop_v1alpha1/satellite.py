@@ -1,0 +1,66 @@
+"""Satellite: a node that is out of contact most of the time."""
+
+from __future__ import annotations
+
+from typing import ClassVar, Literal
+
+from pydantic import AwareDatetime, Field
+
+from orbitloop.api.parts import ConditionedStatus, Resource, Spec
+
+
+class RadioSpec(Spec):
+    """What its radio carries.
+
+    Attributes:
+        downlink_bits_per_second: from the satellite to the ground.
+        uplink_bits_per_second: from the ground to the satellite.
+    """
+
+    downlink_bits_per_second: int = Field(default=100_000_000, ge=1)
+    uplink_bits_per_second: int = Field(default=1_000_000, ge=1)
+
+
+class SatelliteSpec(Spec):
+    """A satellite.
+
+    Attributes:
+        node_name: its node in the cluster.
+        elements: the two lines of its two-line element set; without them, contacts are given, not computed.
+        radio: what its radio carries.
+        link_policy: name of a LinkPolicy in its namespace.
+    """
+
+    node_name: str = Field(min_length=1)
+    elements: tuple[str, ...] = Field(default=(), max_length=2)
+    radio: RadioSpec = RadioSpec()
+    link_policy: str = ""
+
+
+class SatelliteStatus(ConditionedStatus):
+    """What is known of a satellite.
+
+    Attributes:
+        flying: digest of the model that it said last it flies.
+        last_contact: when it was heard last.
+        next_contact: when it can be heard next.
+        queued_samples: samples that waited on board then.
+        queued_bytes: their size.
+    """
+
+    flying: str = ""
+    last_contact: AwareDatetime | None = None
+    next_contact: AwareDatetime | None = None
+    queued_samples: int | None = None
+    queued_bytes: int | None = None
+
+
+class Satellite(Resource):
+    """A node in orbit."""
+
+    group: ClassVar[str] = "orbitloop.io"
+    kind_name: ClassVar[str] = "Satellite"
+
+    kind: Literal["Satellite"] = "Satellite"
+    spec: SatelliteSpec
+    status: SatelliteStatus | None = None

@@ -1,0 +1,185 @@
+"""IncrementalLearningJob: train, evaluate, deploy, again and again."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import ClassVar, Literal
+
+from pydantic import AwareDatetime, Field
+
+from orbitloop.api.parts import Resource, Spec, Status
+from orbitloop.api.sedna_v1alpha1.parts import (
+    ConditionType,
+    HardExampleMining,
+    Reference,
+    StageCondition,
+    TrainDataset,
+    TriggerSpec,
+    WorkerSpec,
+)
+
+
+class TrainSpec(WorkerSpec):
+    """How a round is trained.
+
+    Attributes:
+        trigger: when a round begins; its metric is num_of_samples, samples that no round has used.
+    """
+
+    trigger: TriggerSpec
+
+
+class EvalSpec(WorkerSpec):
+    """How a round's model is judged.
+
+    Attributes:
+        initial_model: what the first round's model is compared with; else what is deployed.
+    """
+
+    initial_model: Reference | None = Field(default=None, alias="initialEvalModel")
+
+
+class DeployedModel(Spec):
+    """What is deployed.
+
+    Attributes:
+        name: of a Model in the same namespace, which says where it is put.
+        hot_update_enabled: the running worker loads the new model; else it is started again.
+        poll_period_seconds: how often the worker looks for a new one.
+    """
+
+    name: str = Field(min_length=1)
+    hot_update_enabled: bool = False
+    poll_period_seconds: int = Field(default=60, ge=1)
+
+
+class DeploySpec(WorkerSpec):
+    """How, and when, a better model is deployed.
+
+    Attributes:
+        model: what is deployed.
+        trigger: when; its metrics are those of the evaluation, NAME and NAME_delta. Outside its hours the model waits.
+        hard_example_mining: which results count as hard.
+    """
+
+    model: DeployedModel
+    trigger: TriggerSpec
+    hard_example_mining: HardExampleMining
+
+
+class IncrementalLearningJobSpec(Spec):
+    """A job that never ends.
+
+    Attributes:
+        dataset: where the samples come from.
+        initial_model: what the first round is trained from.
+        train_spec: how a round is trained.
+        eval_spec: how its model is judged.
+        deploy_spec: how a better one is deployed.
+        credential_name: Secret for output_dir on s3.
+        output_dir: folder of what the rounds make.
+    """
+
+    dataset: TrainDataset
+    initial_model: Reference
+    train_spec: TrainSpec
+    eval_spec: EvalSpec
+    deploy_spec: DeploySpec
+    credential_name: str = ""
+    output_dir: str
+
+
+class Phase(StrEnum):
+    """What a job does, in one word."""
+
+    WAITING = "Waiting"
+    TRAINING = "Training"
+    EVALUATING = "Evaluating"
+    DEPLOYING = "Deploying"
+    BACKING_OFF = "BackingOff"
+    BLOCKED = "Blocked"
+
+
+class SampleCounts(Status):
+    """Samples of a job.
+
+    Attributes:
+        used: samples of the dataset that rounds have used.
+        waiting: samples that no round has used.
+    """
+
+    used: int = 0
+    waiting: int = 0
+
+
+class RoundModel(Status):
+    """A model that a round made or replaced.
+
+    Attributes:
+        url: of its file.
+        format: of its file.
+        digest: sha256 of its file.
+        metrics: of its evaluation, as JSON: a number, or one a class, by name.
+    """
+
+    url: str
+    format: str = ""
+    digest: str = ""
+    metrics: str = ""
+
+
+class IncrementalLearningJobStatus(Status):
+    """How far a job is.
+
+    Attributes:
+        conditions: the last thirty steps, in Sedna's form.
+        start_time: when the job was first seen.
+        completion_time: never set, as in Sedna: the job does not end.
+        phase: what it does, in one word.
+        stage: Train, Eval or Deploy.
+        state: how far the stage is.
+        round: from 1.
+        attempt: of the stage, from 1.
+        failures: how often the stage failed in this round.
+        failed_at: when it did last.
+        retry_at: when it is tried again, or a window opens.
+        last_error: why the last failure was, with the remedy.
+        message: what it waits for.
+        observed_generation: of the spec that was looked at last.
+        samples: how many there are.
+        candidate: the model that this round made.
+        flying: digest of the deployed model.
+        deployed: the deployed model, once a round has deployed one.
+        next_contact: when the satellite can be heard next.
+    """
+
+    conditions: tuple[StageCondition, ...] = ()
+    start_time: AwareDatetime | None = None
+    completion_time: AwareDatetime | None = None
+    phase: Phase | None = None
+    stage: str = ""
+    state: ConditionType | None = None
+    round: int = 1
+    attempt: int = 1
+    failures: int = 0
+    failed_at: AwareDatetime | None = None
+    retry_at: AwareDatetime | None = None
+    last_error: str = ""
+    message: str = ""
+    observed_generation: int | None = None
+    samples: SampleCounts = SampleCounts()
+    candidate: RoundModel | None = None
+    flying: str = ""
+    deployed: RoundModel | None = None
+    next_contact: AwareDatetime | None = None
+
+
+class IncrementalLearningJob(Resource):
+    """Train on new samples, evaluate, deploy what is better; again and again."""
+
+    group: ClassVar[str] = "sedna.io"
+    kind_name: ClassVar[str] = "IncrementalLearningJob"
+
+    kind: Literal["IncrementalLearningJob"] = "IncrementalLearningJob"
+    spec: IncrementalLearningJobSpec
+    status: IncrementalLearningJobStatus | None = None
