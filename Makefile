@@ -7,7 +7,7 @@ ARGS   ?=
 
 VENV    := .venv
 BIN     := $(VENV)/bin
-MEMBERS := core edge-agent ground-manager operators mission
+MEMBERS := core edge-agent ground-manager operators mission sedna-api
 STAMP   := $(VENV)/.installed
 PYTEST  := $(BIN)/python -m pytest
 
@@ -17,7 +17,7 @@ PYTEST  := $(BIN)/python -m pytest
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-setup: $(STAMP) ## Create .venv and install the five packages and the tools into it
+setup: $(STAMP) ## Create .venv and install the six packages and the tools into it
 
 $(STAMP): constraints.txt pyproject.toml $(MEMBERS:%=%/pyproject.toml)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \

@@ -1,4 +1,4 @@
-"""What is installed: five distributions of one version, and a satellite that stays light."""
+"""What is installed: six distributions of one version, and a satellite that stays light."""
 
 import pkgutil
 import re
@@ -15,6 +15,7 @@ import orbitloop_edge
 import orbitloop_ground
 import orbitloop_mission
 import orbitloop_operators
+import sedna
 
 ROOT = Path(__file__).parents[2]
 MEMBERS = {
@@ -23,6 +24,7 @@ MEMBERS = {
     "ground-manager": orbitloop_ground,
     "operators": orbitloop_operators,
     "mission": orbitloop_mission,
+    "sedna-api": sedna,
 }
 HEAVY = ("torch", "onnx", "fastapi", "uvicorn", "sqlalchemy", "kopf", "kubernetes")
 IMPORT_ALL = """
@@ -108,6 +110,10 @@ def test_what_flies_imports_nothing_heavy() -> None:
 
 def test_the_core_imports_nothing_heavy() -> None:
     assert imported_with("orbitloop").isdisjoint(HEAVY)
+
+
+def test_user_code_of_workers_imports_nothing_heavy() -> None:
+    assert imported_with("sedna").isdisjoint({*HEAVY, "onnxruntime", "pandas", "cv2", "pycocotools", "httpx"})
 
 
 def test_what_flies_asks_for_nothing_heavy() -> None:

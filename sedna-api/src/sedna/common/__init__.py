@@ -1,0 +1,4 @@
+"""What Sedna's workers share: configuration, logging, files, and classes by name.
+
+What belongs here: what Sedna has under this path. What does not: code of its own.
+"""

@@ -1,0 +1,5 @@
+"""What all jobs have in common."""
+
+from orbitloop.worker.job import JobBase
+
+__all__ = ["JobBase"]

@@ -1,0 +1,5 @@
+"""Incremental learning."""
+
+from orbitloop.worker.incremental import IncrementalLearning
+
+__all__ = ["IncrementalLearning"]
