@@ -72,7 +72,18 @@ def backend(estimator: Any, **environment: str) -> Backend:
         (object(), "MINDSPORE", Backend, ".ckpt"),
         (object(), "SKLEARN", Backend, ""),
     ],
-    ids=str,
+    ids=[
+        "torch class",
+        "torch module",
+        "torch asked for",
+        "nothing but a model",
+        "onnx asked for",
+        "other",
+        "tensorflow",
+        "keras",
+        "mindspore",
+        "sklearn",
+    ],
 )
 def test_the_backend_is_the_one_asked_for_or_found_out(
     estimator: Any, asked: str, kind: type[Backend], suffix: str
