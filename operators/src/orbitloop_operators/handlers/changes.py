@@ -8,6 +8,8 @@ from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any, Protocol
 
+from orbitloop.domain.errors import Refused
+
 Document = Mapping[str, Any]
 """A Kubernetes object as JSON has it."""
 
@@ -107,7 +109,11 @@ class Reconciler(Protocol):
         """What should change about an object. Pure: the same input gives the same answer.
 
         Raises:
-            Refused: the object cannot be worked with as it is; becomes its condition and an Event.
+            Refused: the object cannot be worked with as it is; :meth:`refused` says how it shows that.
             NotYet: ask again later.
         """
+        ...
+
+    def refused(self, document: Document, error: Refused, now: datetime) -> Changes:
+        """How an object shows that it cannot be worked with: a condition and a notice with the cause and the remedy."""
         ...
