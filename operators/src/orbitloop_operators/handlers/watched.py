@@ -1,0 +1,58 @@
+"""Which kinds are watched, and which objects of them are of interest."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from orbitloop.api.kinds import KINDS
+from orbitloop_operators.handlers.changes import Document
+
+_GROUPS = ("sedna.io/", "orbitloop.io/")
+_SEDNAS_MANAGER = "sedna-gm"
+"""What the image of Sedna's Global Manager is called."""
+
+
+def is_made_for_a_job(document: Document) -> bool:
+    """Whether an object of ours, or of Sedna's kinds, owns it."""
+    owners = document["metadata"].get("ownerReferences", ())
+    return any(str(owner.get("apiVersion", "")).startswith(_GROUPS) for owner in owners)
+
+
+def is_rival(document: Document) -> bool:
+    """Whether a Deployment runs Sedna's Global Manager."""
+    spec = document.get("spec") or {}
+    if spec.get("replicas", 1) == 0:
+        return False
+    containers = spec.get("template", {}).get("spec", {}).get("containers", ())
+    return any(_SEDNAS_MANAGER in str(container.get("image", "")).rsplit("/", 1)[-1] for container in containers)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Watched:
+    """A kind that is watched.
+
+    Args:
+        api_version: as in manifests.
+        plural: its name in paths.
+        concerns: whether an object of it is of interest.
+    """
+
+    api_version: str
+    kind: str
+    plural: str
+    concerns: Callable[[Document], bool] = lambda document: True
+
+
+WATCHED: tuple[Watched, ...] = (
+    *(Watched(api_version=kind.api_version, kind=kind.name, plural=kind.plural) for kind in KINDS),
+    Watched(api_version="v1", kind="Pod", plural="pods", concerns=is_made_for_a_job),
+    Watched(api_version="v1", kind="Service", plural="services", concerns=is_made_for_a_job),
+    Watched(
+        api_version="apps/v1",
+        kind="Deployment",
+        plural="deployments",
+        concerns=lambda document: is_made_for_a_job(document) or is_rival(document),
+    ),
+    Watched(api_version="v1", kind="Node", plural="nodes"),
+)
