@@ -1,0 +1,144 @@
+"""The composition root of the Global Manager."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import socket
+import sys
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+
+from orbitloop.adapters.log_lines import log_to_stderr
+from orbitloop.adapters.wall_clock import WallClock
+from orbitloop_operators.adapters.api_server import ApiServer, configuration_from
+from orbitloop_operators.adapters.cluster import Cluster
+from orbitloop_operators.adapters.lease import Lease, LeaseRule
+from orbitloop_operators.adapters.metrics import Metrics
+from orbitloop_operators.adapters.store import Store
+from orbitloop_operators.adapters.sweep import Sweep
+from orbitloop_operators.adapters.watches import Told, watch
+from orbitloop_operators.handlers.changes import Reconciler
+from orbitloop_operators.handlers.registry import reconcilers
+from orbitloop_operators.handlers.watched import WATCHED, Watched
+from orbitloop_operators.http.probes import Probes, serve_probes
+from orbitloop_operators.settings import OperatorSettings
+from orbitloop_operators.usecases.agenda import Agenda, BackOff
+from orbitloop_operators.usecases.loop import Loop, Surroundings
+
+_LOG = logging.getLogger(__name__)
+_COMPONENT = "orbitloop-operators"
+_FIRST_REST = timedelta(seconds=1)
+
+
+@dataclass(slots=True, kw_only=True)
+class _Operator:
+    """What one process holds."""
+
+    settings: OperatorSettings
+    metrics: Metrics
+    server: ApiServer
+    lease: Lease | None
+    store: Store
+    loop: Loop
+    sweep: Sweep
+    watching: asyncio.Event
+    leads: bool = False
+
+    def is_ready(self) -> bool:
+        return self.watching.is_set() and self.leads
+
+
+def operate(settings: OperatorSettings) -> None:
+    """Run the Global Manager until SIGTERM or SIGINT; where it answers probes is one line of JSON on standard output.
+
+    Raises:
+        BadInput: the API server cannot be found, or the probes' port is taken.
+        Refused: another operator took the lease, or the API server refuses us one.
+    """
+    log_to_stderr(_COMPONENT, quiet=("kopf", "urllib3"))
+    asyncio.run(_operate(settings))
+
+
+async def _operate(settings: OperatorSettings) -> None:
+    operator = _composed(settings, reconcilers(settings.rules()), WATCHED)
+    probes = Probes(ready=operator.is_ready, metrics=operator.metrics.text)
+    server = serve_probes(settings.probes_host, settings.probes_port, probes)
+    sys.stdout.write(json.dumps({"probes_port": server.server_port}) + "\n")
+    sys.stdout.flush()
+    try:
+        await _lead(operator, WATCHED)
+    finally:
+        server.shutdown()
+        operator.server.close()
+
+
+async def _lead(operator: _Operator, watched: tuple[Watched, ...]) -> None:
+    if operator.lease is not None:
+        await operator.lease.take()
+    operator.leads = True
+    told = Told(
+        listed=operator.store.put,
+        changed=operator.loop.changed,
+        gone=operator.loop.gone,
+        listed_again=operator.sweep.ask,
+    )
+    background: list[Callable[[], Awaitable[None]]] = [operator.loop.run, operator.sweep.run]
+    if operator.lease is not None:
+        background.append(operator.lease.keep)
+    await _beside(
+        lambda: watch(watched, told, operator.settings.kubeconfig, operator.settings.namespaces, operator.watching),
+        background,
+    )
+    if operator.lease is not None:
+        await operator.lease.give_back()
+
+
+async def _beside(main: Callable[[], Awaitable[None]], others: list[Callable[[], Awaitable[None]]]) -> None:
+    """Run ``main`` to its end, beside what has none. The first to fail ends all, with its own error."""
+    tasks = [asyncio.ensure_future(other()) for other in (main, *others)]
+    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    for task in rest:
+        task.cancel()
+    await asyncio.gather(*rest, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+def _composed(
+    settings: OperatorSettings, by_kind: Mapping[tuple[str, str], Reconciler], watched: tuple[Watched, ...]
+) -> _Operator:
+    clock, store = WallClock(), Store()
+    agenda = Agenda(BackOff(first=_FIRST_REST))
+    metrics = Metrics(lambda: len(agenda))
+    configuration = configuration_from(settings.kubeconfig)
+    lease = _lease(settings, metrics, clock) if settings.lease else None
+    server = ApiServer(
+        configuration, metrics, threads=settings.at_once, may_write=None if lease is None else lease.held
+    )
+    cluster = Cluster(server, clock, _COMPONENT)
+    around = Surroundings(
+        objects=store, writes=cluster, reconcilers=by_kind, clock=clock, monotonic=time.monotonic, meter=metrics
+    )
+    loop = Loop(around, agenda, settings.at_once)
+    return _Operator(
+        settings=settings,
+        metrics=metrics,
+        server=server,
+        lease=lease,
+        store=store,
+        loop=loop,
+        sweep=Sweep(cluster, store, loop.gone, [(kind.api_version, kind.kind) for kind in watched]),
+        watching=asyncio.Event(),
+    )
+
+
+def _lease(settings: OperatorSettings, metrics: Metrics, clock: WallClock) -> Lease:
+    holder = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+    rule = LeaseRule(namespace=settings.lease_namespace, name=settings.lease_name, holder=holder)
+    return Lease(ApiServer(configuration_from(settings.kubeconfig), metrics, threads=1), rule, clock, time.monotonic)

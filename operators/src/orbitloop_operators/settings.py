@@ -1,0 +1,72 @@
+"""What the operators are told from outside; read once.
+
+Options of the command come before ``ORBITLOOP_OPERATORS_*`` of the environment.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Self
+
+from pydantic import Field, ValidationError
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from orbitloop.domain.errors import BadInput
+from orbitloop.wire.complaints import first_complaint
+from orbitloop_operators.handlers.registry import Rules
+
+_PREFIX = "ORBITLOOP_OPERATORS_"
+
+
+class OperatorSettings(BaseSettings):
+    """Settings of the Global Manager.
+
+    Attributes:
+        kubeconfig: how to reach the API server; by default as a pod does, else as kubectl does.
+        namespaces: watch only these; none: all.
+        lease: whether to wait for, and hold, a Lease, so that of several operators one writes.
+        lease_namespace: where the Lease is.
+        lease_name: what it is called.
+        probes_host: address that /healthz, /readyz and /metrics are served on.
+        probes_port: their TCP port; 0 takes a free one.
+        at_once: objects that are worked on at a time.
+        local_controller: what workers are told their Local Controller is at.
+        tools_image: image with orbitloop's worker tools, for the init containers of worker pods.
+        autoscaling_version: of HorizontalPodAutoscalers; v2beta2 before Kubernetes 1.23.
+    """
+
+    model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
+
+    kubeconfig: Path | None = None
+    namespaces: tuple[str, ...] = ()
+    lease: bool = True
+    lease_namespace: str = Field(default="orbitloop-system", min_length=1)
+    lease_name: str = Field(default="orbitloop-operators", min_length=1)
+    probes_host: str = "127.0.0.1"
+    probes_port: int = Field(default=8402, ge=0, lt=2**16)
+    at_once: int = Field(default=8, ge=1, le=64)
+    local_controller: str = "http://localhost:9100"
+    tools_image: str = "ghcr.io/orbitloop/orbitloop:0.1.0"
+    autoscaling_version: str = Field(default="v2", pattern="^v2(beta2)?$")
+
+    def rules(self) -> Rules:
+        """What the reconcilers are told."""
+        return Rules(
+            local_controller=self.local_controller,
+            tools_image=self.tools_image,
+            autoscaling_version=self.autoscaling_version,
+        )
+
+    @classmethod
+    def read(cls, given: dict[str, Any]) -> Self:
+        """Settings of the command: ``given`` options, then the environment.
+
+        Raises:
+            BadInput: one of them is unknown or out of range.
+        """
+        try:
+            return cls(**given)
+        except ValidationError as error:
+            raise BadInput(
+                f"settings of the operators: {first_complaint(error)}; give it as {_PREFIX}… or as an option"
+            ) from None
