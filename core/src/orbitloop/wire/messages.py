@@ -24,6 +24,8 @@ Session = Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
 
 MOST_UNFINISHED = 16
 """Bundles that one hello may name."""
+MOST_DESIRED = 256 * 1_000
+"""Bytes of the largest desired state."""
 
 
 class Message(BaseModel):
@@ -62,6 +64,8 @@ class Hello(Message):
         sequence: counts sessions since launch and never goes back: an older one is a replay. 0 where it is not counted.
         position: how far the ground's ledger is, as the satellite knows it.
         unfinished: bundles that were sealed and not yet acknowledged; the answer says which of them arrived after all.
+        desired: digest of the desired state that is here; ``None`` where none ever came, and from satellites that
+            take none.
     """
 
     satellite: Name
@@ -73,6 +77,7 @@ class Hello(Message):
     sequence: int = Field(default=0, ge=0, lt=2**53)
     position: LedgerPosition | None = None
     unfinished: tuple[DigestText, ...] = Field(default=(), max_length=MOST_UNFINISHED)
+    desired: DigestText | None = None
 
 
 class Offer(Message):
@@ -82,6 +87,13 @@ class Offer(Message):
     size: Size
     base: DigestText
     result: DigestText
+
+
+class Desired(Message):
+    """The state that the ground wants a node to be in: a JSON document, fetched as an artifact by its digest."""
+
+    digest: DigestText
+    size: Annotated[Bytes, Field(ge=2, le=MOST_DESIRED)]
 
 
 class Priorities(Message):
@@ -103,6 +115,8 @@ class Welcome(Message):
         held: receipts of those ``unfinished`` bundles that the ground holds already.
         received: samples of this satellite that the ground holds: its side of the ledger position.
         priorities: what the ground wants most; ``None`` leaves the satellite's own ranking.
+        desired: the state that is wanted of the node, if it is not the one that the hello named.
+        events: whether the ground takes node events; a ground of last month says nothing of it, and is sent none.
     """
 
     clock: AwareDatetime
@@ -110,6 +124,8 @@ class Welcome(Message):
     held: tuple[Receipt, ...] = Field(default=(), max_length=MOST_UNFINISHED)
     received: int = Field(default=0, ge=0)
     priorities: Priorities | None = None
+    desired: Desired | None = None
+    events: bool = False
 
 
 class Goodbye(Message):
