@@ -17,6 +17,7 @@ from orbitloop.api.sedna_v1alpha1.parts import (
     TriggerSpec,
     WorkerSpec,
 )
+from orbitloop.domain.rollout import Outcome
 
 
 class TrainSpec(WorkerSpec):
@@ -104,12 +105,28 @@ class SampleCounts(Status):
     """Samples of a job.
 
     Attributes:
-        used: samples of the dataset that rounds have used.
+        used: samples of the dataset that rounds have used; the next round begins there.
         waiting: samples that no round has used.
+        source: URL of the index that they are counted in.
     """
 
     used: int = 0
     waiting: int = 0
+    source: str = ""
+
+
+class Segment(Status):
+    """Samples that one round took.
+
+    Attributes:
+        round: that took them.
+        begin: the first one, counted from 0.
+        end: the first one after them.
+    """
+
+    round: int
+    begin: int
+    end: int
 
 
 class RoundModel(Status):
@@ -126,6 +143,42 @@ class RoundModel(Status):
     format: str = ""
     digest: str = ""
     metrics: str = ""
+
+
+class SatelliteRollout(Status):
+    """How far one satellite is with the model that this round made.
+
+    Attributes:
+        name: of the Satellite.
+        node: its node.
+        ring: 0 for the canary, which is served first; the next ring follows once this one flies the model.
+        offered: whether the model is to be offered to it.
+        flying: digest of the model that it said last it flies.
+        outcome: applied, rolled_back or refused, once it has said so.
+    """
+
+    name: str
+    node: str = ""
+    ring: int = 0
+    offered: bool = False
+    flying: str = ""
+    outcome: Outcome | None = None
+
+
+class InferenceWorker(Status):
+    """The pod that uses the deployed model.
+
+    Attributes:
+        satellite: that it is for; empty on the ground.
+        revision: its number, which grows each time that it is made anew.
+        state: Pending, Blocked, Running, Ended.
+        message: what is wrong with it, and what to do.
+    """
+
+    satellite: str = ""
+    revision: int = 1
+    state: str = ""
+    message: str = ""
 
 
 class IncrementalLearningJobStatus(Status):
@@ -147,10 +200,13 @@ class IncrementalLearningJobStatus(Status):
         message: what it waits for.
         observed_generation: of the spec that was looked at last.
         samples: how many there are.
+        segments: samples of the last five rounds, the present one included; what is not trained on evaluates.
         candidate: the model that this round made.
         flying: digest of the deployed model.
         deployed: the deployed model, once a round has deployed one.
         next_contact: when the satellite can be heard next.
+        satellites: how far each satellite is, in the order in which they are served.
+        inference: the inference workers.
     """
 
     conditions: tuple[StageCondition, ...] = ()
@@ -168,10 +224,13 @@ class IncrementalLearningJobStatus(Status):
     message: str = ""
     observed_generation: int | None = None
     samples: SampleCounts = SampleCounts()
+    segments: tuple[Segment, ...] = ()
     candidate: RoundModel | None = None
     flying: str = ""
     deployed: RoundModel | None = None
     next_contact: AwareDatetime | None = None
+    satellites: tuple[SatelliteRollout, ...] = ()
+    inference: tuple[InferenceWorker, ...] = ()
 
 
 class IncrementalLearningJob(Resource):
