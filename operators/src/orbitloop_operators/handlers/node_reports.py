@@ -1,0 +1,162 @@
+"""What nodes say of themselves, as it reaches the view: documents that are not in Kubernetes.
+
+A document holds the last word about each subject. Each is read on its own when it is asked for, so that one that is
+malformed harms nothing but the object that it is about; unknown fields are passed over, for a satellite may speak
+another version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Annotated, Any, TypeVar
+
+from pydantic import AwareDatetime, BeforeValidator, Field, JsonValue, ValidationError
+
+from orbitloop.api.parts import Status
+from orbitloop.domain.errors import BadInput
+from orbitloop.domain.rollout import Outcome
+from orbitloop.domain.units import Digest
+from orbitloop.wire.complaints import first_complaint
+from orbitloop.wire.worker_messages import ReportedModel, WorkerKind, WorkerStatus
+from orbitloop_operators.handlers.changes import Document, Key, View
+
+API_VERSION = "observed.orbitloop.io/v1"
+KIND = "NodeReport"
+
+Count = Annotated[int, Field(ge=0, strict=True)]
+
+
+class DatasetReport(Status):
+    """What a node says of a dataset that it watches.
+
+    Attributes:
+        number_of_samples: lines of the index.
+        update_time: when they were counted.
+        error: why they could not be counted; empty if they could.
+    """
+
+    number_of_samples: Count | None = None
+    update_time: AwareDatetime | None = None
+    error: str = ""
+
+
+class WorkerReport(Status):
+    """The last report of a worker.
+
+    Attributes:
+        kind: what it does.
+        status: how far it is; reports of inference carry none.
+        results: models, newest first for an evaluation.
+        owner_info: statistics.
+        message: why it failed.
+    """
+
+    kind: WorkerKind
+    status: Annotated[WorkerStatus | None, BeforeValidator(lambda given: given or None)] = None
+    results: tuple[ReportedModel, ...] = ()
+    owner_info: Mapping[str, JsonValue] = Field(default_factory=dict)
+    message: str = ""
+
+
+class SatelliteReport(Status):
+    """What a satellite says of itself.
+
+    Attributes:
+        flying: digest of the model that it flies.
+        queued_samples: samples that wait on board.
+        queued_bytes: their size.
+        samples: samples of it that have come down, ever.
+        outcomes: what became of updates, by digest.
+    """
+
+    flying: str = ""
+    queued_samples: Count | None = None
+    queued_bytes: Count | None = None
+    samples: Count | None = None
+    outcomes: Mapping[Digest, Outcome] = Field(default_factory=dict)
+
+
+class _Node(Status):
+    last_contact: AwareDatetime | None = None
+
+
+_Said = TypeVar("_Said", bound=Status)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeReport:
+    """All that a node has said.
+
+    Every method raises ``BadInput`` if what the node said of the subject cannot be read.
+
+    Args:
+        node: its name.
+        observed: by subject, as it came.
+    """
+
+    node: str
+    observed: Mapping[str, Any]
+
+    def last_contact(self) -> datetime | None:
+        """When it was heard last."""
+        read = self._read(_Node, "contact", {"lastContact": self.observed.get("lastContact")})
+        return None if read is None else read.last_contact
+
+    def dataset(self, namespace: str, name: str) -> DatasetReport | None:
+        """What it says of a dataset; ``None``: nothing."""
+        return self._read(DatasetReport, f"Dataset {namespace}/{name}", self._entry("datasets", namespace, name))
+
+    def worker(self, namespace: str, name: str) -> WorkerReport | None:
+        """What it says of a worker; ``None``: nothing."""
+        return self._read(WorkerReport, f"worker {namespace}/{name}", self._entry("workers", namespace, name))
+
+    def satellite(self) -> SatelliteReport | None:
+        """What it says of itself; ``None``: nothing, or it is no satellite."""
+        return self._read(SatelliteReport, "itself", self.observed.get("satellite"))
+
+    def _entry(self, subject: str, namespace: str, name: str) -> object:
+        entries = self.observed.get(subject) or {}
+        return entries.get(f"{namespace}/{name}") if isinstance(entries, Mapping) else entries
+
+    def _read(self, form: type[_Said], subject: str, said: object) -> _Said | None:
+        if said is None:
+            return None
+        try:
+            return form.model_validate(said)
+        except ValidationError as error:
+            raise BadInput(
+                f"node {self.node} says of {subject} what cannot be read: {first_complaint(error)}; "
+                "bring its orbitloop and the ground's to versions that know each other"
+            ) from None
+
+
+def report_key(node: str) -> Key:
+    """Where the report of a node is."""
+    return Key(api_version=API_VERSION, kind=KIND, namespace="", name=node)
+
+
+def report_of(view: View, node: str) -> NodeReport | None:
+    """What a node has said, or ``None`` if it has said nothing yet."""
+    document = view.get(report_key(node))
+    return None if document is None else NodeReport(node=node, observed=document.get("observed") or {})
+
+
+def reporting_node(document: Document) -> str | None:
+    """The node whose report ``document`` is; ``None`` for any other object."""
+    if (document["apiVersion"], document["kind"]) != (API_VERSION, KIND):
+        return None
+    return str(document["metadata"]["name"])
+
+
+def report_document(node: str, version: int, observed: Mapping[str, Any]) -> Document:
+    """The document that puts ``observed`` into a view.
+
+    Args:
+        node: whose report.
+        version: grows with every change of the report.
+        observed: ``lastContact``, ``datasets`` and ``workers`` by ``NAMESPACE/NAME``, ``satellite``; all optional.
+    """
+    metadata = {"name": node, "uid": f"{KIND}/{node}", "resourceVersion": str(version)}
+    return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "observed": observed}
