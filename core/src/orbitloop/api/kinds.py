@@ -29,6 +29,19 @@ from orbitloop.domain.errors import BadInput
 VERSION = "v1alpha1"
 
 
+class BadField(BadInput):
+    """A field is missing, unknown or of the wrong type.
+
+    Args:
+        message: what is wrong, and where.
+        path: where it is, from the root of the document.
+    """
+
+    def __init__(self, message: str, path: tuple[str | int, ...]) -> None:
+        super().__init__(message)
+        self.path = path
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
     """What ``kubectl get`` shows: a heading, where it is in the document, and its type."""
@@ -168,7 +181,8 @@ def parse(document: Mapping[str, Any]) -> Resource:
     """The resource that ``document`` describes.
 
     Raises:
-        BadInput: its kind is unknown, or a field is missing, unknown or of the wrong type; says which, and where.
+        BadField: a field is missing, unknown or of the wrong type; says which, and where.
+        BadInput: its kind is unknown.
     """
     kind = kind_of(document)
     try:
@@ -177,4 +191,4 @@ def parse(document: Mapping[str, Any]) -> Resource:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"])
         name = (document.get("metadata") or {}).get("name", "without a name")
-        raise BadInput(f"{kind.name} {name}: {path}: {first['msg']}") from None
+        raise BadField(f"{kind.name} {name}: {path}: {first['msg']}", first["loc"]) from None
