@@ -19,8 +19,11 @@ from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.wire.bundle import entry_of
 from orbitloop.wire.messages import Hello, UpdateReport
+from orbitloop.wire.node_messages import NodeEvent, NodeEvents
 from orbitloop_ground.adapters.restorable import RestorableLedger
 
+WANTED = b'{"datasets": {"default/images": {"url": "/data/images.txt"}}}'
+EVENT = NodeEvent(sequence=3, subject="dataset/default/images", at=LAUNCH, value={"numberOfSamples": 12})
 FLYING, NEXT = digest_of(b"weights"), digest_of(b"next weights")
 UPDATE = b"an update"
 HOLD_OPEN = """
@@ -67,6 +70,8 @@ def tell(ledger: RestorableLedger, folder: Path) -> None:
         LAUNCH,
     )
     ledger.set_priorities("sat-1", {"hard": 2.0})
+    ledger.set_desired("sat-1", WANTED)
+    ledger.record_events(NodeEvents(satellite="sat-1", origin="1" * 32, events=(EVENT,)), LAUNCH)
 
 
 def known(ledger: RestorableLedger) -> dict[str, object]:
@@ -80,6 +85,8 @@ def known(ledger: RestorableLedger) -> dict[str, object]:
         "reports": ledger.reports("sat-1"),
         "session": ledger.last_session("sat-1"),
         "factors": priorities and priorities.factors,
+        "wanted": ledger.desired("sat-1"),
+        "events": [report.events for report in ledger.node_reports(0)],
     }
 
 
@@ -128,11 +135,12 @@ def test_a_damaged_ledger_is_made_anew(damage: Callable[[Path], None], tmp_path:
     path = tmp_path / "ledger.db"
     ledger = RestorableLedger(path)
     tell(ledger, tmp_path)
-    before = known(ledger)
+    before, name = known(ledger), ledger.bearings().ledger
     ledger.close()
     damage(path)
     again = RestorableLedger(path)
     assert known(again) == before
+    assert again.bearings().ledger != name, "whoever followed the ledger reads all of it again"
     assert again.enter(an_arrival(0)).samples == 3
     assert known(again) == before
     again.close()
@@ -160,10 +168,11 @@ def test_a_sound_ledger_is_left_as_it_is(tmp_path: Path) -> None:
     path = tmp_path / "ledger.db"
     ledger = RestorableLedger(path)
     tell(ledger, tmp_path)
-    before = known(ledger)
+    before, bearings = known(ledger), ledger.bearings()
     ledger.close()
     again = RestorableLedger(path)
     assert known(again) == before
+    assert again.bearings() == bearings
     assert list(tmp_path.glob("*.damaged-*")) == []
     again.close()
 
@@ -193,6 +202,19 @@ def test_two_processes_share_one(tmp_path: Path) -> None:
     assert first.count_received("sat-1") == 6
     first.close()
     second.close()
+
+
+def test_what_is_said_again_makes_the_journal_no_longer(tmp_path: Path) -> None:
+    ledger = RestorableLedger(tmp_path / "ledger.db")
+    events = NodeEvents(satellite="sat-1", origin="1" * 32, events=(EVENT,))
+    ledger.set_desired("sat-1", WANTED)
+    ledger.record_events(events, LAUNCH)
+    size, bearings = (tmp_path / "ledger.journal").stat().st_size, ledger.bearings()
+    ledger.set_desired("sat-1", WANTED)
+    assert ledger.record_events(events, LAUNCH) == 0
+    assert (tmp_path / "ledger.journal").stat().st_size == size
+    assert ledger.bearings() == bearings
+    ledger.close()
 
 
 def test_the_names_of_samples_survive(tmp_path: Path) -> None:

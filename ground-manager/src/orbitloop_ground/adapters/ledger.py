@@ -3,23 +3,17 @@
 from __future__ import annotations
 
 import json
-import sqlite3
-import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
 from pydantic import ValidationError
-from sqlalchemy import Connection, Engine, Row, Select, Table, create_engine, event, func, select
-from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, OperationalError
-from sqlalchemy.pool import ConnectionPoolEntry
+from sqlalchemy import Connection, Row, Select, Table, func, select
 
 from orbitloop.domain.digests import digest_of, digest_of_parts
-from orbitloop.domain.errors import BadInput, NoSpace, NotYet
+from orbitloop.domain.errors import BadInput
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Arrival, Entered, ReceivedSample
@@ -27,11 +21,11 @@ from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.wire.bundle import blob_of, sample_from
 from orbitloop.wire.complaints import first_complaint
 from orbitloop.wire.messages import Goodbye, Hello, Message, Priorities, Receipt, Telemetry, UpdateReport
+from orbitloop_ground.adapters.node_ledger import NodeLedger
 from orbitloop_ground.adapters.overview import SatelliteSummary, summaries
 from orbitloop_ground.adapters.tables import (
     bundles,
     contacts,
-    create_missing,
     goodbyes,
     priorities,
     reports,
@@ -43,16 +37,12 @@ from orbitloop_ground.adapters.tables import (
 
 _AT_ONCE = 500
 """Values in one statement: well under what SQLite and PostgreSQL allow."""
-_TRIES = 200
-"""To open a database that other gateways are opening, 50 ms apart."""
-_FULL_SQLSTATE = "53100"
-_BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 _UNWANTED = (Outcome.REFUSED, Outcome.ROLLED_BACK)
 
 Heard = TypeVar("Heard", bound=Message)
 
 
-class Ledger:
+class Ledger(NodeLedger):
     """Every ledger port of the ground, on SQLite or PostgreSQL.
 
     Args:
@@ -62,17 +52,6 @@ class Ledger:
         BadInput: the URL is none, or the driver of its database is not installed.
         NotYet: the database does not answer; by every method too.
     """
-
-    def __init__(self, url: str) -> None:
-        self._engine = _engine(url)
-        if self._engine.dialect.name == "sqlite":
-            event.listen(self._engine, "connect", _durable)
-        with self._transaction() as connection:
-            create_missing(connection)
-
-    def close(self) -> None:
-        """Let go of the database's connections."""
-        self._engine.dispose()
 
     def summaries(self) -> list[SatelliteSummary]:
         """Every satellite that was ever heard, in numbers."""
@@ -107,6 +86,7 @@ class Ledger:
         with self._transaction() as connection:
             self._insert_new(connection, bundles, [bundle])
             self._insert_new(connection, samples, rows)
+            self._moved(connection, arrival.satellite)
             entered = connection.execute(_bundle(arrival.satellite, arrival.bundle)).one()
         return _entered(entered).receipt
 
@@ -142,6 +122,9 @@ class Ledger:
             while part := list(islice(left, _AT_ONCE)):
                 free = samples.c.id.in_(part) & samples.c.round.is_(None)
                 marked += connection.execute(samples.update().where(free).values(round=in_round)).rowcount
+            if marked:
+                whose = select(samples.c.satellite).where(samples.c.round == in_round).distinct()
+                self._moved(connection, *connection.scalars(whose))
         return marked
 
     def consumed(self, in_round: str) -> list[ReceivedSample]:
@@ -194,6 +177,7 @@ class Ledger:
         row |= {"id": digest_of(row["message"].encode()), "update": report.update, "outcome": str(report.outcome)}
         with self._transaction() as connection:
             self._insert_new(connection, reports, [row])
+            self._moved(connection, report.satellite)
 
     def reports(self, satellite: str, update: Digest | None = None) -> list[UpdateReport]:
         """What a satellite reported, of all its updates or of one, in the order of arrival."""
@@ -217,6 +201,7 @@ class Ledger:
             if hello.sequence and not self._is_latest(connection, hello):
                 return False
             connection.execute(contacts.insert(), [_heard(hello, hello.satellite, at)])
+            self._moved(connection, hello.satellite)
         return True
 
     def _is_latest(self, connection: Connection, hello: Hello) -> bool:
@@ -288,65 +273,6 @@ class Ledger:
         if not rows:
             return None
         return datetime.fromisoformat(rows[0].received), kind.model_validate_json(rows[0].message)
-
-    def _read(self, query: Select[Any]) -> Sequence[Row[Any]]:
-        with self._answering(), self._engine.connect() as connection:
-            return connection.execute(query).all()
-
-    def _insert_new(self, connection: Connection, table: Table, rows: list[dict[str, Any]]) -> None:
-        """Insert what breaks no unique key; another replica of the gateway may be doing the same."""
-        if rows:
-            connection.execute(self._insert(table).on_conflict_do_nothing(), rows)
-
-    def _insert(self, table: Table) -> postgresql.Insert | sqlite.Insert:
-        return postgresql.insert(table) if self._engine.dialect.name == "postgresql" else sqlite.insert(table)
-
-    @contextmanager
-    def _transaction(self) -> Iterator[Connection]:
-        with self._answering(), self._engine.begin() as connection:
-            yield connection
-
-    @contextmanager
-    def _answering(self) -> Iterator[None]:
-        """A full disk, and a database that is busy or out of reach, as errors of the tree."""
-        try:
-            yield
-        except OperationalError as error:
-            code, state = (getattr(error.orig, name, None) for name in ("sqlite_errorcode", "sqlstate"))
-            if code == sqlite3.SQLITE_FULL or state == _FULL_SQLSTATE:
-                raise NoSpace(f"the disk of the ledger {self._engine.url!r} is full; free space on it") from error
-            if (code or 0) % 256 in _BUSY or self._engine.dialect.name == "postgresql":
-                raise NotYet(f"the ledger {self._engine.url!r} does not answer ({error.orig}); try again") from error
-            raise
-
-
-def _engine(url: str) -> Engine:
-    try:
-        return create_engine(url)
-    except (ArgumentError, ImportError) as error:
-        raise BadInput(
-            f"the setting database names no ledger that can be opened ({type(error).__name__}); "
-            "write sqlite:////folder/ledger.db or postgresql+psycopg://user@host/name, and install its driver"
-        ) from None  # the error may quote a password
-
-
-def _durable(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
-    connection.execute("PRAGMA busy_timeout = 30000")  # first: another gateway may be opening the file too
-    _keep_write_ahead_log(connection)
-    connection.execute("PRAGMA synchronous = FULL")  # a commit is on disk before a receipt is sent
-
-
-def _keep_write_ahead_log(connection: sqlite3.Connection) -> None:
-    """SQLite does not wait for others here, whatever its busy timeout says."""
-    for _ in range(_TRIES):
-        try:
-            connection.execute("PRAGMA journal_mode = WAL")
-            return
-        except sqlite3.OperationalError as error:
-            if error.sqlite_errorcode != sqlite3.SQLITE_BUSY:
-                raise
-            time.sleep(0.05)
-    raise NotYet("another gateway keeps the ledger's database to itself; try again once it has started")
 
 
 def _bundle(satellite: str, digest: Digest) -> Select[Any]:

@@ -20,13 +20,15 @@ from orbitloop.adapters.durable import naming_full_disk
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, NotYet
 from orbitloop.domain.units import Bytes, Digest
+from orbitloop.ports.node_ledger import DesiredDocument
 from orbitloop.ports.sample_store import Arrival
 from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.wire.bundle import blob_of, sample_from
 from orbitloop.wire.messages import Hello, Priorities, Receipt, UpdateReport
+from orbitloop.wire.node_messages import NodeEvents
 from orbitloop_ground.adapters.journal import Journal
 from orbitloop_ground.adapters.ledger import Ledger
-from orbitloop_ground.adapters.tables import bundles, reports, samples, updates
+from orbitloop_ground.adapters.tables import bundles, desired, node_events, reports, samples, updates
 
 _log = logging.getLogger(__name__)
 
@@ -41,6 +43,8 @@ _COLUMNS: tuple[tuple[str, Table, tuple[str, ...]], ...] = (
     ("sample", samples, ("id", "satellite", "blob", "entry")),
     ("update", updates, ("digest", "satellite", "size", "base", "result")),
     ("report", reports, ("id", "satellite", "update", "outcome", "message")),
+    ("desired", desired, ("satellite", "digest", "document")),
+    ("event", node_events, ("satellite", "subject", "origin", "sequence", "message")),
 )
 """What is compared: the kind of row, its name, and what must not change."""
 _TAIL = 4 * 2**20
@@ -51,9 +55,9 @@ class RestorableLedger(Ledger):
     """The :class:`~orbitloop_ground.adapters.ledger.Ledger` of one machine.
 
     At the start, a file that is damaged or gone is set aside and made anew from the journal: bundles, samples and the
-    rounds that used them, updates, reports, sessions and priorities. Telemetry and the dates of contacts are not kept
-    there; they begin anew. After a crash the journal's end is told again, since SQLite passes over a damaged end of its
-    write-ahead log in silence. Several processes may share one ledger.
+    rounds that used them, updates, reports, sessions, priorities, desired states and node events. Telemetry and the
+    dates of contacts are not kept there; they begin anew. After a crash the journal's end is told again, since SQLite
+    passes over a damaged end of its write-ahead log in silence. Several processes may share one ledger.
 
     Args:
         path: the SQLite file; the journal lies beside it.
@@ -197,6 +201,22 @@ class RestorableLedger(Ledger):
         self._journal.append("priorities", {"satellite": satellite, "factors": dict(factors)})
         return wanted
 
+    def set_desired(self, node: str, content: bytes) -> DesiredDocument:
+        """See :class:`Ledger`."""
+        known = self.desired(node)
+        if known is not None and known.content == content:
+            return known
+        self._journal.append("desired", {"satellite": node, "document": base64.b64encode(content).decode()})
+        return super().set_desired(node, content)
+
+    def record_events(self, events: NodeEvents, at: datetime) -> int:
+        """See :class:`Ledger`."""
+        new = self.news_in(events)
+        if new is None:
+            return 0
+        self._journal.append("events", {"message": new.model_dump_json(), "at": at.isoformat()})
+        return super().record_events(new, at)
+
     def _restore(self, records: Iterable[tuple[str, dict[str, Any]]]) -> None:
         """Tell the ledger again what it was told; what it knows already changes nothing."""
         restored = 0
@@ -206,6 +226,7 @@ class RestorableLedger(Ledger):
                 restored += 1
             except BadInput as error:
                 _log.warning("journal_record_refused", extra={"kind": kind, "why": str(error)})
+        self.rename()  # what somebody followed may have been told in another order
         if restored:
             _log.warning("ledger_restored", extra={"records": restored})
 
@@ -245,8 +266,17 @@ class RestorableLedger(Ledger):
                 pass
             case "priorities":
                 super().set_priorities(fields["satellite"], fields["factors"])
+            case "desired" | "events":
+                self._replay_of_node(kind, fields)
             case _:
                 _log.warning("journal_record_unknown", extra={"kind": kind})
+
+    def _replay_of_node(self, kind: str, fields: dict[str, Any]) -> None:
+        if kind == "desired":
+            super().set_desired(fields["satellite"], base64.b64decode(fields["document"]))
+        else:
+            events = NodeEvents.model_validate_json(fields["message"])
+            super().record_events(events, datetime.fromisoformat(fields["at"]))
 
 
 def _rows_of(told: Iterable[tuple[str, dict[str, Any]]]) -> set[tuple[Any, ...]]:
@@ -266,6 +296,15 @@ def _rows_of(told: Iterable[tuple[str, dict[str, Any]]]) -> set[tuple[Any, ...]]
                 report = UpdateReport.model_validate_json(fields["message"])
                 name = digest_of(fields["message"].encode())
                 rows.add(("report", name, report.satellite, report.update, str(report.outcome), fields["message"]))
+            case "desired":
+                document = base64.b64decode(fields["document"])
+                rows.add(("desired", fields["satellite"], digest_of(document), document))
+            case "events":
+                said = NodeEvents.model_validate_json(fields["message"])
+                rows.update(
+                    ("event", said.satellite, event.subject, said.origin, event.sequence, event.model_dump_json())
+                    for event in said.events
+                )
     return rows
 
 

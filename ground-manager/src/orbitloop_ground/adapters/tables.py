@@ -116,6 +116,41 @@ priorities = Table(
 )
 
 
+positions = Table(  # how often anything moved, in one row for each NAME; and the random name of this ledger
+    "positions",
+    metadata,
+    Column("name", String(32), primary_key=True),
+    Column("ledger", String(32), nullable=False),
+    Column("value", BigInteger, nullable=False),
+)
+
+nodes = Table(  # the position at which anything about a node moved last
+    "nodes",
+    metadata,
+    Column("satellite", String(128), primary_key=True),
+    Column("sequence", BigInteger, nullable=False, index=True),
+)
+
+desired = Table(
+    "desired",
+    metadata,
+    Column("satellite", String(128), primary_key=True),
+    Column("digest", String(71), nullable=False),
+    Column("document", LargeBinary, nullable=False),
+)
+
+node_events = Table(  # the last of each subject
+    "node_events",
+    metadata,
+    Column("satellite", String(128), primary_key=True),
+    Column("subject", String(544), primary_key=True),
+    Column("origin", String(32), nullable=False),
+    Column("sequence", BigInteger, nullable=False),
+    Column("received", String(40), nullable=False),
+    Column("message", Text, nullable=False),
+)
+
+
 def create_missing(connection: Connection) -> None:
     """Make the tables that are not there: the database may be of an older version, or shared with another gateway."""
     for table in metadata.sorted_tables:
