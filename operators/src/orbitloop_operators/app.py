@@ -6,13 +6,15 @@ import asyncio
 import json
 import logging
 import os
+import signal
 import socket
 import sys
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 
 from orbitloop.adapters.log_lines import log_to_stderr
 from orbitloop.adapters.wall_clock import WallClock
@@ -22,7 +24,7 @@ from orbitloop_operators.adapters.lease import Lease, LeaseRule
 from orbitloop_operators.adapters.metrics import Metrics
 from orbitloop_operators.adapters.store import Store
 from orbitloop_operators.adapters.sweep import Sweep
-from orbitloop_operators.adapters.watches import Told, watch
+from orbitloop_operators.adapters.watches import Told, Watches
 from orbitloop_operators.handlers.changes import Reconciler
 from orbitloop_operators.handlers.registry import reconcilers
 from orbitloop_operators.handlers.watched import WATCHED, Watched
@@ -44,14 +46,12 @@ class _Operator:
     metrics: Metrics
     server: ApiServer
     lease: Lease | None
-    store: Store
     loop: Loop
     sweep: Sweep
-    watching: asyncio.Event
-    leads: bool = False
+    watches: Watches
 
     def is_ready(self) -> bool:
-        return self.watching.is_set() and self.leads
+        return self.watches.begun
 
 
 def operate(settings: OperatorSettings) -> None:
@@ -71,41 +71,37 @@ async def _operate(settings: OperatorSettings) -> None:
     server = serve_probes(settings.probes_host, settings.probes_port, probes)
     sys.stdout.write(json.dumps({"probes_port": server.server_port}) + "\n")
     sys.stdout.flush()
+    leading = asyncio.ensure_future(_lead(operator))
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, leading.cancel)
     try:
-        await _lead(operator, WATCHED)
+        await leading
+    except asyncio.CancelledError:
+        _LOG.info("told_to_end")
     finally:
+        if operator.lease is not None:
+            await operator.lease.give_back()
         server.shutdown()
         operator.server.close()
 
 
-async def _lead(operator: _Operator, watched: tuple[Watched, ...]) -> None:
+async def _lead(operator: _Operator) -> None:
+    """Work, once the lease is ours, until cancelled; the first part to fail ends all, with its own error."""
+    parts: list[Callable[[], Coroutine[Any, Any, None]]] = [
+        operator.watches.run,
+        operator.loop.run,
+        operator.sweep.run,
+    ]
     if operator.lease is not None:
         await operator.lease.take()
-    operator.leads = True
-    told = Told(
-        listed=operator.store.put,
-        changed=operator.loop.changed,
-        gone=operator.loop.gone,
-        listed_again=operator.sweep.ask,
-    )
-    background: list[Callable[[], Awaitable[None]]] = [operator.loop.run, operator.sweep.run]
-    if operator.lease is not None:
-        background.append(operator.lease.keep)
-    await _beside(
-        lambda: watch(watched, told, operator.settings.kubeconfig, operator.settings.namespaces, operator.watching),
-        background,
-    )
-    if operator.lease is not None:
-        await operator.lease.give_back()
-
-
-async def _beside(main: Callable[[], Awaitable[None]], others: list[Callable[[], Awaitable[None]]]) -> None:
-    """Run ``main`` to its end, beside what has none. The first to fail ends all, with its own error."""
-    tasks = [asyncio.ensure_future(other()) for other in (main, *others)]
-    done, rest = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-    for task in rest:
-        task.cancel()
-    await asyncio.gather(*rest, return_exceptions=True)
+        parts.append(operator.lease.keep)
+    tasks = [asyncio.create_task(part()) for part in parts]
+    try:
+        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
         task.result()
 
@@ -126,15 +122,16 @@ def _composed(
         objects=store, writes=cluster, reconcilers=by_kind, clock=clock, monotonic=time.monotonic, meter=metrics
     )
     loop = Loop(around, agenda, settings.at_once)
+    sweep = Sweep(cluster, store, loop.gone, [(kind.api_version, kind.kind) for kind in watched])
+    told = Told(listed=store.put, changed=loop.changed, gone=loop.gone, listed_again=sweep.ask)
     return _Operator(
         settings=settings,
         metrics=metrics,
         server=server,
         lease=lease,
-        store=store,
         loop=loop,
-        sweep=Sweep(cluster, store, loop.gone, [(kind.api_version, kind.kind) for kind in watched]),
-        watching=asyncio.Event(),
+        sweep=sweep,
+        watches=Watches(watched, told, settings.kubeconfig, settings.namespaces),
     )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import logging
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -47,25 +47,68 @@ class Told:
     gone: Callable[[Key, str], object]
     listed_again: Callable[[str, str], object]
 
+    def from_another_thread(self, loop: asyncio.AbstractEventLoop) -> Told:
+        """The same, told in ``loop``."""
+        return Told(
+            listed=lambda document: loop.call_soon_threadsafe(self.listed, document),
+            changed=lambda document: loop.call_soon_threadsafe(self.changed, document),
+            gone=lambda key, uid: loop.call_soon_threadsafe(self.gone, key, uid),
+            listed_again=lambda version, kind: loop.call_soon_threadsafe(self.listed_again, version, kind),
+        )
 
-async def watch(
-    kinds: Sequence[Watched], told: Told, kubeconfig: Path | None, namespaces: Sequence[str], ready: asyncio.Event
-) -> None:
-    """Watch until SIGTERM or SIGINT; kinds that the cluster does not serve yet are watched once it does.
+
+class Watches:
+    """kopf in a thread and an event loop of its own: at its end it cancels every task that it did not know before.
 
     Args:
+        kinds: what is watched; kinds that the cluster does not serve yet are watched once it does.
+        told: called in the event loop that :meth:`run` runs in, in order.
+        kubeconfig: how to reach the API server, as every other request does.
         namespaces: only these; none: all.
-        ready: set once watching has begun.
     """
-    logging.getLogger("kopf").setLevel(logging.WARNING)
-    await kopf.operator(
-        registry=_registry(kinds, told, kubeconfig),
-        settings=_settings(),
-        standalone=True,
-        clusterwide=not namespaces,
-        namespaces=tuple(namespaces),
-        ready_flag=ready,
-    )
+
+    def __init__(
+        self, kinds: Sequence[Watched], told: Told, kubeconfig: Path | None, namespaces: Sequence[str]
+    ) -> None:
+        self._kinds = tuple(kinds)
+        self._told = told
+        self._kubeconfig = kubeconfig
+        self._namespaces = tuple(namespaces)
+        self._begun = threading.Event()
+        self._stop = threading.Event()
+
+    @property
+    def begun(self) -> bool:
+        """Whether watching has begun."""
+        return self._begun.is_set()
+
+    async def run(self) -> None:
+        """Watch until :meth:`stop`, or until it is cancelled."""
+        here = asyncio.get_running_loop()
+        registry = _registry(self._kinds, self._told.from_another_thread(here), self._kubeconfig)
+        watching = asyncio.create_task(asyncio.to_thread(self._watch, registry))
+        try:
+            await asyncio.shield(watching)
+        finally:
+            self.stop()
+            await watching
+
+    def stop(self) -> None:
+        """End; idempotent."""
+        self._stop.set()
+
+    def _watch(self, registry: kopf.OperatorRegistry) -> None:
+        asyncio.run(
+            kopf.operator(
+                registry=registry,
+                settings=_settings(),
+                standalone=True,
+                clusterwide=not self._namespaces,
+                namespaces=self._namespaces,
+                ready_flag=self._begun,
+                stop_flag=self._stop,
+            )
+        )
 
 
 def _settings() -> kopf.OperatorSettings:
