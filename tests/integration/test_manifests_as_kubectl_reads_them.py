@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 from tests.control_plane import Cluster
@@ -51,7 +52,8 @@ def test_our_manifests_are_what_kubectl_takes_them_for(cluster: Cluster, path: P
     cluster.kubectl("apply", "-f", str(Path(__file__).parents[2] / "crds"))
     ours = [located.document for located in documents(path.read_text(), "golden", {})]
     said = cluster.kubectl("create", "--dry-run=client", "--validate=false", "-o", "json", "-f", str(path))
-    decoder, theirs, rest = json.JSONDecoder(), [], said.strip()
+    theirs: list[dict[str, Any]] = []
+    decoder, rest = json.JSONDecoder(), said.strip()
     while rest:
         document, end = decoder.raw_decode(rest)
         theirs += document["items"] if document["kind"] == "List" else [document]
