@@ -11,6 +11,7 @@ from pydantic import BaseModel
 
 from orbitloop_edge.satellite_file import SatelliteFile
 from orbitloop_ground.settings import GroundSettings
+from orbitloop_operators.settings import OperatorSettings
 
 REFERENCE = Path(__file__).parents[2] / "docs" / "reference"
 
@@ -31,8 +32,12 @@ def fields(model: type[BaseModel]) -> set[str]:
 
 @pytest.mark.parametrize(
     ("model", "page"),
-    [(GroundSettings, "gateway.md"), (SatelliteFile, "local-controller.md")],
-    ids=["the gateway's", "the satellite's"],
+    [
+        (GroundSettings, "gateway.md"),
+        (SatelliteFile, "local-controller.md"),
+        (OperatorSettings, "operators.md"),
+    ],
+    ids=["the gateway's", "the satellite's", "the operators'"],
 )
 def test_every_setting_is_documented(model: type[BaseModel], page: str) -> None:
     assert fields(model) - words(page) == set()
