@@ -19,13 +19,11 @@ def is_made_for_a_job(document: Document) -> bool:
     return any(str(owner.get("apiVersion", "")).startswith(_GROUPS) for owner in owners)
 
 
-def is_rival(document: Document) -> bool:
-    """Whether a Deployment runs Sedna's Global Manager."""
-    spec = document.get("spec") or {}
-    if spec.get("replicas", 1) == 0:
-        return False
-    containers = spec.get("template", {}).get("spec", {}).get("containers", ())
-    return any(_SEDNAS_MANAGER in str(container.get("image", "")).rsplit("/", 1)[-1] for container in containers)
+def is_sednas_manager(document: Document) -> bool:
+    """Whether a Deployment is of Sedna's Global Manager, running or not."""
+    pod = (document.get("spec") or {}).get("template", {}).get("spec", {})
+    images = (str(container.get("image", "")) for container in pod.get("containers", ()))
+    return any(_SEDNAS_MANAGER in image.rsplit("/", 1)[-1] for image in images)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,7 +50,7 @@ WATCHED: tuple[Watched, ...] = (
         api_version="apps/v1",
         kind="Deployment",
         plural="deployments",
-        concerns=lambda document: is_made_for_a_job(document) or is_rival(document),
+        concerns=lambda document: is_made_for_a_job(document) or is_sednas_manager(document),
     ),
     Watched(api_version="v1", kind="Node", plural="nodes"),
 )

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from orbitloop_operators.handlers.changes import Document, Key, View
-from orbitloop_operators.handlers.watched import is_rival
+from orbitloop_operators.handlers.watched import is_sednas_manager
 
 _LOG = logging.getLogger(__name__)
 _DEPLOYMENT = ("apps/v1", "Deployment")
@@ -16,40 +16,46 @@ _SEDNA = "sedna.io/"
 class Rivals:
     """Knows whether a Global Manager of Sedna runs; while it does, its kinds are left alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, view: View) -> None:
+        self._view = view
         self._rival: Key | None = None
+        self._looked = False
 
-    def changed(self, document: Document, view: View) -> bool:
-        """Take note of an object that changed; whether what is contested is so no longer."""
+    def changed(self, document: Document) -> bool:
+        """Take note of an object that changed; whether what was contested is so no longer."""
         if (document["apiVersion"], document["kind"]) != _DEPLOYMENT:
             return False
-        before, self._rival = self._rival, _first(view)
-        if before == self._rival:
+        before = self._rival
+        self._look()
+        if before is None or self._rival is not None:
             return False
-        if self._rival is None:
-            _LOG.warning("takes_over_from_sedna", extra={"rival": str(before)})
-            return True
-        remedy = "delete it, or scale it to 0, and orbitloop takes over"
-        extra = {"rival": f"{self._rival.namespace}/{self._rival.name}", "what_to_do": remedy}
-        _LOG.warning("stands_aside_for_sedna", extra=extra)
-        return False
+        _LOG.warning("takes_over_from_sedna", extra={"rival": f"{before.namespace}/{before.name}"})
+        return True
 
     def contests(self, key: Key) -> bool:
         """Whether an object is Sedna's to look after."""
+        if not self._looked:
+            self._look()
         return self._rival is not None and key.api_version.startswith(_SEDNA)
 
-    def contested(self, view: View, kinds: Sequence[tuple[str, str]]) -> Sequence[Key]:
-        """All objects of Sedna's kinds."""
+    def contested(self, kinds: Iterable[tuple[str, str]]) -> Sequence[Key]:
+        """All objects of Sedna's among these kinds."""
         return [
             Key.of(document)
             for version, kind in kinds
             if version.startswith(_SEDNA)
-            for document in view.all(version, kind)
+            for document in self._view.all(version, kind)
         ]
 
+    def _look(self) -> None:
+        before, self._rival = self._rival, next(self._running(), None)
+        self._looked = True
+        if self._rival is not None and self._rival != before:
+            remedy = "delete it, or scale it to 0, and orbitloop takes over"
+            rival = f"{self._rival.namespace}/{self._rival.name}"
+            _LOG.warning("stands_aside_for_sedna", extra={"rival": rival, "what_to_do": remedy})
 
-def _first(view: View) -> Key | None:
-    for document in view.all(*_DEPLOYMENT):
-        if is_rival(document):
-            return Key.of(document)
-    return None
+    def _running(self) -> Iterator[Key]:
+        for document in self._view.all(*_DEPLOYMENT):
+            if is_sednas_manager(document) and document["spec"].get("replicas", 1) > 0:
+                yield Key.of(document)

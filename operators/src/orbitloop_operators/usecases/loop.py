@@ -101,7 +101,7 @@ class Loop:
         self._slots = asyncio.Semaphore(at_once)
         self._woken = asyncio.Event()
         self._announced: dict[Key, str] = {}
-        self._rivals = Rivals()
+        self._rivals = Rivals(around.objects)
 
     def changed(self, document: Document) -> None:
         """Look at an object that was seen, and at all that depend on it; once a version."""
@@ -145,8 +145,8 @@ class Loop:
         for reconciler in self._around.reconcilers.values():
             for related in reconciler.related(document, self._around.objects):
                 self._agenda.add(related, now)
-        if self._rivals.changed(document, self._around.objects):
-            for key in self._rivals.contested(self._around.objects, list(self._around.reconcilers)):
+        if self._rivals.changed(document):
+            for key in self._rivals.contested(self._around.reconcilers):
                 self._agenda.add(key, now)
         self._woken.set()
 
