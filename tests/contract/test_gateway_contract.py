@@ -26,7 +26,7 @@ from orbitloop_edge.adapters.credentials import Credentials, read_credentials
 from orbitloop_edge.adapters.datagrams import DatagramGateway, DatagramLink
 from orbitloop_edge.adapters.gateway import GatewayClient
 from orbitloop_edge.adapters.inbox import FolderInbox
-from orbitloop_edge.usecases.transfers import fetch_update, send_missing
+from orbitloop_edge.usecases.transfers import fetch_artifact, send_missing
 from orbitloop_ground.adapters.datagram_answers import DatagramAnswers
 from orbitloop_ground.adapters.datagrams import DatagramServer, DatagramSettings
 from orbitloop_ground.app import Dependencies, compose, gateway_thread
@@ -268,14 +268,14 @@ def test_an_update_comes_up_by_its_missing_spans_only(
     inbox = FolderInbox(tmp_path)
     inbox.keep(offer.digest, [(start, data[start:end]) for start, end in held])
     meter = Meter()
-    assert fetch_update(gateway, offer, inbox, meter).read_bytes() == data
+    assert fetch_artifact(gateway, offer, inbox, meter).read_bytes() == data
     assert meter.count == len(data) - Spans.of(held).count
 
 
 def test_an_update_that_was_never_published_is_to_be_asked_for_again(gateway: Gateway, tmp_path: Path) -> None:
     offer = Offer(digest=digest_of(b"never"), size=Bytes(5), base=FLYING, result=NEXT)
     with pytest.raises(NotYet, match="not served now"):
-        fetch_update(gateway, offer, FolderInbox(tmp_path), Meter())
+        fetch_artifact(gateway, offer, FolderInbox(tmp_path), Meter())
 
 
 @pytest.mark.parametrize("layers", [("http", "datagrams"), ("datagrams", "http")], ids=" then ".join)
@@ -298,6 +298,6 @@ def test_a_pass_begins_on_one_layer_and_goes_on_with_the_other(
         transfer = second.begin(digest_of(bundle), Bytes(len(bundle)))
         assert send_missing(second, transfer, memoryview(bundle), PLENTY, down).complete
         assert second.receipt(digest_of(bundle)) is not None
-        assert fetch_update(second, offer, inbox, up).read_bytes() == data
+        assert fetch_artifact(second, offer, inbox, up).read_bytes() == data
     assert down.count == len(bundle)
     assert up.count == len(data)

@@ -228,7 +228,7 @@ def test_a_quiet_contact_brings_everything_down_and_the_update_up(mission: Missi
 def test_a_contact_with_nothing_to_say_ends_complete(mission: Mission) -> None:
     summary = mission.contact()
     assert summary == SessionSummary(
-        bundles=0, samples=0, bytes_down=Bytes(0), bytes_up=Bytes(0), update=None, complete=True, problems=()
+        bundles=0, samples=0, bytes_down=Bytes(0), bytes_up=Bytes(0), events=0, update=None, complete=True, problems=()
     )
 
 

@@ -33,7 +33,7 @@ from orbitloop.wire.messages import Hello, Offer
 from orbitloop_edge.adapters.credentials import Credentials, read_credentials
 from orbitloop_edge.adapters.datagrams import DatagramGateway, DatagramLink
 from orbitloop_edge.adapters.inbox import FolderInbox
-from orbitloop_edge.usecases.transfers import fetch_update, send_missing
+from orbitloop_edge.usecases.transfers import fetch_artifact, send_missing
 from orbitloop_ground.adapters.datagram_answers import DatagramAnswers
 from orbitloop_ground.adapters.datagrams import DatagramServer, DatagramSettings
 from orbitloop_ground.app import Dependencies, compose
@@ -503,10 +503,10 @@ def test_an_uplink_that_is_interrupted_leaves_nobody_waiting_and_goes_on_where_i
             a_satellite(relay.port, credentials, patience=1.0) as gateway,
             pytest.raises(LinkClosed),
         ):
-            fetch_update(gateway, offer, inbox, first)
+            fetch_artifact(gateway, offer, inbox, first)
         assert inbox.held(offer.digest).count == first.count > 50_000
         with a_satellite(server.port, credentials) as gateway:
-            assert fetch_update(gateway, offer, inbox, second).read_bytes() == data
+            assert fetch_artifact(gateway, offer, inbox, second).read_bytes() == data
     assert first.count + second.count == len(data)
 
 
@@ -520,7 +520,7 @@ def test_an_update_survives_a_restart_of_the_ground_in_mid_fetch(
         gateway = a_satellite(port, credentials)
         outcome: list[bytes] = []
         fetching = threading.Thread(
-            target=lambda: outcome.append(fetch_update(gateway, offer, inbox, meter).read_bytes())
+            target=lambda: outcome.append(fetch_artifact(gateway, offer, inbox, meter).read_bytes())
         )
         fetching.start()
         while meter.count < 300_000:

@@ -27,7 +27,7 @@ from orbitloop_edge.adapters.egress import Egress
 from orbitloop_edge.adapters.gateway import GatewayClient
 from orbitloop_edge.adapters.inbox import FolderInbox
 from orbitloop_edge.usecases.claims import Claims
-from orbitloop_edge.usecases.transfers import fetch_update, send_bundles
+from orbitloop_edge.usecases.transfers import fetch_artifact, send_bundles
 from orbitloop_ground.adapters.tls import gateway_context
 
 UPDATE = b"update" * 100
@@ -102,7 +102,7 @@ def test_an_update_that_is_not_served_keeps_what_arrived_and_is_asked_for_again(
         GatewayClient(ground.url, read_credentials(keys / "satellites" / "sat-1")) as client,
         pytest.raises(NotYet, match=str(status)),
     ):
-        fetch_update(client, OFFER, inbox, crossed)
+        fetch_artifact(client, OFFER, inbox, crossed)
     assert inbox.held(OFFER.digest) == Spans.up_to(50)
 
 

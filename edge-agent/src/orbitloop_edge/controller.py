@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from types import TracebackType
@@ -21,11 +21,13 @@ from orbitloop.adapters.durable import write_durably
 from orbitloop.domain.errors import BadInput, NoSpace, NotYet
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
+from orbitloop.ports.node_channel import DesiredState, EventsOutbox
 from orbitloop.ports.shaper import ShaperKind
 from orbitloop.ports.spool import SpoolState
 from orbitloop.ports.workers import InferenceWorker, WorkerStatus
 from orbitloop.wire.messages import Offer, UpdateReport
 from orbitloop_edge.adapters.credentials import Credentials, read_credentials
+from orbitloop_edge.adapters.desired import FileDesired, NothingDesired
 from orbitloop_edge.adapters.egress import Egress, Turn, at_once
 from orbitloop_edge.adapters.inbox import FolderInbox
 from orbitloop_edge.adapters.outbox import FolderOutbox
@@ -42,6 +44,7 @@ from orbitloop_edge.usecases.contact import (
     SessionSummary,
     prove_pending,
 )
+from orbitloop_edge.usecases.node_channel import DesiredIntake
 
 if TYPE_CHECKING:
     from orbitloop_edge.adapters.datagrams import DatagramGateway
@@ -53,6 +56,14 @@ CFDP_INBOX = "cfdp"
 """Where CFDP leaves updates, in the satellite's folder."""
 _RESERVE = Bytes(24 * 2**20)
 """Room for a bundle of the largest size, and for what is noted of it."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Node:
+    """What else the Local Controller looks after: ``events`` happen there, ``desired`` is brought about."""
+
+    events: EventsOutbox | None = None
+    desired: DesiredState = field(default_factory=NothingDesired)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -93,6 +104,7 @@ class Controller:
         patience: how long the link may be silent before it counts as lost.
         senders: bundles that are under way at a time.
         egress: holds what is sent to the downlink's rate; ``None`` where the link itself does.
+        node: what else is looked after.
 
     Raises:
         BadInput: another process has the satellite's folder open, or a key is missing, damaged or another's.
@@ -107,7 +119,9 @@ class Controller:
         patience: timedelta = timedelta(seconds=30),
         senders: int = 4,
         egress: Egress | None = None,
+        node: Node | None = None,
     ) -> None:
+        node = node or Node()
         self._settings = settings
         self._egress = egress
         self._patience = patience
@@ -125,6 +139,7 @@ class Controller:
         )
         self._reported: UpdateReport | None = None
         self._called: DatagramGateway | None = None
+        self._desired = FileDesired(folder / "desired", node.desired)
         self._aboard = Aboard(
             satellite=settings.satellite,
             spool=self.spool,
@@ -136,6 +151,8 @@ class Controller:
             largest_update=settings.policy.update_budget,
             bundle=bundle_size(settings.policy.downlink),
             senders=senders,
+            events=node.events,
+            desired=DesiredIntake(inbox=FolderInbox(folder / "desired" / "inbox"), shelf=self._desired),
         )
 
     @property
@@ -219,6 +236,14 @@ class Controller:
     def reports(self) -> list[UpdateReport]:
         """Reports that the ground has not acknowledged, oldest first."""
         return self._aboard.outbox.waiting()
+
+    def events(self) -> int:
+        """How many node events the ground has not acknowledged."""
+        return 0 if self._aboard.events is None else len(self._aboard.events.pending(0))
+
+    def settle(self) -> None:
+        """Bring the node to the desired state that is here, unless that is done."""
+        self._desired.settle()
 
     def _flying(self, status: WorkerStatus | None) -> Digest:
         try:

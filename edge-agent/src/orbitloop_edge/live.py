@@ -106,6 +106,7 @@ class Agent:
     def _step(self) -> float:
         """Do what there is to do; returns how long to wait then, seconds."""
         self._prove()
+        self._controller.settle()
         now = self._clock.now()
         itinerary = self._itinerary()
         opening = itinerary.opening(now, self._cadence.failures)
@@ -180,7 +181,7 @@ class Agent:
             self._status["last_report"] = report.model_dump(mode="json")
 
     def _waiting(self) -> int:
-        return self._controller.queued().samples + len(self._controller.reports())
+        return self._controller.queued().samples + len(self._controller.reports()) + self._controller.events()
 
     def _publish(self, *, running: bool = True) -> None:
         """Let ``orbitloop-edge status`` know, if something has changed."""
@@ -381,6 +382,7 @@ def _told(opening: Opening, begun: datetime, ended: datetime, summary: SessionSu
         "samples": summary.samples,
         "bytes_down": summary.bytes_down,
         "bytes_up": summary.bytes_up,
+        "events": summary.events,
         "update": None if summary.update is None else str(summary.update),
         "complete": summary.complete,
         "problems": list(summary.problems),

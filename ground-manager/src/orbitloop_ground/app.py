@@ -90,7 +90,7 @@ def compose(settings: GroundSettings, clock: Clock | None = None) -> Dependencie
         uploads=FolderUploads(
             settings.folder / "uploads", clock, most=settings.max_open_uploads, idle=settings.upload_expiry
         ),
-        artifacts=Artifacts(ledger),
+        artifacts=Artifacts(ledger, settings.folder / "desired"),
         revoked=RevocationList(settings.keys / "revoked.json"),
         link_keys=LinkKeys(settings.keys / "links"),
         metrics=Metrics(ledger.summaries),

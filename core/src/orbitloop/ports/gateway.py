@@ -11,6 +11,7 @@ from typing import Protocol
 from orbitloop.domain.ranges import Spans
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.wire.messages import Goodbye, Hello, Receipt, Telemetry, UpdateReport, Welcome
+from orbitloop.wire.node_messages import NodeEvents
 
 Crossed = Callable[[Bytes], None]
 """Told of bytes that have just crossed."""
@@ -53,6 +54,10 @@ class Conversation(Protocol):
         """Say what happened since launch."""
         ...
 
+    def events(self, events: NodeEvents) -> None:
+        """Say what happened at the node. Only to a ground whose welcome takes them."""
+        ...
+
     def goodbye(self, goodbye: Goodbye) -> None:
         """End the session."""
         ...
@@ -81,7 +86,7 @@ class Downlink(Protocol):
 
 
 class Uplink(Protocol):
-    """Updates from the ground, resumable."""
+    """Updates and desired states from the ground, resumable."""
 
     def fetch(
         self, artifact: Digest, size: Bytes, missing: Spans

@@ -29,6 +29,7 @@ class Purpose(StrEnum):
     HELLO = "hello"
     REPORT = "report"
     TELEMETRY = "telemetry"
+    EVENTS = "events"
     GOODBYE = "goodbye"
     BEGIN = "begin"
     RECEIPT = "receipt"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated
 
 from pydantic import AwareDatetime, Field, JsonValue, field_validator, model_validator
@@ -60,7 +61,7 @@ class NodeEvents(Message):
         return value
 
 
-def batch_of(events: list[NodeEvent]) -> list[NodeEvent]:
+def batch_of(events: Sequence[NodeEvent]) -> list[NodeEvent]:
     """The first of ``events`` that fit one message: at least one, at most ``MOST_EVENTS``."""
     chosen: list[NodeEvent] = []
     room = LARGEST_EVENTS

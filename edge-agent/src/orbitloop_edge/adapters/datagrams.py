@@ -52,6 +52,7 @@ from orbitloop.wire.datagrams import (
     parse_accept,
 )
 from orbitloop.wire.messages import Goodbye, Hello, Receipt, Telemetry, UpdateReport, Welcome
+from orbitloop.wire.node_messages import NodeEvents
 from orbitloop_edge.adapters.arrivals import Arrivals, joined
 from orbitloop_edge.adapters.datagram_socket import connected, drain, received, send
 
@@ -153,6 +154,10 @@ class DatagramGateway:
     def telemetry(self, telemetry: Telemetry) -> None:
         """Say what happened since launch."""
         self._ask(Purpose.TELEMETRY, telemetry)
+
+    def events(self, events: NodeEvents) -> None:
+        """Say what happened at the node."""
+        self._ask(Purpose.EVENTS, events)
 
     def goodbye(self, goodbye: Goodbye) -> None:
         """End the session."""

@@ -19,6 +19,7 @@ from orbitloop.domain.ranges import Spans
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.gateway import Crossed, Transfer
 from orbitloop.wire.messages import Goodbye, Hello, Message, Receipt, Telemetry, UpdateReport, Welcome
+from orbitloop.wire.node_messages import NodeEvents
 from orbitloop_edge.adapters.credentials import GATEWAY_NAME, Credentials
 from orbitloop_edge.adapters.egress import Turn, at_once
 
@@ -91,6 +92,10 @@ class GatewayClient:
     def telemetry(self, telemetry: Telemetry) -> None:
         """Say what happened since launch."""
         self._tell("/v1/telemetry", telemetry)
+
+    def events(self, events: NodeEvents) -> None:
+        """Say what happened at the node."""
+        self._tell("/v1/events", events)
 
     def goodbye(self, goodbye: Goodbye) -> None:
         """End the session."""

@@ -17,9 +17,11 @@ from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.gateway import Gateway, Inbox, Outbox
+from orbitloop.ports.node_channel import EventsOutbox
 from orbitloop.ports.spool import Spool
 from orbitloop.wire.messages import (
     MOST_UNFINISHED,
+    Desired,
     Goodbye,
     Hello,
     LedgerPosition,
@@ -29,7 +31,8 @@ from orbitloop.wire.messages import (
     Welcome,
 )
 from orbitloop_edge.usecases.claims import Claims
-from orbitloop_edge.usecases.transfers import fetch_update, send_bundles
+from orbitloop_edge.usecases.node_channel import DesiredIntake, fetch_desired, send_events
+from orbitloop_edge.usecases.transfers import fetch_artifact, send_bundles
 
 _log = logging.getLogger(__name__)
 
@@ -74,6 +77,8 @@ class Aboard:
         largest_update: updates larger than this are turned down without fetching them, bytes.
         bundle: size of a bundle while there is much of the pass left, bytes.
         senders: bundles that are under way at a time, so that the link is busy while the ground stores one.
+        events: what happened at the node; ``None`` where nobody says.
+        desired: where the state goes that the ground wants of the node; ``None`` where nobody takes it.
     """
 
     satellite: str
@@ -86,6 +91,8 @@ class Aboard:
     largest_update: Bytes
     bundle: Bytes = Bytes(16 * 2**20)
     senders: int = 4
+    events: EventsOutbox | None = None
+    desired: DesiredIntake | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -111,7 +118,8 @@ class SessionSummary:
         bundles: bundles that the ground acknowledged.
         samples: samples in them.
         bytes_down: bytes of bundles that were sent, acknowledged or not.
-        bytes_up: bytes of the update that arrived.
+        bytes_up: bytes of the update and of the desired state that arrived.
+        events: node events that the ground acknowledged.
         update: what became of an update that was fetched or turned down.
         complete: the signal held and nothing was refused; what still waits, waits for another budget.
         problems: why it is not complete.
@@ -121,6 +129,7 @@ class SessionSummary:
     samples: int
     bytes_down: Bytes
     bytes_up: Bytes
+    events: int
     update: Outcome | None
     complete: bool
     problems: tuple[str, ...]
@@ -130,6 +139,7 @@ class SessionSummary:
 class _Tally:
     bundles: int = 0
     samples: int = 0
+    events: int = 0
     crossed: dict[Direction, int] = field(default_factory=lambda: dict.fromkeys(Direction, 0))
     report: UpdateReport | None = None
     linked: bool = True
@@ -148,6 +158,7 @@ class _Tally:
             samples=self.samples,
             bytes_down=Bytes(self.crossed[Direction.DOWN]),
             bytes_up=Bytes(self.crossed[Direction.UP]),
+            events=self.events,
             update=self.report.outcome if self.report else None,
             complete=not self.problems,
             problems=tuple(self.problems),
@@ -166,9 +177,9 @@ class _Tally:
 class ContactSession:
     """What a satellite does while a ground station hears it.
 
-    Small things go first, so that the shortest contact is enough for them: hello, reports, telemetry. Then bundles go
-    down and an update comes up, side by side; the update is proved, and its report sent, without waiting for the
-    bundles. A fetched update is tried even after the signal was lost.
+    Small things go first, so that the shortest contact is enough for them: hello, reports, telemetry, node events. Then
+    bundles go down and, side by side with them, the desired state and an update come up; the update is proved, and its
+    report sent, without waiting for the bundles. A fetched update is tried even after the signal was lost.
     """
 
     def __init__(
@@ -188,19 +199,20 @@ class ContactSession:
             self._settle(welcome, tally)
             self._send_reports(tally)
             self._send_telemetry(occasion, tally)
-            self._exchange(welcome.offer, occasion, tally)
+            self._send_events(welcome, tally)
+            self._exchange(welcome, occasion, tally)
             if tally.linked:
                 self._ground.goodbye(self._goodbye(hello, tally.summary()))
         summary = tally.summary()
         _log.info("contact_ended", extra={"bundles": summary.bundles, "problems": summary.problems})
         return summary
 
-    def _exchange(self, offer: Offer | None, occasion: Occasion, tally: _Tally) -> None:
+    def _exchange(self, welcome: Welcome, occasion: Occasion, tally: _Tally) -> None:
         """Both directions at once."""
         claims = Claims(self._aboard.spool, occasion.budget, self._aboard.bundle)
         with ThreadPoolExecutor(max_workers=self._aboard.senders, thread_name_prefix="contact") as threads:
             parts = [threads.submit(self._send, claims, tally) for _ in range(self._aboard.senders - 1)]
-            parts.append(threads.submit(self._receive, offer, occasion, tally))
+            parts.append(threads.submit(self._receive, welcome, occasion, tally))
             self._send(claims, tally)
             for part in parts:
                 part.result()
@@ -218,6 +230,7 @@ class ContactSession:
             sequence=sequence,
             position=LedgerPosition(delivered=waiting.delivered, last=waiting.last),
             unfinished=self._aboard.spool.unfinished()[:MOST_UNFINISHED],
+            desired=None if self._aboard.desired is None else self._aboard.desired.shelf.digest(),
         )
 
     def _settle(self, welcome: Welcome, tally: _Tally) -> None:
@@ -253,6 +266,11 @@ class ContactSession:
             with _unless_refused(tally):
                 self._ground.telemetry(occasion.telemetry)
 
+    def _send_events(self, welcome: Welcome, tally: _Tally) -> None:
+        if welcome.events and self._aboard.events is not None:
+            with _unless_refused(tally):
+                tally.events = send_events(self._ground, self._aboard.satellite, self._aboard.events)
+
     def _send(self, claims: Claims, tally: _Tally) -> None:
         def crossed(count: Bytes) -> None:
             self._crossed(tally, Direction.DOWN, count)
@@ -261,9 +279,22 @@ class ContactSession:
             for receipt in send_bundles(self._ground, claims, crossed):
                 tally.arrived(receipt.samples)
 
-    def _receive(self, offer: Offer | None, occasion: Occasion, tally: _Tally) -> None:
-        if offer is None:
-            return
+    def _receive(self, welcome: Welcome, occasion: Occasion, tally: _Tally) -> None:
+        """What the ground has for the satellite, one after the other: what should be done before what should fly."""
+        if welcome.desired is not None:
+            self._receive_desired(welcome.desired, tally)
+        if welcome.offer is not None and tally.linked:
+            self._receive_update(welcome.offer, occasion, tally)
+
+    def _receive_desired(self, wanted: Desired, tally: _Tally) -> None:
+        def crossed(count: Bytes) -> None:
+            self._crossed(tally, Direction.UP, count)
+
+        if self._aboard.desired is not None:
+            with tally.noting():
+                fetch_desired(self._ground, wanted, self._aboard.desired, crossed)
+
+    def _receive_update(self, offer: Offer, occasion: Occasion, tally: _Tally) -> None:
         with tally.noting():
             if (why := self._objection(offer, occasion)) is not None:
                 self._aboard.outbox.put(self._refused(tally, offer, occasion, why))
@@ -280,7 +311,7 @@ class ContactSession:
         if (before := self._aboard.pending.offer()) is not None and before.digest != offer.digest:
             self._aboard.pending.drop()
         try:
-            path = fetch_update(self._ground, offer, self._aboard.inbox, crossed)
+            path = fetch_artifact(self._ground, offer, self._aboard.inbox, crossed)
         except Refused as error:
             self._aboard.inbox.discard(offer.digest)
             self._aboard.outbox.put(self._refused(tally, offer, occasion, str(error)))

@@ -1,16 +1,31 @@
-"""The two directions of a contact: bundles down, an update up; both go on where they were cut."""
+"""The two directions of a contact: bundles down, artifacts up; both go on where they were cut."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
+from typing import Protocol
 
 from orbitloop.domain.errors import BadInput, NotYet, Refused, Untrusted
 from orbitloop.domain.ranges import Spans
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.gateway import Crossed, Downlink, Inbox, Transfer, Uplink
-from orbitloop.wire.messages import Offer, Receipt
+from orbitloop.wire.messages import Receipt
 from orbitloop_edge.usecases.claims import Claims
+
+
+class Wanted(Protocol):
+    """What the ground has for the satellite: an update, or a desired state."""
+
+    @property
+    def digest(self) -> Digest:
+        """Of its bytes."""
+        ...
+
+    @property
+    def size(self) -> Bytes:
+        """How many they are."""
+        ...
 
 
 def send_bundles(ground: Downlink, claims: Claims, crossed: Crossed) -> Iterator[Receipt]:
@@ -74,13 +89,13 @@ def ask_receipt(ground: Downlink, bundle: Digest) -> Receipt:
     return receipt
 
 
-def fetch_update(ground: Uplink, offer: Offer, inbox: Inbox, crossed: Crossed) -> Path:
-    """The file of an offered update, its digest checked; resumes what an earlier contact began.
+def fetch_artifact(ground: Uplink, offer: Wanted, inbox: Inbox, crossed: Crossed) -> Path:
+    """The file of an offered artifact, its digest checked; resumes what an earlier contact began.
 
     Raises:
         LinkClosed: the signal was lost; what arrived is kept.
         NotYet: the ground, or the disk on board, does not go on now; what arrived is kept. Or what arrived was twice
-            something else than was offered: one of the two disks damages it, which says nothing against the update.
+            something else than was offered: one of the two disks damages it, which says nothing against it.
         BadInput: the ground serves more than it offered.
     """
     try:
@@ -92,7 +107,7 @@ def fetch_update(ground: Uplink, offer: Offer, inbox: Inbox, crossed: Crossed) -
             raise NotYet(f"{error}, for the second time; it is fetched again next contact") from error
 
 
-def _fetch_rest(held: Spans, ground: Uplink, offer: Offer, inbox: Inbox, crossed: Crossed) -> Path:
+def _fetch_rest(held: Spans, ground: Uplink, offer: Wanted, inbox: Inbox, crossed: Crossed) -> Path:
     if any(span.end > offer.size for span in held):  # of a file that was larger: not this one
         inbox.discard(offer.digest)
         held = Spans()
@@ -100,21 +115,21 @@ def _fetch_rest(held: Spans, ground: Uplink, offer: Offer, inbox: Inbox, crossed
         inbox.keep(offer.digest, _bounded(_served(ground, offer, missing), offer.size, crossed))
         here = inbox.held(offer.digest)
         if here.missing(offer.size):
-            raise NotYet(f"update {offer.digest}: {here.count} of {offer.size} bytes are here; the rest next contact")
+            raise NotYet(f"artifact {offer.digest}: {here.count} of {offer.size} bytes are here; the rest next contact")
     return inbox.take(offer.digest)
 
 
-def _served(ground: Uplink, offer: Offer, missing: Spans) -> Iterator[tuple[int, bytes]]:
+def _served(ground: Uplink, offer: Wanted, missing: Spans) -> Iterator[tuple[int, bytes]]:
     try:
         with ground.fetch(offer.digest, offer.size, missing) as pieces:
             yield from pieces
-    except Refused as error:  # says nothing against the update: the offer stands
-        raise NotYet(f"update {offer.digest} is not served now ({error}); ask again next contact") from error
+    except Refused as error:  # says nothing against it: the offer stands
+        raise NotYet(f"artifact {offer.digest} is not served now ({error}); ask again next contact") from error
 
 
 def _bounded(pieces: Iterable[tuple[int, bytes]], size: Bytes, crossed: Crossed) -> Iterator[tuple[int, bytes]]:
     for start, piece in pieces:
         crossed(Bytes(len(piece)))
         if start + len(piece) > size:
-            raise BadInput("the ground sends more of the update than it offered; it was not kept")
+            raise BadInput("the ground sends more of the artifact than it offered; it was not kept")
         yield start, piece

@@ -10,7 +10,7 @@ from orbitloop.adapters.datagram_session import Session
 from orbitloop.domain.errors import BadInput, OrbitloopError
 from orbitloop.domain.ranges import Spans
 from orbitloop.domain.units import Bytes, Digest
-from orbitloop.ports.updates import PublishedUpdate
+from orbitloop.ports.node_ledger import Artifact
 from orbitloop.ports.uploads import Upload
 from orbitloop.wire.datagram_messages import (
     About,
@@ -28,6 +28,7 @@ from orbitloop.wire.datagram_messages import (
     unpacked,
 )
 from orbitloop.wire.messages import Goodbye, Hello, Telemetry, UpdateReport
+from orbitloop.wire.node_messages import NodeEvents
 from orbitloop_ground.adapters.datagrams import Answered, Effect, Peer
 from orbitloop_ground.usecases.converse import Reception
 from orbitloop_ground.usecases.receive import Receiver
@@ -39,7 +40,7 @@ class DatagramAnswers:
     """The :class:`~orbitloop_ground.adapters.datagrams.Answers` of a gateway.
 
     Args:
-        update_of: a satellite's update whose file is whole; raises ``NotYet`` if it is not.
+        artifact_of: what a satellite may fetch, its file whole; raises ``NotYet`` if it is not.
         watch: told of what is turned away.
     """
 
@@ -47,10 +48,10 @@ class DatagramAnswers:
         self,
         receiver: Receiver,
         reception: Reception,
-        update_of: Callable[[str, Digest], PublishedUpdate | None],
+        artifact_of: Callable[[str, Digest], Artifact | None],
         watch: Watch | None = None,
     ) -> None:
-        self._receiver, self._reception, self._update_of = receiver, reception, update_of
+        self._receiver, self._reception, self._artifact_of = receiver, reception, artifact_of
         self._watch = watch or NobodyWatches()
 
     def answer(self, satellite: str, question: bytes, peer: Peer) -> Answered:
@@ -76,6 +77,8 @@ class DatagramAnswers:
                 self._reception.report(satellite, read(asked.body, UpdateReport))
             case Purpose.TELEMETRY:
                 self._reception.telemetry(satellite, read(asked.body, Telemetry))
+            case Purpose.EVENTS:
+                self._reception.events(satellite, read(asked.body, NodeEvents))
             case Purpose.GOODBYE:
                 self._reception.goodbye(satellite, read(asked.body, Goodbye))
             case Purpose.BEGIN:
@@ -100,13 +103,13 @@ class DatagramAnswers:
         return _text(Standing(missing=missing)), expect
 
     def _fetch(self, satellite: str, request: Request) -> tuple[str, Effect]:
-        update = self._update_of(satellite, request.artifact)
-        if update is None:
-            raise BadInput(f"no update {request.artifact} was published for {satellite}")
-        if request.size != update.size:
-            raise BadInput(f"update {update.digest} has {update.size} bytes, not {request.size}")
-        data = memoryview(update.path.read_bytes())
-        missing: Spans = spans_of(request.missing, update.size)
+        artifact = self._artifact_of(satellite, request.artifact)
+        if artifact is None:
+            raise BadInput(f"no artifact {request.artifact} was published for {satellite}")
+        if request.size != artifact.size:
+            raise BadInput(f"artifact {artifact.digest} has {artifact.size} bytes, not {request.size}")
+        data = memoryview(artifact.path.read_bytes())
+        missing: Spans = spans_of(request.missing, artifact.size)
 
         def serve(session: Session) -> None:
             session.send(request.number, data, missing)

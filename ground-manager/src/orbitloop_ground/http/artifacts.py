@@ -1,4 +1,4 @@
-"""Updates on their way up, by byte ranges."""
+"""Updates and desired states on their way up, by byte ranges."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from starlette.requests import Request
 from starlette.responses import FileResponse, Response
 
 from orbitloop.domain.units import Digest
-from orbitloop.ports.updates import PublishedUpdate
+from orbitloop.ports.node_ledger import Artifact
 from orbitloop_ground.http.identity import Identities
 
 
 class ArtifactRoutes:
-    """``/v1/artifacts/{digest}``: an update, for the satellite that it was published for.
+    """``/v1/artifacts/{digest}``: an artifact, for the satellite that it was published for.
 
     Args:
-        find: a satellite's update whose file is whole; raises ``NotYet`` if it is not.
+        find: what a satellite may fetch, its file whole; raises ``NotYet`` if it is not.
     """
 
-    def __init__(self, find: Callable[[str, Digest], PublishedUpdate | None], identities: Identities) -> None:
+    def __init__(self, find: Callable[[str, Digest], Artifact | None], identities: Identities) -> None:
         self._find = find
         self._identities = identities
 
@@ -35,10 +35,10 @@ class ArtifactRoutes:
     async def artifact(self, request: Request, digest: str) -> Response:
         """The bytes, or the one range that was asked for; the strong ETag is the digest."""
         satellite = self._identities.of(request)
-        update = await run_in_threadpool(self._find, satellite, Digest(digest))
-        if update is None:
-            raise HTTPException(404, f"no update {digest} was published for {satellite}")
-        return _SmallRecords(update.path, media_type="application/octet-stream", headers={"ETag": f'"{update.digest}"'})
+        found = await run_in_threadpool(self._find, satellite, Digest(digest))
+        if found is None:
+            raise HTTPException(404, f"no artifact {digest} was published for {satellite}")
+        return _SmallRecords(found.path, media_type="application/octet-stream", headers={"ETag": f'"{found.digest}"'})
 
 
 class _SmallRecords(FileResponse):

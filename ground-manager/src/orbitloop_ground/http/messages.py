@@ -11,13 +11,14 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from orbitloop.wire.messages import Goodbye, Hello, Telemetry, UpdateReport
+from orbitloop.wire.node_messages import NodeEvents
 from orbitloop_ground.http.bodies import read_message
 from orbitloop_ground.http.identity import Identities
 from orbitloop_ground.usecases.converse import Reception
 
 
 class MessageRoutes:
-    """``/v1/contacts``, ``/v1/reports``, ``/v1/telemetry`` and ``/v1/goodbyes``.
+    """``/v1/contacts``, ``/v1/reports``, ``/v1/telemetry``, ``/v1/events`` and ``/v1/goodbyes``.
 
     Args:
         silence: how long a message may take to arrive.
@@ -34,6 +35,7 @@ class MessageRoutes:
         router.add_api_route("/contacts", self.hello, methods=["POST"])
         router.add_api_route("/reports", self.report, methods=["POST"])
         router.add_api_route("/telemetry", self.telemetry, methods=["POST"])
+        router.add_api_route("/events", self.events, methods=["POST"])
         router.add_api_route("/goodbyes", self.goodbye, methods=["POST"])
         return router
 
@@ -56,6 +58,13 @@ class MessageRoutes:
         sender = self._identities.of(request)
         telemetry = await read_message(request, Telemetry, within=self._silence)
         await run_in_threadpool(self._reception.telemetry, sender, telemetry)
+        return Response(status_code=HTTPStatus.NO_CONTENT)
+
+    async def events(self, request: Request) -> Response:
+        """What happened at a node; idempotent."""
+        sender = self._identities.of(request)
+        events = await read_message(request, NodeEvents, within=self._silence)
+        await run_in_threadpool(self._reception.events, sender, events)
         return Response(status_code=HTTPStatus.NO_CONTENT)
 
     async def goodbye(self, request: Request) -> Response:

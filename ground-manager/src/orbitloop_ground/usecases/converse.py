@@ -6,11 +6,23 @@ import logging
 from typing import Protocol
 
 from orbitloop.domain.errors import Untrusted
-from orbitloop.domain.units import Digest
+from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
+from orbitloop.ports.node_ledger import DesiredDocument, EventLedger
 from orbitloop.ports.sample_store import Entered
 from orbitloop.ports.updates import ContactLedger, PublishedUpdate, UpdateLedger
-from orbitloop.wire.messages import Goodbye, Hello, Offer, Priorities, Receipt, Telemetry, UpdateReport, Welcome
+from orbitloop.wire.messages import (
+    Desired,
+    Goodbye,
+    Hello,
+    Offer,
+    Priorities,
+    Receipt,
+    Telemetry,
+    UpdateReport,
+    Welcome,
+)
+from orbitloop.wire.node_messages import NodeEvents
 from orbitloop_ground.usecases.watch import NobodyWatches, Watch
 
 _log = logging.getLogger(__name__)
@@ -24,7 +36,7 @@ class Impersonated(Untrusted):
     """A satellite speaks for another."""
 
 
-class MessageLedger(ContactLedger, UpdateLedger, Protocol):
+class MessageLedger(ContactLedger, UpdateLedger, EventLedger, Protocol):
     """What the messages are written to, and answers are read from."""
 
     def entered(self, satellite: str, bundle: Digest) -> Entered | None:
@@ -41,6 +53,10 @@ class MessageLedger(ContactLedger, UpdateLedger, Protocol):
 
     def priorities(self, satellite: str) -> Priorities | None:
         """What the ground wants most of this satellite, if somebody said so."""
+        ...
+
+    def desired(self, node: str) -> DesiredDocument | None:
+        """What is wanted of a node, if anything is."""
         ...
 
 
@@ -77,6 +93,8 @@ class Reception:
             held=self._held(sender, hello),
             received=self._ledger.count_received(sender),
             priorities=self._ledger.priorities(sender),
+            desired=self._desired(sender, hello),
+            events=True,
         )
 
     def report(self, sender: str, report: UpdateReport) -> None:
@@ -90,6 +108,12 @@ class Reception:
         _demand(sender, telemetry.satellite)
         self._ledger.record_telemetry(telemetry, self._clock.now())
 
+    def events(self, sender: str, events: NodeEvents) -> None:
+        """What happened at a node. Raises ``Impersonated``."""
+        _demand(sender, events.satellite)
+        new = self._ledger.record_events(events, self._clock.now())
+        _log.info("node_events", extra={"satellite": sender, "events": len(events.events), "news": new})
+
     def goodbye(self, sender: str, goodbye: Goodbye) -> None:
         """A contact ends before the signal does. Raises ``Impersonated``."""
         _demand(sender, goodbye.satellite)
@@ -100,6 +124,13 @@ class Reception:
     def _held(self, sender: str, hello: Hello) -> tuple[Receipt, ...]:
         found = (self._ledger.entered(sender, bundle) for bundle in hello.unfinished)
         return tuple(entered.receipt for entered in found if entered is not None)
+
+    def _desired(self, sender: str, hello: Hello) -> Desired | None:
+        """What is wanted, where the satellite has something else."""
+        wanted = self._ledger.desired(sender)
+        if wanted is None or wanted.digest == hello.desired:
+            return None
+        return Desired(digest=wanted.digest, size=Bytes(len(wanted.content)))
 
 
 def _demand(sender: str, satellite: str) -> None:
