@@ -1,7 +1,8 @@
 """Custom resource definitions, made from the types in :mod:`orbitloop.api`.
 
 Plain ones, without CEL rules: ``kubectl apply -f crds/`` takes them on every server since Kubernetes 1.16, and each is
-far below the 262,144 bytes that an annotation of ``kubectl apply`` may take.
+far below the 262,144 bytes that an annotation of ``kubectl apply`` may take. And the same with the rules of
+:mod:`orbitloop.api.rules`, for servers since Kubernetes 1.25.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from orbitloop.api.kinds import KINDS, VERSION, Kind
+from orbitloop.api.rules import Rule, rules_of
 
 _KEPT = (
     "type",
@@ -26,8 +28,12 @@ _KEPT = (
 )
 
 
-def manifest(kind: Kind) -> dict[str, Any]:
-    """The CustomResourceDefinition of ``kind``."""
+_MOST_ENTRIES, _LONGEST_TEXT = 256, 4096
+"""Bounds on what a rule looks at: a server refuses rules whose cost it cannot bound."""
+
+
+def manifest(kind: Kind, *, with_rules: bool = False) -> dict[str, Any]:
+    """The CustomResourceDefinition of ``kind``; with its rules in CEL for a server that evaluates them."""
     fields = kind.resource.model_fields
     schema = {
         "type": "object",
@@ -41,6 +47,9 @@ def manifest(kind: Kind) -> dict[str, Any]:
             "status": _structural(_model_of(fields["status"].annotation), defaults=False),
         },
     }
+    if with_rules:
+        for rule in rules_of(kind.name):
+            _add(rule, schema)
     columns = [
         {"name": column.heading, "type": column.type, "jsonPath": column.path}
         for column in kind.columns
@@ -69,9 +78,12 @@ def manifest(kind: Kind) -> dict[str, Any]:
     }
 
 
-def files() -> dict[str, str]:
+def files(*, with_rules: bool = False) -> dict[str, str]:
     """The definitions, by file name; YAML."""
-    return {f"{kind.group}_{kind.plural}.yaml": _HEADER + "\n".join(_lines(manifest(kind))) + "\n" for kind in KINDS}
+    return {
+        f"{kind.group}_{kind.plural}.yaml": _HEADER + "\n".join(_lines(manifest(kind, with_rules=with_rules))) + "\n"
+        for kind in KINDS
+    }
 
 
 _HEADER = "# Generated from orbitloop.api; `python -m orbitloop_mission.generate` writes it anew.\n"
@@ -115,6 +127,36 @@ def _converted(schema: Mapping[str, Any], known: Mapping[str, Any], *, defaults:
     if isinstance(schema.get("additionalProperties"), dict):
         made["additionalProperties"] = _converted(schema["additionalProperties"], known, defaults=defaults)
     return made
+
+
+def _add(rule: Rule, schema: dict[str, Any]) -> None:
+    """Write a rule into the schema of its kind, at its field, and bound what it looks at."""
+    if not rule.check.cel:
+        return
+    place = schema
+    for part in rule.path.replace("[]", ".[]").split("."):
+        place = place["items"] if part == "[]" else place["properties"][part]
+        _bound(place)
+    _open(place, rule.check.opens)
+    place.setdefault("x-kubernetes-validations", []).append({"rule": rule.check.cel, "message": rule.message})
+
+
+def _bound(place: dict[str, Any]) -> None:
+    match place.get("type"):
+        case "array":
+            place.setdefault("maxItems", _MOST_ENTRIES)
+        case "string" if "format" not in place:
+            place.setdefault("maxLength", _LONGEST_TEXT)
+        case "object" if "additionalProperties" in place:
+            place.setdefault("maxProperties", _MOST_ENTRIES)
+
+
+def _open(place: dict[str, Any], properties: Mapping[str, Any]) -> None:
+    """Name ``properties`` in what is passed on whole; the rest of it still is."""
+    for name, part in properties.items():
+        known = place.setdefault("properties", {}).setdefault(name, {})
+        known.update({key: value for key, value in part.items() if key != "properties"})
+        _open(known, part.get("properties", {}))
 
 
 def _lines(value: Any, indent: str = "") -> Iterator[str]:

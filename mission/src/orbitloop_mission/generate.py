@@ -32,16 +32,16 @@ class Generated:
     make: Callable[[], str]
 
 
-def _definition(name: str) -> str:
-    return crdgen.files()[name]
+def _definition(name: str, *, with_rules: bool) -> str:
+    return crdgen.files(with_rules=with_rules)[name]
 
 
 GENERATED: tuple[Generated, ...] = (
     Generated(path="docs/reference/report.schema.json", make=reference.schema_text),
     Generated(path="docs/reference/report.md", make=reference.page_text),
     *(
-        Generated(path=f"{folder}/{name}", make=partial(_definition, name))
-        for folder in ("crds", "charts/orbitloop/crds")
+        Generated(path=f"{folder}/{name}", make=partial(_definition, name, with_rules=with_rules))
+        for folder, with_rules in (("crds", False), ("crds/with-rules", True), ("charts/orbitloop/crds", False))
         for name in crdgen.files()
     ),
 )

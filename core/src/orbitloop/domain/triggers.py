@@ -90,6 +90,9 @@ _NAMES = {
     "<": Comparison.LESS,
 }
 
+OPERATORS = tuple(_NAMES)
+"""What a condition may write for a comparison."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MetricCondition:
