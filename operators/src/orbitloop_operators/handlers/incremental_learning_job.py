@@ -1,0 +1,120 @@
+"""IncrementalLearningJob: train, evaluate, deploy, again and again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+
+from orbitloop.api.sedna_v1alpha1.incremental_learning_job import Phase
+from orbitloop.api.sedna_v1alpha1.parts import ConditionType
+from orbitloop.domain.errors import BadInput, Refused
+from orbitloop.domain.learning import Stage
+from orbitloop_operators.handlers.changes import Changes, Document, Key, Notice, Severity, View
+from orbitloop_operators.handlers.job_scene import SEDNA, Missing, Scene, scene_of, sees
+from orbitloop_operators.handlers.node_reports import reporting_node
+from orbitloop_operators.handlers.round_state import (
+    Status,
+    document_of,
+    first_status,
+    seconds_of,
+    status_of,
+    stepped,
+    with_samples,
+)
+from orbitloop_operators.handlers.round_steps import Round
+from orbitloop_operators.handlers.stage_pods import Platform
+from orbitloop_operators.handlers.whereabouts import Patience, Step
+
+KIND = "IncrementalLearningJob"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IncrementalLearningJobs:
+    """The reconciler of IncrementalLearningJobs.
+
+    Args:
+        platform: what pods are told of the cluster.
+        patience: how long, and how often, a job waits and tries.
+    """
+
+    platform: Platform
+    patience: Patience = Patience()
+
+    def related(self, document: Document, view: View) -> Sequence[Key]:
+        """Jobs that see ``document``: those that it belongs to, or that name it."""
+        return tuple(dict.fromkeys(_related(document, view)))
+
+    def reconcile(self, document: Document, view: View, now: datetime) -> Changes:
+        """The job's next step. Raises ``Refused``."""
+        if "deletionTimestamp" in document["metadata"]:
+            return Changes()  # its pods go with it
+        status = status_of(document)
+        if status is None:
+            return _changes(document, Step(status=first_status(now), again=timedelta(0)))
+        scene = scene_of(document, view, now)
+        status, notices = _counted(scene, status)
+        step = Round(scene=scene, status=status, platform=self.platform, patience=self.patience).step()
+        return _changes(document, replace(step, notices=(*notices, *step.notices)))
+
+    def refused(self, document: Document, error: Refused, now: datetime) -> Changes:
+        """The job shows what is wrong, and stays where it is until that is mended."""
+        status = status_of(document) or first_status(now)
+        message, reason = str(error), type(error).__name__
+        generation = document["metadata"].get("generation")
+        if _shows(status, message) and status.observed_generation == generation:
+            return Changes(status=document_of(status))
+        retry = None if isinstance(error, BadInput | Missing) else seconds_of(now + self.patience.refused)
+        shown = stepped(status, Stage(status.stage), ConditionType.FAILED, now, reason=reason, message=message)
+        blocked = {"phase": Phase.BLOCKED, "last_error": message, "retry_at": retry}
+        again = None if retry is None else self.patience.refused
+        notice = Notice(severity=Severity.WARNING, reason=reason, message=message)
+        step = Step(status=shown.model_copy(update=blocked), notices=(notice,), again=again)
+        return _changes(document, step)
+
+
+def _shows(status: Status, message: str) -> bool:
+    return status.phase is Phase.BLOCKED and status.state is ConditionType.FAILED and status.last_error == message
+
+
+def _changes(document: Document, step: Step) -> Changes:
+    status = step.status.model_copy(update={"observed_generation": document["metadata"].get("generation")})
+    return Changes(
+        create=step.create,
+        delete=step.delete,
+        status=document_of(status),
+        notices=step.notices,
+        again=step.again,
+    )
+
+
+def _counted(scene: Scene, status: Status) -> tuple[Status, tuple[Notice, ...]]:
+    """The status with the Dataset's samples, and what is to be told where there are fewer than before."""
+    dataset = scene.dataset()
+    known = None if dataset is None or dataset.status is None else dataset.status.number_of_samples
+    if dataset is None or known is None:
+        return status, ()
+    counted = with_samples(status, max(known, 0), dataset.spec.url)
+    if known >= status.samples.used or counted.samples.source != status.samples.source:
+        return counted, ()
+    message = (
+        f"Dataset {dataset.name} has {known} samples, and rounds have used {status.samples.used}: it shrank or was "
+        "replaced. What is there counts as used; to train on it, give the Dataset's url another path"
+    )
+    return counted, (Notice(severity=Severity.WARNING, reason="DatasetShrank", message=message),)
+
+
+def _related(document: Document, view: View) -> Iterator[Key]:
+    metadata = document["metadata"]
+    namespace = metadata.get("namespace", "")
+    if (document["apiVersion"], document["kind"]) == (SEDNA, KIND):
+        yield Key.of(document)
+        return
+    for owner in metadata.get("ownerReferences") or ():
+        if owner.get("kind") == KIND and owner.get("apiVersion") == SEDNA:
+            yield Key(api_version=SEDNA, kind=KIND, namespace=namespace, name=owner["name"])
+    everywhere = reporting_node(document) is not None or document["kind"] == "Satellite"
+    if everywhere or document["kind"] in {"Dataset", "Model"}:
+        for job in view.all(SEDNA, KIND, None if everywhere else namespace):
+            if sees(job, document, view):
+                yield Key.of(job)

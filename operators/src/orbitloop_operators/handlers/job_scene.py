@@ -1,0 +1,232 @@
+"""What a job can see: its own documents, and those that it names."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from orbitloop.api.annotations import SATELLITES
+from orbitloop.api.kinds import parse
+from orbitloop.api.orbitloop_v1alpha1.satellite import Satellite
+from orbitloop.api.sedna_v1alpha1.dataset import Dataset
+from orbitloop.api.sedna_v1alpha1.incremental_learning_job import IncrementalLearningJob, IncrementalLearningJobSpec
+from orbitloop.api.sedna_v1alpha1.model import Model
+from orbitloop.domain.errors import Refused
+from orbitloop.domain.mining import mining_rule
+from orbitloop.domain.triggers import Trigger
+from orbitloop_operators.handlers.changes import Document, Key, View
+from orbitloop_operators.handlers.node_reports import NodeReport, report_of
+from orbitloop_operators.handlers.worker_pods import Owner, Place
+
+SEDNA = "sedna.io/v1alpha1"
+ORBITLOOP = "orbitloop.io/v1alpha1"
+
+
+class Missing(Refused):
+    """Something that a job names is not there; it goes on by itself once it is."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scene:
+    """A job with all that it sees.
+
+    Args:
+        owner: the job, as its pods name it.
+        job: its resource.
+        view: everything that was watched.
+        now: the present moment.
+        pods: its pods, by name.
+        satellites: that its model flies on, in the order in which they are served; empty: it does not fly.
+        train: when a round begins.
+        deploy: when a model is deployed.
+    """
+
+    owner: Owner
+    job: IncrementalLearningJob
+    view: View
+    now: datetime
+    pods: Mapping[str, Document]
+    satellites: tuple[Satellite, ...]
+    train: Trigger
+    deploy: Trigger
+
+    @property
+    def spec(self) -> IncrementalLearningJobSpec:
+        """What the user wants."""
+        return self.job.spec
+
+    def dataset(self) -> Dataset | None:
+        """The Dataset, if it is there. Raises ``BadInput`` for one that cannot be read."""
+        return _dataset(self.view, self.owner.namespace, self.spec.dataset.name)
+
+    def model(self, name: str) -> Model | None:
+        """A Model of the job's namespace, if it is there. Raises ``BadInput`` for one that cannot be read."""
+        document = self.view.get(Key(api_version=SEDNA, kind="Model", namespace=self.owner.namespace, name=name))
+        if document is None:
+            return None
+        model = parse(document)
+        assert isinstance(model, Model)
+        return model
+
+    def needed_dataset(self) -> Dataset:
+        """The Dataset. Raises :class:`Missing`."""
+        found = self.dataset()
+        if found is None:
+            raise self._missing("Dataset", self.spec.dataset.name)
+        return found
+
+    def needed_model(self, name: str) -> Model:
+        """A Model. Raises :class:`Missing`."""
+        found = self.model(name)
+        if found is None:
+            raise self._missing("Model", name)
+        return found
+
+    def _missing(self, kind: str, name: str) -> Missing:
+        return Missing(f"there is no {kind} {name} in namespace {self.owner.namespace}; create it")
+
+    def check_references(self) -> None:
+        """Raises :class:`Missing`, naming all that is."""
+        names = dict.fromkeys((self.spec.initial_model.name, self.spec.deploy_spec.model.name, *self._eval_models()))
+        absent = [f"Model {name}" for name in names if self.model(name) is None]
+        if self.dataset() is None:
+            absent.insert(0, f"Dataset {self.spec.dataset.name}")
+        if absent:
+            raise Missing(f"namespace {self.owner.namespace} lacks {', '.join(absent)}; create what is missing")
+
+    def _eval_models(self) -> tuple[str, ...]:
+        initial = self.spec.eval_spec.initial_model
+        return () if initial is None else (initial.name,)
+
+    def ground_place(self, dataset: Dataset) -> Place:
+        """Where a round is trained and evaluated: beside its samples, but for those of a satellite on the ground."""
+        node = dataset.spec.node_name
+        return Place(on_ground=True) if satellite_on(self.view, node) is not None else Place(node=node)
+
+    def report(self, node: str) -> NodeReport | None:
+        """What a node has said."""
+        return report_of(self.view, node)
+
+
+def scene_of(document: Document, view: View, now: datetime) -> Scene:
+    """All that a job sees.
+
+    Raises:
+        Missing: a satellite that it names is not there.
+        BadInput: its spec cannot be carried out; says which field, and what to write.
+    """
+    job = parse(document)
+    assert isinstance(job, IncrementalLearningJob)
+    owner = Owner.of(document)
+    _check(job.spec)
+    return Scene(
+        owner=owner,
+        job=job,
+        view=view,
+        now=now,
+        pods={pod["metadata"]["name"]: pod for pod in view.owned(owner.uid, "v1", "Pod")},
+        satellites=_satellites(job, view),
+        train=job.spec.train_spec.trigger.to_domain(),
+        deploy=job.spec.deploy_spec.trigger.to_domain(),
+    )
+
+
+def _check(spec: IncrementalLearningJobSpec) -> None:
+    """Refuse what the schema lets through."""
+    if not 0 < spec.dataset.train_prob <= 1:
+        raise Refused(
+            f"spec.dataset.trainProb is {spec.dataset.train_prob:g}; it is the share of new samples that is trained "
+            "on: write a number above 0, at most 1"
+        )
+    mining = spec.deploy_spec.hard_example_mining
+    mining_rule(mining.name, {entry.key: entry.value for entry in mining.parameters})
+
+
+def sees(job: Document, document: Document, view: View) -> bool:
+    """Whether what a job does may depend on a Dataset, Model, Satellite or node's report."""
+    name = document["metadata"]["name"]
+    spec = job.get("spec") or {}
+    match document["kind"]:
+        case "Dataset":
+            return bool(_named(spec, "dataset") == name)
+        case "Model":
+            paths = (("initialModel",), ("evalSpec", "initialEvalModel"), ("deploySpec", "model"))
+            return any(_named(spec, *path) == name for path in paths)
+        case "Satellite":
+            return _annotated(job["metadata"], name) or document["spec"]["nodeName"] in _nodes(job, view)
+        case _:
+            return name in _nodes(job, view)
+
+
+def _named(spec: Document, *path: str) -> object:
+    found: Any = spec
+    for part in (*path, "name"):
+        found = found.get(part) if isinstance(found, Mapping) else None
+    return found
+
+
+def _annotated(metadata: Document, satellite: str) -> bool:
+    return satellite in names_of_satellites(metadata.get("annotations") or {})
+
+
+def _nodes(job: Document, view: View) -> set[str]:
+    """Nodes on which a job's samples, satellites and pods are."""
+    metadata = job["metadata"]
+    namespace = metadata.get("namespace", "")
+    dataset = Key(
+        api_version=SEDNA, kind="Dataset", namespace=namespace, name=str(_named(job.get("spec") or {}, "dataset"))
+    )
+    satellites = (
+        Key(api_version=ORBITLOOP, kind="Satellite", namespace=namespace, name=name)
+        for name in names_of_satellites(metadata.get("annotations") or {})
+    )
+    found = [*(view.get(key) for key in (dataset, *satellites)), *view.owned(metadata["uid"], "v1", "Pod")]
+    return {str((document.get("spec") or {}).get("nodeName", "")) for document in found if document is not None}
+
+
+def names_of_satellites(annotations: Mapping[str, str]) -> tuple[str, ...]:
+    """The satellites that annotations name, each once, in order."""
+    names = (name.strip() for name in annotations.get(SATELLITES, "").split(","))
+    return tuple(dict.fromkeys(name for name in names if name))
+
+
+def _satellites(job: IncrementalLearningJob, view: View) -> tuple[Satellite, ...]:
+    names = names_of_satellites(job.annotations)
+    if not names:
+        dataset = _dataset(view, job.namespace, job.spec.dataset.name)
+        found = None if dataset is None else satellite_on(view, dataset.spec.node_name)
+        return () if found is None else (found,)
+    keys = [Key(api_version=ORBITLOOP, kind="Satellite", namespace=job.namespace, name=name) for name in names]
+    documents = [view.get(key) for key in keys]
+    absent = [name for name, document in zip(names, documents, strict=True) if document is None]
+    if absent:
+        raise Missing(
+            f"the annotation {SATELLITES} names {', '.join(absent)}, and namespace {job.namespace} has no such "
+            "Satellite; create it, or correct the annotation"
+        )
+    return tuple(_satellite(document) for document in documents if document is not None)
+
+
+def _dataset(view: View, namespace: str, name: str) -> Dataset | None:
+    document = view.get(Key(api_version=SEDNA, kind="Dataset", namespace=namespace, name=name))
+    if document is None:
+        return None
+    dataset = parse(document)
+    assert isinstance(dataset, Dataset)
+    return dataset
+
+
+def satellite_on(view: View, node: str) -> Satellite | None:
+    """The Satellite whose node this is, in whatever namespace."""
+    for document in view.all(ORBITLOOP, "Satellite"):
+        if (document.get("spec") or {}).get("nodeName") == node:
+            return _satellite(document)
+    return None
+
+
+def _satellite(document: Document) -> Satellite:
+    satellite = parse(document)
+    assert isinstance(satellite, Satellite)
+    return satellite

@@ -1,0 +1,195 @@
+"""The status of a job as it goes from step to step: one condition a step, in Sedna's form."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from typing import Any, assert_never
+
+from pydantic import ValidationError
+
+from orbitloop.api.sedna_v1alpha1.incremental_learning_job import (
+    IncrementalLearningJobStatus,
+    Phase,
+    RoundModel,
+    SampleCounts,
+    Segment,
+)
+from orbitloop.api.sedna_v1alpha1.parts import ConditionType, StageCondition
+from orbitloop.domain.learning import Stage
+from orbitloop_operators.handlers.changes import Document
+
+MOST_CONDITIONS = 30
+"""How many steps a job remembers: two rounds, with failures."""
+MOST_SEGMENTS = 5
+"""How many rounds' samples evaluate."""
+_LONGEST_MESSAGE = 1024
+
+_STAGES = frozenset(stage.value for stage in Stage)
+
+Status = IncrementalLearningJobStatus
+
+
+def status_of(document: Document) -> Status | None:
+    """The status of a job; ``None`` if it has none, or one that nobody can read: then it begins anew.
+
+    One that the original Sedna wrote has conditions only; the last of them says where it is.
+    """
+    given = document.get("status")
+    if not given:
+        return None
+    try:
+        status = Status.model_validate(given)
+    except ValidationError:
+        return None
+    if status.state is not None and status.stage in _STAGES:
+        return status
+    if not status.conditions or status.conditions[-1].stage not in _STAGES:
+        return None
+    last = status.conditions[-1]
+    return status.model_copy(update={"stage": last.stage, "state": last.type})
+
+
+def document_of(status: Status) -> dict[str, Any]:
+    """The status as JSON has it; fields that say nothing are there, those without a value are not."""
+    made: dict[str, Any] = status.model_dump(mode="json", by_alias=True, exclude_none=True)
+    return made
+
+
+def seconds_of(moment: datetime) -> datetime:
+    """``moment`` in whole seconds of UTC, as Kubernetes keeps times."""
+    return moment.astimezone(UTC).replace(microsecond=0)
+
+
+def first_status(now: datetime) -> Status:
+    """A job that was just seen: it waits for samples."""
+    fresh = Status(start_time=seconds_of(now))
+    return stepped(fresh, Stage.TRAIN, ConditionType.WAITING, now, message="the job was taken up")
+
+
+def stepped(
+    status: Status,
+    stage: Stage,
+    state: ConditionType,
+    now: datetime,
+    *,
+    reason: str = "",
+    message: str = "",
+    data: str = "",
+    **more: Any,
+) -> Status:
+    """One step on: the condition is appended, the oldest are forgotten.
+
+    Args:
+        reason: one word in camel case.
+        message: for people; it becomes the status's message too.
+        data: see :func:`input_data` and :func:`output_data`.
+        **more: further fields of the status.
+    """
+    moment = seconds_of(now)
+    said = message[:_LONGEST_MESSAGE]
+    condition = StageCondition(
+        type=state,
+        stage=stage.value,
+        last_heartbeat_time=moment,
+        last_transition_time=moment,
+        reason=reason,
+        message=said,
+        data=data,
+    )
+    conditions = (*status.conditions, condition)[-MOST_CONDITIONS:]
+    fields = {
+        "conditions": conditions,
+        "stage": stage.value,
+        "state": state,
+        "phase": phase_of(stage, state),
+        "message": said,
+        "retry_at": None,
+    }
+    return status.model_copy(update=fields | more)
+
+
+def phase_of(stage: Stage, state: ConditionType) -> Phase:
+    """What a job does, in one word, where nothing is in its way."""
+    match stage:
+        case Stage.TRAIN:
+            return Phase.WAITING if state is ConditionType.WAITING else Phase.TRAINING
+        case Stage.EVAL:
+            return Phase.EVALUATING
+        case Stage.DEPLOY:
+            return Phase.DEPLOYING
+        case _:
+            assert_never(stage)
+
+
+def at_next_stage(status: Status, stage: Stage, now: datetime, message: str, **more: Any) -> Status:
+    """The next stage waits; its attempts are counted anew."""
+    counters: dict[str, Any] = {"attempt": 1, "failures": 0, "failed_at": None}
+    return stepped(status, stage, ConditionType.WAITING, now, message=message, **(counters | more))
+
+
+def at_next_round(status: Status, now: datetime, message: str) -> Status:
+    """The round is over, for the reason that ``message`` gives; the next one waits for samples."""
+    satellites = tuple(one.model_copy(update={"offered": False, "outcome": None}) for one in status.satellites)
+    more: dict[str, object] = {"round": status.round + 1, "candidate": None, "satellites": satellites}
+    return at_next_stage(status, Stage.TRAIN, now, message, **more)
+
+
+def with_samples(status: Status, count: int, source: str) -> Status:
+    """The status with ``count`` samples in the index at ``source``; a step is none.
+
+    Another index begins anew; samples that are no longer there are not used either, so that ``used`` is at most
+    ``count``. While a round is under way, it goes on with the index that it began with.
+    """
+    known = status.samples
+    if known.source != source and _is_between_rounds(status):
+        used = 0 if known.source else min(known.used, count)
+        segments: tuple[Segment, ...] = ()
+    else:
+        used = min(known.used, count)
+        clipped = (one.model_copy(update={"end": min(one.end, count)}) for one in status.segments)
+        segments = tuple(one for one in clipped if one.begin < one.end)
+        source = known.source or source
+    samples = SampleCounts(used=used, waiting=count - used, source=source)
+    return status.model_copy(update={"samples": samples, "segments": segments})
+
+
+def _is_between_rounds(status: Status) -> bool:
+    return status.stage == Stage.TRAIN and segment_of_round(status) is None
+
+
+def segment_of_round(status: Status) -> Segment | None:
+    """The samples that the present round took, once it has begun."""
+    if status.segments and status.segments[-1].round == status.round:
+        return status.segments[-1]
+    return None
+
+
+def with_round_begun(status: Status) -> Status:
+    """The round takes all samples that no round has used; if it took some already, it keeps to them."""
+    known = status.samples
+    if segment_of_round(status) is not None or not known.waiting:
+        return status
+    end = known.used + known.waiting
+    segment = Segment(round=status.round, begin=known.used, end=end)
+    samples = known.model_copy(update={"used": end, "waiting": 0})
+    return status.model_copy(
+        update={"samples": samples, "segments": (*status.segments, segment)[-MOST_SEGMENTS:]},
+    )
+
+
+def input_data(models: Sequence[RoundModel], data_url: str, output_dir: str) -> str:
+    """What a stage is given, as Sedna's conditions say it."""
+    given = {"models": [_model(one) for one in models], "dataURL": data_url, "outputDir": output_dir}
+    return json.dumps({"input": given}, separators=(",", ":"))
+
+
+def output_data(models: Sequence[RoundModel]) -> str:
+    """What a stage made, as Sedna's conditions say it."""
+    return json.dumps({"output": {"models": [_model(one) for one in models]}}, separators=(",", ":"))
+
+
+def _model(model: RoundModel) -> Mapping[str, object]:
+    said: dict[str, object] = {"format": model.format, "url": model.url}
+    return said | {"metrics": json.loads(model.metrics)} if model.metrics else said

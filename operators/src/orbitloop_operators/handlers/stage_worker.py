@@ -1,0 +1,182 @@
+"""The worker of a round's stage: its pod is made, watched, and what it made is taken over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, assert_never
+
+from orbitloop.api.sedna_v1alpha1.incremental_learning_job import Phase, RoundModel
+from orbitloop.api.sedna_v1alpha1.parts import ConditionType
+from orbitloop.domain.errors import BadInput
+from orbitloop.domain.learning import Stage
+from orbitloop.domain.triggers import deployment_metrics
+from orbitloop.wire.worker_messages import WorkerKind
+from orbitloop_operators.handlers.changes import Document, Severity
+from orbitloop_operators.handlers.pod_states import Blocked, Ended, Pending, Running, has_ended, is_leaving, pod_state
+from orbitloop_operators.handlers.round_state import output_data
+from orbitloop_operators.handlers.stage_pods import named_by_template, old_model, pod_name, stage_pod, worker_type_of
+from orbitloop_operators.handlers.whereabouts import Step, Whereabouts
+from orbitloop_operators.handlers.worker_pods import is_made_from
+from orbitloop_operators.handlers.worker_results import (
+    Result,
+    measured,
+    metrics_text,
+    read_last_words,
+    read_report,
+    trained_model,
+)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StageWorker(Whereabouts):
+    """The pod of the stage, at its round and attempt."""
+
+    @property
+    def name(self) -> str:
+        """The name of the stage's pod."""
+        return pod_name(self.scene.owner.name, self.stage, self.status.round, self.status.attempt)
+
+    def start(self) -> Step:
+        """Start the worker, once no other one of the stage is left."""
+        others = self._others()
+        if others:
+            names = ", ".join(others)
+            delete = tuple(self.key(name) for name, pod in others.items() if not is_leaving(pod))
+            return Step(status=self.saying(f"waits until pod {names} has ended"), delete=delete)
+        pod = stage_pod(self.scene, self.status, self.platform)
+        step = self.to(ConditionType.STARTING, message=f"pod {self.name} is made")
+        return Step(status=step.status, create=(pod,), again=step.again)
+
+    def _others(self) -> dict[str, Document]:
+        """Pods of the stage, but for the one that is wanted, whose containers may still run."""
+        return {
+            name: pod
+            for name, pod in self.scene.pods.items()
+            if name != self.name and worker_type_of(pod) == self.stage.lower() and not has_ended(pod)
+        }
+
+    def look(self) -> Step:
+        """How the pod does."""
+        pod = self.scene.pods.get(self.name)
+        if pod is None:
+            return self._gone()
+        state = pod_state(pod)
+        if is_leaving(pod) and not isinstance(state, Ended):
+            return Step(status=self.saying(f"pod {self.name} was deleted, and ends"))
+        match state:
+            case Pending():
+                return Step(status=self.saying(f"pod {self.name} starts"))
+            case Blocked():
+                return self._blocked(pod, state)
+            case _ if self.status.state is ConditionType.STARTING:
+                return self.to(ConditionType.RUNNING, message=f"pod {self.name} runs")
+            case Running():
+                return Step(status=self.saying(f"pod {self.name} runs"))
+            case Ended():
+                return self._ended(state)
+            case _:
+                assert_never(state)
+
+    def _gone(self) -> Step:
+        if self.status.state is ConditionType.RUNNING:
+            return self.fail("WorkerGone", f"pod {self.name} was deleted while it ran")
+        again = self.start()
+        return Step(status=self.saying(f"pod {self.name} is made"), create=again.create, delete=again.delete)
+
+    def _blocked(self, pod: Document, state: Blocked) -> Step:
+        """The pod cannot start: that is no failed attempt. If the job's spec has changed, the pod is made anew."""
+        if state.subject and state.subject in self.status.last_error and self.status.phase is Phase.BLOCKED:
+            message = self.status.last_error  # between two tries the kubelet says less than at the first one
+        else:
+            message = f"pod {self.name} cannot start: {state.message}"
+        status = self.saying(message).model_copy(update={"phase": Phase.BLOCKED, "last_error": message})
+        wanted = stage_pod(self.scene, self.status, self.platform)
+        if not is_made_from(pod, wanted):
+            return Step(status=status, delete=(self.key(self.name),))
+        return Step(status=status).telling(Severity.WARNING, state.reason, message)
+
+    def _ended(self, state: Ended) -> Step:
+        if not state.well:
+            return self.fail("WorkerFailed", self._why(state))
+        try:
+            result = self._result(state)
+            if result is None:
+                return self._without_result(state)
+            if not result.well:
+                return self.fail("WorkerFailed", f"pod {self.name}: {result.why}")
+            return self._done(result)
+        except BadInput as error:
+            return self.fail("BadResult", f"pod {self.name}: {error}")
+
+    def _why(self, state: Ended) -> str:
+        """Why a worker failed: what it says itself, where that can be read."""
+        try:
+            result = read_last_words(state.said, WorkerKind(self.stage.lower()))
+        except BadInput:
+            result = None  # the last lines of its log, which are in ``why``
+        said = result.why if result is not None and result.why else state.why
+        return f"pod {self.name} failed: {said}"
+
+    def _result(self, state: Ended) -> Result | None:
+        kind = WorkerKind(self.stage.lower())
+        report = self._report(kind)
+        if report is not None and not _is_json(state.said):
+            return report
+        return read_last_words(state.said, kind)
+
+    def _report(self, kind: WorkerKind) -> Result | None:
+        pod = self.scene.pods[self.name]
+        report = self.scene.report((pod.get("spec") or {}).get("nodeName", ""))
+        if report is None:
+            return None
+        return read_report(report.worker(self.scene.owner.namespace, self.name), kind)
+
+    def _without_result(self, state: Ended) -> Step:
+        """The worker did well, and says nothing: perhaps its node will."""
+        until = None if state.at is None else state.at + self.patience.for_report
+        if until is not None and until > self.now:
+            return Step(status=self.saying(f"waits for the report of pod {self.name}"), again=until - self.now)
+        named = named_by_template(self.scene, self.status) if self.stage is Stage.TRAIN else None
+        if named is not None:
+            return self._done(Result(well=True, models=(named,)))
+        raise BadInput(
+            "it ended well, and neither its last words nor its node's Local Controller say what it made; use the "
+            "worker library of orbitloop, or run a Local Controller at LC_SERVER for the original one"
+        )
+
+    def _done(self, result: Result) -> Step:
+        """The worker did its part: what it made is in the status."""
+        match self.stage:
+            case Stage.TRAIN:
+                made = trained_model(result.models, self.scene.spec.output_dir)
+                return self._succeeded((made,), f"trained {made.url}", candidate=made)
+            case Stage.EVAL:
+                return self._evaluated(result)
+            case Stage.DEPLOY:
+                return self._deployed()
+            case _:
+                assert_never(self.stage)
+
+    def _evaluated(self, result: Result) -> Step:
+        new, old = measured(result.models)
+        candidate = self.status.candidate or RoundModel(url="")
+        judged = candidate.model_copy(update={"metrics": metrics_text(deployment_metrics(new, old))})
+        before = old_model(self.scene, self.status).model_copy(update={"metrics": metrics_text(old)})
+        shown = (candidate.model_copy(update={"metrics": metrics_text(new)}), before)
+        return self._succeeded(shown, "evaluated", candidate=judged)
+
+    def _deployed(self) -> Step:
+        new = self.status.candidate
+        assert new is not None
+        inference = self.status.inference
+        if not self.scene.spec.deploy_spec.model.hot_update_enabled:
+            inference = tuple(one.model_copy(update={"revision": one.revision + 1}) for one in inference)
+        return self._succeeded((new,), f"deployed {new.url}", deployed=new, flying=new.digest, inference=inference)
+
+    def _succeeded(self, models: tuple[RoundModel, ...], message: str, **more: Any) -> Step:
+        step = self.to(ConditionType.COMPLETED, message=message, data=output_data(models), last_error="", **more)
+        return step.telling(Severity.NORMAL, f"{self.stage}Completed", f"round {self.status.round}: {message}")
+
+
+def _is_json(said: tuple[str, ...]) -> bool:
+    return any(text.lstrip().startswith("{") for text in said)
