@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orbitloop_operators.handlers.changes import Reconciler
+from orbitloop_operators.handlers.incremental_learning_job import IncrementalLearningJobs
+from orbitloop_operators.handlers.stage_pods import Platform
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +25,9 @@ class Rules:
     autoscaling_version: str
 
 
-def reconcilers(rules: Rules) -> Mapping[tuple[str, str], Reconciler]:  # noqa: ARG001  # the first ones need none
+def reconcilers(rules: Rules) -> Mapping[tuple[str, str], Reconciler]:
     """All of them, by API version and kind."""
-    return {}
+    platform = Platform(local_controller=rules.local_controller, tools_image=rules.tools_image)
+    return {
+        ("sedna.io/v1alpha1", "IncrementalLearningJob"): IncrementalLearningJobs(platform=platform),
+    }
