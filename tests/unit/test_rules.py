@@ -113,8 +113,8 @@ BAD = [
     (
         JOB,
         "spec.deploySpec.template",
-        {"spec": {"containers": [{"name": "a"}], "initContainers": [{"name": "orbitloop-deploy"}]}},
-        "give it another",
+        {"spec": {"containers": [{"name": "a"}], "initContainers": [{"name": "orbitloop"}]}},
+        "give it another name",
     ),
     (JOB, "spec.evalSpec.template.spec.nodeName", "edge_1", "names no node"),
     (SERVICE, "spec.cloudWorker.hpa", {"minReplicas": 5, "maxReplicas": 2}, "minReplicas <= maxReplicas"),
@@ -254,7 +254,7 @@ NAMES = st.sampled_from([*(str(miner) for miner in DEFAULTS), "other"])
 CLOCKS = st.from_regex(r"\A[0-9]{1,2}:[0-9]{1,2}\n?\Z") | LETTERS
 METRICS = st.from_regex(r"\A[a-z]{0,3}(\[-?[0-9]{0,2}\])?\n?\Z") | LETTERS
 SUBJECTS = st.sampled_from(["hard", "random", "sample", "other", "telemetry"])
-CONTAINERS = st.lists(st.fixed_dictionaries({}, optional={"name": st.sampled_from(["a", "orbitloop-", "orbitloop"])}))
+CONTAINERS = st.lists(st.fixed_dictionaries({}, optional={"name": st.sampled_from(["a", "orbitloop-a", "orbitloop"])}))
 LINES = st.sampled_from([FIRST, SECOND, FIRST[:68], SECOND + "0", FIRST[:68] + "x", ""]) | LETTERS
 COUNTS = st.integers(-2, 5)
 
@@ -287,8 +287,8 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     checks.CONTAINERS.message: st.fixed_dictionaries(
         {}, optional={"spec": st.fixed_dictionaries({}, optional={"containers": CONTAINERS})}
     ),
-    checks.INIT_CONTAINERS.message: st.fixed_dictionaries(
-        {"spec": st.fixed_dictionaries({"containers": st.just([{}])}, optional={"initContainers": CONTAINERS})}
+    checks.CONTAINER_NAMES.message: st.fixed_dictionaries(
+        {"spec": st.fixed_dictionaries({"containers": CONTAINERS}, optional={"initContainers": CONTAINERS})}
     ),
     checks.TEMPLATE_NODE.message: st.fixed_dictionaries({"spec": st.fixed_dictionaries({"nodeName": LETTERS})}),
     checks.REPLICAS.message: st.fixed_dictionaries({}, optional={"minReplicas": COUNTS, "maxReplicas": COUNTS}),

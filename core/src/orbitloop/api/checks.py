@@ -22,8 +22,8 @@ from orbitloop.domain.samples import Reason
 from orbitloop.domain.traffic import TrafficClass
 from orbitloop.domain.triggers import NUM_OF_SAMPLES, OPERATORS
 
-RESERVED_CONTAINER_PREFIX = "orbitloop-"
-"""Names of init containers that orbitloop adds to users' pod templates begin so."""
+RESERVED_CONTAINER = "orbitloop"
+"""Name of the init container that orbitloop adds to users' pod templates: no other of the pod may have it."""
 
 _SUBDOMAIN = r"[a-z0-9]([-a-z0-9]*[a-z0-9])?(\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*"
 _LONGEST_NAME = 253
@@ -195,9 +195,10 @@ PRIORITIES = Check(
 _KEPT: Mapping[str, Any] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}
 
 
-def _containers(name: str) -> Mapping[str, Any]:
+def _containers(*names: str) -> Mapping[str, Any]:
     items = {**_KEPT, "properties": {"name": {"type": "string", "maxLength": 63}}}
-    return {"spec": {**_KEPT, "properties": {name: {"type": "array", "maxItems": 64, "items": items}}}}
+    lists = {name: {"type": "array", "maxItems": 64, "items": items} for name in names}
+    return {"spec": {**_KEPT, "properties": lists}}
 
 
 def _part(holder: Any, name: str) -> Any:
@@ -210,9 +211,10 @@ def _has_a_container(template: Mapping[str, Any]) -> bool:
     return isinstance(containers, list) and len(containers) >= 1
 
 
-def _leaves_our_names(template: Mapping[str, Any]) -> bool:
-    containers = _part(_part(template, "spec"), "initContainers") or ()
-    return not any(str(_part(one, "name") or "").startswith(RESERVED_CONTAINER_PREFIX) for one in containers)
+def _leaves_our_name(template: Mapping[str, Any]) -> bool:
+    spec = _part(template, "spec")
+    containers = [*(_part(spec, "initContainers") or ()), *(_part(spec, "containers") or ())]
+    return not any(_part(one, "name") == RESERVED_CONTAINER for one in containers)
 
 
 def _names_a_node(template: Mapping[str, Any]) -> bool:
@@ -226,13 +228,15 @@ CONTAINERS = Check(
     holds=_has_a_container,
     opens=_containers("containers"),
 )
-INIT_CONTAINERS = Check(
-    message=f"has an init container whose name begins with {RESERVED_CONTAINER_PREFIX}; "
-    "orbitloop adds its own under such names: give it another",
-    cel="!has(self.spec) || !has(self.spec.initContainers) || "
-    f"self.spec.initContainers.all(c, !has(c.name) || !c.name.startsWith('{RESERVED_CONTAINER_PREFIX}'))",
-    holds=_leaves_our_names,
-    opens=_containers("initContainers"),
+CONTAINER_NAMES = Check(
+    message=f"has a container named {RESERVED_CONTAINER}, which is the one that orbitloop adds: give it another name",
+    cel=" && ".join(
+        f"(!has(self.spec) || !has(self.spec.{part}) || "
+        f"self.spec.{part}.all(c, !has(c.name) || c.name != '{RESERVED_CONTAINER}'))"
+        for part in ("initContainers", "containers")
+    ),
+    holds=_leaves_our_name,
+    opens=_containers("initContainers", "containers"),
 )
 TEMPLATE_NODE = Check(
     message=f"names no node in spec.nodeName: {_LETTERS}",

@@ -61,7 +61,7 @@ class Breach:
         return f"{words_of(self.path)}: {self.rule.check.message}{shown}"
 
 
-_TEMPLATE = (checks.CONTAINERS, checks.INIT_CONTAINERS, checks.TEMPLATE_NODE)
+_TEMPLATE = (checks.CONTAINERS, checks.CONTAINER_NAMES, checks.TEMPLATE_NODE)
 _PLACE = (checks.FOLDER, checks.WITHIN)
 _FILE = (checks.FILE, checks.WITHIN)
 
