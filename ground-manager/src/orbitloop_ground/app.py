@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
 from orbitloop.adapters.log_lines import log_to_stderr
@@ -33,6 +34,7 @@ from orbitloop_ground.adapters.datagram_answers import DatagramAnswers
 from orbitloop_ground.adapters.datagrams import DatagramServer, DatagramSettings
 from orbitloop_ground.adapters.ledger import Ledger
 from orbitloop_ground.adapters.metrics import Metrics
+from orbitloop_ground.adapters.operator_token import OperatorToken
 from orbitloop_ground.adapters.restorable import RestorableLedger
 from orbitloop_ground.adapters.revocations import LinkKeys, RevocationList
 from orbitloop_ground.adapters.tls import gateway_context
@@ -44,10 +46,12 @@ from orbitloop_ground.http.artifacts import ArtifactRoutes
 from orbitloop_ground.http.connections import Doors
 from orbitloop_ground.http.identity import Identities
 from orbitloop_ground.http.messages import MessageRoutes
+from orbitloop_ground.http.operator import OperatorRoutes
 from orbitloop_ground.http.server import DoorServer, ServerThread, listen
 from orbitloop_ground.http.uploads import BundleRoutes
 from orbitloop_ground.settings import GroundSettings
 from orbitloop_ground.usecases.converse import Reception
+from orbitloop_ground.usecases.nodes import Nodes
 from orbitloop_ground.usecases.receive import Receiver
 
 
@@ -187,9 +191,19 @@ def cfdp_entity(parts: Dependencies) -> Iterator[int]:
         yield entity.address[1]
 
 
+def create_admin(parts: Dependencies) -> Starlette:
+    """Health, metrics and the operators' API. Raises ``BadInput`` for a token that cannot be used."""
+    token = parts.settings.operator_token
+    nodes = Nodes(parts.ledger, lambda node: parts.link_keys(node) is not None)
+    routes = OperatorRoutes(nodes, None if token is None else OperatorToken(token).is_shown)
+    app = admin(parts.metrics.text, routes.routes())
+    faults.register(app, parts.metrics)
+    return app
+
+
 def admin_thread(parts: Dependencies) -> ServerThread:
-    """Health and metrics, on a port of their own."""
-    server = DoorServer(admin(parts.metrics.text))
+    """What :func:`create_admin` makes, on a port of its own."""
+    server = DoorServer(create_admin(parts))
     return ServerThread(server, host=parts.settings.admin_host, port=parts.settings.admin_port)
 
 

@@ -18,7 +18,7 @@ from orbitloop.domain.units import MEGABIT, BitsPerSecond, Bytes
 from orbitloop.wire.complaints import first_complaint
 
 _PREFIX = "ORBITLOOP_GROUND_"
-_PATHS = ("folder", "keys", "cfdp_plan")
+_PATHS = ("folder", "keys", "cfdp_plan", "operator_token")
 
 
 class GroundSettings(BaseSettings):
@@ -40,6 +40,8 @@ class GroundSettings(BaseSettings):
         cfdp_plan: contact plan as CSV: between its passes CFDP is suspended. ``None`` never suspends it.
         admin_host: address that health and metrics are served on, in plain HTTP.
         admin_port: TCP port of health and metrics; 0 takes a free one.
+        operator_token: file with the token that the Global Manager shows on that port, at least 16 characters; without
+            one it is not let in.
         max_bundle_bytes: largest bundle that is taken.
         max_unpacked_bytes: most that a bundle may hold once it is decompressed.
         max_open_uploads: unfinished bundles that one satellite may have here at a time.
@@ -72,6 +74,7 @@ class GroundSettings(BaseSettings):
     cfdp_plan: Path | None = None
     admin_host: str = "127.0.0.1"
     admin_port: int = Field(default=8401, ge=0, lt=2**16)
+    operator_token: Path | None = None
     max_bundle_bytes: Bytes = Field(default=Bytes(64 * 2**20), gt=0)
     max_unpacked_bytes: Bytes = Field(default=Bytes(128 * 2**20), gt=0)
     max_open_uploads: int = Field(default=8, ge=1)

@@ -6,12 +6,13 @@ import math
 from datetime import timedelta
 from http import HTTPStatus
 
-from fastapi import FastAPI
+from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from orbitloop.domain.errors import BadInput, NoSpace, NotYet, OrbitloopError, Refused, Untrusted, WrongBase
+from orbitloop_ground.usecases.nodes import TooLarge, UnknownNode
 from orbitloop_ground.usecases.receive import Corrupted
 from orbitloop_ground.usecases.refusals import refusal_of
 from orbitloop_ground.usecases.watch import Refusal, Watch
@@ -22,6 +23,8 @@ CHECKSUM_MISMATCH = 460
 _DEFAULT_WAIT = timedelta(seconds=30)
 _STATUS: tuple[tuple[type[OrbitloopError], int], ...] = (  # the first that fits
     (Corrupted, CHECKSUM_MISMATCH),
+    (UnknownNode, HTTPStatus.NOT_FOUND),
+    (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (Untrusted, HTTPStatus.FORBIDDEN),
     (WrongBase, HTTPStatus.CONFLICT),
     (BadInput, HTTPStatus.UNPROCESSABLE_ENTITY),
@@ -37,7 +40,7 @@ _HTTP_REASONS: dict[int, Refusal] = {
 }
 
 
-def register(app: FastAPI, watch: Watch) -> None:
+def register(app: Starlette, watch: Watch) -> None:
     """Answer errors of the tree, and HTTP's own, as JSON ``{error, detail}``, and tell ``watch`` of refusals."""
 
     def answer(_: Request, error: Exception) -> Response:

@@ -1,0 +1,130 @@
+"""For those who look after nodes: what is wanted of each, and what each said. Plain HTTP, with a bearer token."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Awaitable, Callable
+from http import HTTPStatus
+from typing import Any
+
+import anyio
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from orbitloop.domain.errors import BadInput
+from orbitloop.ports.node_ledger import NodeReport
+from orbitloop.wire.messages import MOST_DESIRED
+from orbitloop_ground.usecases.nodes import Nodes
+
+_log = logging.getLogger(__name__)
+
+LONGEST_WAIT_S = 60.0
+_LOOK_S = 0.25
+"""Between two looks at the ledger, to which other processes write too."""
+
+Endpoint = Callable[[Request], Awaitable[Response]]
+
+
+class OperatorRoutes:
+    """``/v1/operator``: see docs/reference/operator-api.md.
+
+    Args:
+        nodes: what is done.
+        is_shown: whether a header ``Authorization`` shows the token; ``None``: there is none, and nobody is let in.
+    """
+
+    def __init__(self, nodes: Nodes, is_shown: Callable[[str], bool] | None) -> None:
+        self._nodes = nodes
+        self._is_shown = is_shown
+
+    def routes(self) -> list[Route]:
+        """All of them."""
+        prefix = "/v1/operator/nodes"
+        return [
+            Route(prefix, self._guarded(self.followed), methods=["GET"]),
+            Route(prefix + "/{node}/desired", self._guarded(self.wanted), methods=["PUT"]),
+        ]
+
+    async def wanted(self, request: Request) -> Response:
+        """Set the desired state of a node; idempotent."""
+        node = request.path_params["node"]
+        document = await run_in_threadpool(self._nodes.want, node, await _body(request, MOST_DESIRED))
+        return JSONResponse({"digest": document.digest, "size": len(document.content)})
+
+    async def followed(self, request: Request) -> Response:
+        """Every node of which something moved; at once if there is any, else once there is or the wait is over."""
+        after, wait = int(_number(request, "after", 2**62)), _number(request, "wait", LONGEST_WAIT_S)
+        ledger = request.query_params.get("ledger", "")
+        ends = time.monotonic() + wait
+        while True:
+            bearings = await run_in_threadpool(self._nodes.bearings)
+            # Positions in a ledger that was made anew since say nothing here.
+            strange = ledger not in ("", bearings.ledger) or after > bearings.sequence
+            left = ends - time.monotonic()
+            if strange or after < bearings.sequence or left <= 0 or await request.is_disconnected():
+                break
+            await anyio.sleep(min(_LOOK_S, left))
+        moved = await run_in_threadpool(self._nodes.moved, 0 if strange else after)
+        return JSONResponse(
+            {"ledger": bearings.ledger, "sequence": bearings.sequence, "nodes": [_told(report) for report in moved]}
+        )
+
+    def _guarded(self, endpoint: Endpoint) -> Endpoint:
+        async def guarded(request: Request) -> Response:
+            if self._is_shown is None:
+                remedy = "write a token into a file, and name it by the setting operator_token"
+                _log.warning("operator_not_let_in", extra={"path": request.url.path, "what_to_do": remedy})
+                raise HTTPException(HTTPStatus.NOT_FOUND, "nothing here")
+            if not await run_in_threadpool(self._is_shown, request.headers.get("Authorization", "")):
+                challenge = {"WWW-Authenticate": 'Bearer realm="orbitloop"'}
+                raise HTTPException(
+                    HTTPStatus.UNAUTHORIZED, "no token, or not the one in operator_token; send it as Bearer", challenge
+                )
+            return await endpoint(request)
+
+        return guarded
+
+
+def _number(request: Request, name: str, most: float) -> float:
+    text = request.query_params.get(name, "0")
+    try:
+        number = int(text) if name == "after" else float(text)
+    except ValueError:
+        number = -1
+    if not 0 <= number <= most:
+        raise BadInput(f"{name}={text}: write a number from 0 to {most:g}")
+    return number
+
+
+async def _body(request: Request, most: int) -> bytes:
+    """The request's body; one byte more than ``most`` where it is longer, which is read no further."""
+    body = bytearray()
+    async for chunk in request.stream():
+        body += chunk
+        if len(body) > most:
+            break
+    return bytes(body[: most + 1])
+
+
+def _told(report: NodeReport) -> dict[str, Any]:
+    return {
+        "node": report.node,
+        "sequence": report.sequence,
+        "lastContact": None if report.last_contact is None else report.last_contact.isoformat(),
+        "flying": report.flying,
+        "queuedSamples": report.queued_samples,
+        "queuedBytes": report.queued_bytes,
+        "samples": report.samples,
+        "waiting": report.waiting,
+        "wanted": report.wanted,
+        "taken": report.taken,
+        "outcomes": {digest: str(outcome) for digest, outcome in report.outcomes.items()},
+        "events": [
+            {"subject": event.subject, "sequence": event.sequence, "at": event.at.isoformat(), "value": event.value}
+            for event in report.events.values()
+        ],
+    }
