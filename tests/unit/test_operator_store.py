@@ -98,6 +98,8 @@ def test_owners_always_know_exactly_what_is_there(steps: list[tuple[str, str, in
             found = store.get(key)
             assert found is None or found["metadata"]["uid"] != f"{name}{version // 3}"
     by_owner = [found for owner in "xy" for found in store.owned(owner, "v1", "Pod")]
+    listed = [Key.of(found) for found in store.all("v1", "Pod")]
+    assert listed == store.keys("v1", "Pod") == sorted(set(listed))
     assert sorted(map(json.dumps, by_owner)) == sorted(map(json.dumps, store.all("v1", "Pod")))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from bisect import bisect_left, insort
 from collections import OrderedDict
 from collections.abc import Sequence
 from typing import Any
@@ -25,6 +26,7 @@ class Store:
 
     def __init__(self) -> None:
         self._objects: dict[tuple[str, str], dict[Key, Document]] = {}
+        self._order: dict[tuple[str, str], list[Key]] = {}
         self._owned: dict[str, set[Key]] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
 
@@ -34,11 +36,9 @@ class Store:
 
     def all(self, api_version: str, kind: str, namespace: str | None = None) -> Sequence[Document]:
         """All objects of a kind, in one namespace or in all, by namespace and name."""
-        return [
-            document
-            for key, document in sorted(self._objects.get((api_version, kind), {}).items())
-            if namespace is None or key.namespace == namespace
-        ]
+        found = self._objects.get((api_version, kind), {})
+        order = self._order.get((api_version, kind), [])
+        return [found[key] for key in order if namespace is None or key.namespace == namespace]
 
     def owned(self, uid: str, api_version: str, kind: str) -> Sequence[Document]:
         """The objects of a kind whose controller has this uid, by name."""
@@ -47,7 +47,7 @@ class Store:
 
     def keys(self, api_version: str, kind: str) -> Sequence[Key]:
         """Where the objects of a kind are, in order."""
-        return sorted(self._objects.get((api_version, kind), {}))
+        return list(self._order.get((api_version, kind), ()))
 
     def put(self, document: Document) -> bool:
         """Take one object as the API server gave it; whether that was news."""
@@ -57,6 +57,8 @@ class Store:
             return False
         if known is not None:
             self._disown(key, known)
+        else:
+            insort(self._order.setdefault((key.api_version, key.kind), []), key)
         kept = _compact(document)
         self._objects.setdefault((key.api_version, key.kind), {})[key] = kept
         if (owner := controller_of(kept)) is not None:
@@ -73,6 +75,8 @@ class Store:
             return False
         self._disown(key, known)
         del self._objects[key.api_version, key.kind][key]
+        order = self._order[key.api_version, key.kind]
+        del order[bisect_left(order, key)]
         return True
 
     def _disown(self, key: Key, document: Document) -> None:
