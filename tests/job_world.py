@@ -186,10 +186,14 @@ class World:
         return [f"{one['stage']}/{one['type']}" for one in self.status["conditions"]]
 
     def change(self, **changes: Any) -> None:
-        """The user edits the job's spec."""
+        """The user edits the job's spec; the changes are merged into it."""
+        self.rewrite(merged(self.job["spec"], changes))
+
+    def rewrite(self, spec: Mapping[str, Any]) -> None:
+        """The user writes the job's spec anew."""
         job = dict(self.job)
         metadata = {**job["metadata"], "generation": job["metadata"]["generation"] + 1}
-        self.put({**job, "metadata": metadata, "spec": merged(job["spec"], changes)})
+        self.put({**job, "metadata": metadata, "spec": dict(spec)})
 
     def ask(self) -> Changes:
         """What the reconciler wants, or how it shows what it refuses."""

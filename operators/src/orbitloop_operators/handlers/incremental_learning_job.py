@@ -11,6 +11,7 @@ from orbitloop.api.sedna_v1alpha1.parts import ConditionType
 from orbitloop.domain.errors import BadInput, Refused
 from orbitloop.domain.learning import Stage
 from orbitloop_operators.handlers.changes import Changes, Document, Key, Notice, Severity, View
+from orbitloop_operators.handlers.inference_workers import tended
 from orbitloop_operators.handlers.job_scene import SEDNA, Missing, Scene, scene_of, sees
 from orbitloop_operators.handlers.node_reports import reporting_node
 from orbitloop_operators.handlers.round_state import (
@@ -23,6 +24,7 @@ from orbitloop_operators.handlers.round_state import (
     with_samples,
 )
 from orbitloop_operators.handlers.round_steps import Round
+from orbitloop_operators.handlers.satellite_rollout import with_satellites
 from orbitloop_operators.handlers.stage_pods import Platform
 from orbitloop_operators.handlers.whereabouts import Patience, Step
 
@@ -54,7 +56,9 @@ class IncrementalLearningJobs:
             return _changes(document, Step(status=first_status(now), again=timedelta(0)))
         scene = scene_of(document, view, now)
         status, notices = _counted(scene, status)
+        status = with_satellites(scene, status)
         step = Round(scene=scene, status=status, platform=self.platform, patience=self.patience).step()
+        step = tended(scene, step, self.platform, self.patience)
         return _changes(document, replace(step, notices=(*notices, *step.notices)))
 
     def refused(self, document: Document, error: Refused, now: datetime) -> Changes:

@@ -18,7 +18,7 @@ from orbitloop.domain.mining import mining_rule
 from orbitloop.domain.triggers import Trigger
 from orbitloop_operators.handlers.changes import Document, Key, View
 from orbitloop_operators.handlers.node_reports import NodeReport, report_of
-from orbitloop_operators.handlers.worker_pods import Owner, Place
+from orbitloop_operators.handlers.worker_pods import Owner, Place, is_on_node, path_of
 
 SEDNA = "sedna.io/v1alpha1"
 ORBITLOOP = "orbitloop.io/v1alpha1"
@@ -140,6 +140,8 @@ def _check(spec: IncrementalLearningJobSpec) -> None:
             f"spec.dataset.trainProb is {spec.dataset.train_prob:g}; it is the share of new samples that is trained "
             "on: write a number above 0, at most 1"
         )
+    if is_on_node(spec.output_dir):
+        path_of(spec.output_dir, "spec.outputDir")
     mining = spec.deploy_spec.hard_example_mining
     mining_rule(mining.name, {entry.key: entry.value for entry in mining.parameters})
 

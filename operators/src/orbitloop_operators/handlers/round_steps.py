@@ -19,6 +19,7 @@ from orbitloop_operators.handlers.round_state import (
     segment_of_round,
     with_round_begun,
 )
+from orbitloop_operators.handlers.satellite_rollout import SatelliteDeployment, outcome_of
 from orbitloop_operators.handlers.stage_pods import base_model, model_folder, old_model, stage_pod
 from orbitloop_operators.handlers.stage_worker import StageWorker
 from orbitloop_operators.handlers.whereabouts import AT_ONCE, Step, Whereabouts
@@ -50,8 +51,10 @@ class Round(Whereabouts):
             case _:
                 assert_never(self.status.state)
 
-    def _worker(self) -> StageWorker:
-        return StageWorker(scene=self.scene, status=self.status, platform=self.platform, patience=self.patience)
+    def _worker(self) -> StageWorker | SatelliteDeployment:
+        """Who carries the stage out."""
+        who = SatelliteDeployment if self._flies else StageWorker
+        return who(scene=self.scene, status=self.status, platform=self.platform, patience=self.patience)
 
     def _waiting(self) -> Step:
         self._check()
@@ -95,8 +98,13 @@ class Round(Whereabouts):
         """Raise whatever would keep the stage's worker from being made."""
         self.scene.check_references()
         status = with_round_begun(self.status)
-        if segment_of_round(status) is not None:
+        if segment_of_round(status) is not None and not self._flies:
             stage_pod(self.scene, status, self.platform)
+
+    @property
+    def _flies(self) -> bool:
+        """Whether satellites carry the stage out, not a pod."""
+        return self.stage is Stage.DEPLOY and bool(self.scene.satellites)
 
     def _begin(self) -> Step:
         """The stage may begin: its input is settled."""
@@ -188,6 +196,7 @@ class Round(Whereabouts):
             failures=status.failures,
             failed_at=status.failed_at,
             metrics=metrics,
+            outcome=outcome_of(status),
         )
 
     def _rule(self) -> LearningRule:

@@ -16,6 +16,7 @@ from orbitloop_operators.handlers.job_scene import Scene
 from orbitloop_operators.handlers.round_state import Status, segment_of_round
 from orbitloop_operators.handlers.worker_pods import (
     DATA_PREFIX,
+    PLACING,
     Mount,
     Place,
     WorkerPod,
@@ -153,8 +154,7 @@ def _where_inference_is(scene: Scene) -> dict[str, Any]:
         node = (pod.get("spec") or {}).get("nodeName")
         if node and worker_type_of(pod) == "inference":
             return {"nodeName": node} | {key: template[key] for key in ("tolerations",) if key in template}
-    keys = ("nodeName", "nodeSelector", "affinity", "tolerations")
-    found = {key: template[key] for key in keys if key in template}
+    found = {key: template[key] for key in (*PLACING, "tolerations") if key in template}
     return found or {"nodeName": scene.needed_dataset().spec.node_name}
 
 

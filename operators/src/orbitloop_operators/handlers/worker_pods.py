@@ -19,6 +19,8 @@ TERMINATION_LOG = "/dev/termination-log"
 TERMINATION_VARIABLE = "ORBITLOOP_TERMINATION_LOG"
 MADE_FROM = "orbitloop.io/made-from"
 """Annotation of a pod with the digest of what it was made from."""
+PLACING = ("nodeName", "nodeSelector", "affinity")
+"""Where a template says on which node its pod goes."""
 _TOOLS = ("python", "-m", "orbitloop.worker.tools")
 _EDGE = "node-role.kubernetes.io/edge"
 _LONGEST_LABEL = 63
@@ -71,11 +73,13 @@ class Place:
         node: on this one; empty: wherever the scheduler puts it.
         on_ground: not on a node at the edge.
         in_orbit: its node is out of contact most of the time: the pod stays there.
+        strictly: whatever the template says.
     """
 
     node: str = ""
     on_ground: bool = False
     in_orbit: bool = False
+    strictly: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -229,7 +233,10 @@ def _put(spec: dict[str, Any], place: Place) -> None:
             for what in ("unreachable", "not-ready")
         ]
         spec["tolerations"] = [*(spec.get("tolerations") or ()), *away]
-    if spec.get("nodeName") or spec.get("nodeSelector") or spec.get("affinity"):
+    if place.strictly:
+        for key in PLACING:
+            spec.pop(key, None)
+    if any(spec.get(key) for key in PLACING):
         return
     if place.node:
         spec["nodeName"] = place.node
@@ -240,8 +247,8 @@ def _put(spec: dict[str, Any], place: Place) -> None:
 
 
 def is_on_node(url: str) -> bool:
-    """Whether a URL is a path of the node."""
-    return url.startswith(("/", "file://"))
+    """Whether a URL is a path of the node, be it a good one or not."""
+    return "://" not in url or url.startswith("file://")
 
 
 def path_of(url: str, what: str) -> str:
