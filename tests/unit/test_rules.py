@@ -257,6 +257,7 @@ SUBJECTS = st.sampled_from(["hard", "random", "sample", "other", "telemetry"])
 CONTAINERS = st.lists(st.fixed_dictionaries({}, optional={"name": st.sampled_from(["a", "orbitloop-a", "orbitloop"])}))
 LINES = st.sampled_from([FIRST, SECOND, FIRST[:68], SECOND + "0", FIRST[:68] + "x", ""]) | LETTERS
 COUNTS = st.integers(-2, 5)
+OPEN = st.sampled_from(["spec", "containers", "initContainers", "nodeName", "name", "minReplicas", "maxReplicas"])
 
 VALUES: dict[str, st.SearchStrategy[Any]] = {
     checks.SHARE.message: NUMBERS,
@@ -325,6 +326,20 @@ def test_python_and_cel_judge_every_value_alike(message: str) -> None:
         assert server_says(document) == python_says(document)
 
     alike()
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(OPEN, inner, max_size=3),
+    max_leaves=10,
+)
+
+
+@given(st.dictionaries(OPEN, JSON, max_size=3), st.dictionaries(OPEN, JSON, max_size=3))
+def test_whatever_is_passed_on_whole_is_judged(template: dict[str, Any], hpa: dict[str, Any]) -> None:
+    service = put(a(SERVICE), "spec.edgeWorker.template", template)
+    for breach in broken(parse(put(service, "spec.edgeWorker.hpa", hpa))):
+        assert breach.path[:2] == ("spec", "edgeWorker")
 
 
 def test_a_kind_without_rules_is_checked_by_its_types() -> None:

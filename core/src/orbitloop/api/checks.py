@@ -206,14 +206,17 @@ def _part(holder: Any, name: str) -> Any:
     return holder.get(name) if isinstance(holder, Mapping) else None
 
 
+def _listed(template: Mapping[str, Any], name: str) -> list[Any]:
+    listed = _part(_part(template, "spec"), name)
+    return listed if isinstance(listed, list) else []
+
+
 def _has_a_container(template: Mapping[str, Any]) -> bool:
-    containers = _part(_part(template, "spec"), "containers")
-    return isinstance(containers, list) and len(containers) >= 1
+    return bool(_listed(template, "containers"))
 
 
 def _leaves_our_name(template: Mapping[str, Any]) -> bool:
-    spec = _part(template, "spec")
-    containers = [*(_part(spec, "initContainers") or ()), *(_part(spec, "containers") or ())]
+    containers = [*_listed(template, "initContainers"), *_listed(template, "containers")]
     return not any(_part(one, "name") == RESERVED_CONTAINER for one in containers)
 
 
@@ -252,7 +255,9 @@ def _is_count(value: Any) -> bool:
 
 
 def _scales(hpa: Mapping[str, Any]) -> bool:
-    least, most = hpa.get("minReplicas", 1), hpa.get("maxReplicas")
+    least, most = hpa.get("minReplicas"), hpa.get("maxReplicas")
+    if least is None:
+        least = 1
     return _is_count(least) and _is_count(most) and 1 <= least <= most
 
 

@@ -190,5 +190,6 @@ def parse(document: Mapping[str, Any]) -> Resource:
     except ValidationError as error:
         first = error.errors()[0]
         path = ".".join(str(part) for part in first["loc"])
-        name = (document.get("metadata") or {}).get("name", "without a name")
+        metadata = document.get("metadata")
+        name = metadata.get("name", "without a name") if isinstance(metadata, Mapping) else "without a name"
         raise BadField(f"{kind.name} {name}: {path}: {first['msg']}", first["loc"]) from None
