@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orbitloop_operators.handlers.changes import Reconciler
+from orbitloop_operators.handlers.dataset import Datasets
 from orbitloop_operators.handlers.incremental_learning_job import IncrementalLearningJobs
 from orbitloop_operators.handlers.stage_pods import Platform
 
@@ -29,5 +30,6 @@ def reconcilers(rules: Rules) -> Mapping[tuple[str, str], Reconciler]:
     """All of them, by API version and kind."""
     platform = Platform(local_controller=rules.local_controller, tools_image=rules.tools_image)
     return {
+        ("sedna.io/v1alpha1", "Dataset"): Datasets(),
         ("sedna.io/v1alpha1", "IncrementalLearningJob"): IncrementalLearningJobs(platform=platform),
     }
