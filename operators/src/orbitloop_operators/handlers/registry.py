@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 from orbitloop_operators.handlers.changes import Reconciler
 from orbitloop_operators.handlers.dataset import Datasets
+from orbitloop_operators.handlers.ground_station import GroundStations
 from orbitloop_operators.handlers.incremental_learning_job import IncrementalLearningJobs
+from orbitloop_operators.handlers.link_policy import LinkPolicies
 from orbitloop_operators.handlers.stage_pods import Platform
 
 
@@ -32,4 +34,6 @@ def reconcilers(rules: Rules) -> Mapping[tuple[str, str], Reconciler]:
     return {
         ("sedna.io/v1alpha1", "Dataset"): Datasets(),
         ("sedna.io/v1alpha1", "IncrementalLearningJob"): IncrementalLearningJobs(platform=platform),
+        ("orbitloop.io/v1alpha1", "GroundStation"): GroundStations(),
+        ("orbitloop.io/v1alpha1", "LinkPolicy"): LinkPolicies(),
     }
