@@ -136,6 +136,6 @@ def _composed(
 
 
 def _lease(settings: OperatorSettings, metrics: Metrics, clock: WallClock) -> Lease:
-    holder = f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
+    holder = settings.lease_identity or f"{socket.gethostname()}_{os.getpid()}_{uuid.uuid4().hex[:8]}"
     rule = LeaseRule(namespace=settings.lease_namespace, name=settings.lease_name, holder=holder)
     return Lease(ApiServer(configuration_from(settings.kubeconfig), metrics, threads=1), rule, clock, time.monotonic)

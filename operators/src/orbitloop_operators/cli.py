@@ -52,6 +52,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--no-lease", dest="lease", action="store_false", default=None, help="be the only operator")
     run.add_argument("--lease-namespace", help="where the Lease is by which one of several operators is chosen")
     run.add_argument("--lease-name", help="what it is called")
+    run.add_argument("--lease-identity", help="who we are to it: the pod's name, if no other process can have it")
     run.add_argument("--probes-host", help="address of /healthz, /readyz and /metrics")
     run.add_argument("--probes-port", help="their TCP port; 0 takes a free one")
     run.add_argument("--at-once", help="objects that are worked on at a time")

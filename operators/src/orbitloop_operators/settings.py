@@ -27,6 +27,8 @@ class OperatorSettings(BaseSettings):
         lease: whether to wait for, and hold, a Lease, so that of several operators one writes.
         lease_namespace: where the Lease is.
         lease_name: what it is called.
+        lease_identity: who we are to it, where no second process can have the same name: the name of a pod. One that
+            is started again then need not wait for its own lease to run out. By default no two processes are the same.
         probes_host: address that /healthz, /readyz and /metrics are served on.
         probes_port: their TCP port; 0 takes a free one.
         at_once: objects that are worked on at a time.
@@ -42,6 +44,7 @@ class OperatorSettings(BaseSettings):
     lease: bool = True
     lease_namespace: str = Field(default="orbitloop-system", min_length=1)
     lease_name: str = Field(default="orbitloop-operators", min_length=1)
+    lease_identity: str = ""
     probes_host: str = "127.0.0.1"
     probes_port: int = Field(default=8402, ge=0, lt=2**16)
     at_once: int = Field(default=8, ge=1, le=64)

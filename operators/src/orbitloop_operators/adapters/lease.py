@@ -28,7 +28,7 @@ class LeaseRule:
     Args:
         namespace: where it is.
         name: what it is called.
-        holder: who we are; no two processes are the same.
+        holder: who we are; no two processes that run at the same time are the same.
         duration_s: seconds after the last renewal after which others may take it.
         period_s: seconds between renewals.
     """
@@ -36,8 +36,8 @@ class LeaseRule:
     namespace: str
     name: str
     holder: str
-    duration_s: int = 30
-    period_s: float = 10.0
+    duration_s: int = 15
+    period_s: float = 5.0
 
     def __post_init__(self) -> None:
         if not 0 < 2 * self.period_s <= self.duration_s:
@@ -72,6 +72,7 @@ class Lease:
         self._monotonic = monotonic
         self._renewed: float | None = None
         self._seen: _Sighting | None = None
+        self._written: dict[str, Any] | None = None
         self._renewal = asyncio.Condition()
 
     async def take(self) -> None:
@@ -131,6 +132,8 @@ class Lease:
         return mine
 
     async def _take_or_renew(self, now: float) -> bool:
+        if self._written is not None and await self._renew(self._written):
+            return True
         known = await self._read()
         if known.status == _NOT_FOUND:
             return self._settled(await self._create())
@@ -148,7 +151,13 @@ class Lease:
             self._seen = _Sighting(renewal, now)
         return now - self._seen.at >= int(spec.get("leaseDurationSeconds") or self._rule.duration_s)
 
+    async def _renew(self, written: dict[str, Any]) -> bool:
+        """Whether nobody wrote it since we did; that takes one request in place of two."""
+        answer = await self._write({**written, "spec": self._spec(written["spec"])})
+        return answer.status != _NOT_FOUND and self._settled(answer)
+
     def _settled(self, answer: Answer) -> bool:
+        self._written = answer.document if answer.is_good else None
         if answer.status == _CONFLICT:
             return False
         if not answer.is_good:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -98,6 +99,7 @@ class Watches:
         self._stop.set()
 
     def _watch(self, registry: kopf.OperatorRegistry) -> None:
+        logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # it warns that it takes no signals
         asyncio.run(
             kopf.operator(
                 registry=registry,

@@ -1,0 +1,1 @@
+"""The Global Manager beside what the API server itself needs."""
