@@ -87,16 +87,18 @@ class MemoryCluster:
         for document in list(self._objects.values()):
             self._collect_if_orphaned(document)
 
-    def watch(self, changed: Callable[[Document], object], gone: Callable[[Key, str], object]) -> None:
-        """Tell of every object that there is, and of every change from now on.
+    def watch(self, changed: Callable[[Document], object], gone: Callable[[Key, str], object]) -> Callable[[], None]:
+        """Tell of every object that there is, and of every change until what is given back is called.
 
         Args:
             changed: gets an object as it is.
             gone: gets where an object was, and its uid.
         """
-        self._told.append((changed, gone))
+        told = (changed, gone)
+        self._told.append(told)
         for document in list(self._objects.values()):
             changed(document)
+        return lambda: self._told.remove(told)
 
     def get(self, key: Key) -> Document | None:
         """An object as it is; not to be changed."""
@@ -189,7 +191,7 @@ class MemoryCluster:
             return
         del self._objects[key]
         self._archive.drop(key)
-        for _, gone in self._told:
+        for _, gone in list(self._told):
             gone(key, uid)
         self._collect(uid)
 
@@ -271,7 +273,7 @@ class MemoryCluster:
         document["metadata"] = {**document["metadata"], "resourceVersion": str(self._version)}
         self._objects[Key.of(document)] = document
         self._archive.keep(document)
-        for changed, _ in self._told:
+        for changed, _ in list(self._told):
             changed(document)
 
     def _new(self, document: Document) -> dict[str, Any]:
