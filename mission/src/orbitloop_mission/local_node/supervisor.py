@@ -50,7 +50,10 @@ def main() -> int:
     status = _watch(child, woken)
     _end_all()
     said = os.read(trouble, 4096).decode(errors="replace")
-    sys.stdout.write(json.dumps({"status": status, "trouble": said}) + "\n")
+    try:
+        os.write(1, json.dumps({"status": status, "trouble": said}).encode())
+    except BrokenPipeError:
+        return 1  # whoever wanted to know is gone
     return 0
 
 
