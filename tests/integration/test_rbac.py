@@ -84,6 +84,7 @@ def account(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Itera
     server = ApiServer(configuration_from(kubeconfig), Metrics(lambda: 0), threads=1)
     yield Account(cluster=cluster, kubeconfig=kubeconfig, server=server)
     server.close()
+    cluster.kubectl("-n", ELSEWHERE, "delete", "datasets", "--all")
     cluster.kubectl("delete", "validatingwebhookconfiguration", "orbitloop", "--ignore-not-found")
 
 

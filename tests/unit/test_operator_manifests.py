@@ -10,6 +10,7 @@ import yaml
 
 from orbitloop.api.kinds import KINDS
 from orbitloop_operators.handlers.watched import WATCHED
+from orbitloop_operators.http.webhook import PATH
 
 FOLDER = Path(__file__).parents[2] / "operators" / "manifests"
 DOCUMENTS: list[dict[str, Any]] = [
@@ -72,3 +73,13 @@ def test_every_namespaced_object_is_in_the_operators_namespace() -> None:
     for document in DOCUMENTS:
         if document["kind"] not in everywhere:
             assert document["metadata"]["namespace"] == "orbitloop-system"
+
+
+def test_every_kind_is_reviewed_when_it_is_written() -> None:
+    [webhooks] = [one["webhooks"] for one in DOCUMENTS if one["kind"] == "ValidatingWebhookConfiguration"]
+    [webhook] = webhooks
+    reviewed = {(rule["apiGroups"][0], plural) for rule in webhook["rules"] for plural in rule["resources"]}
+    assert reviewed == {(kind.group, kind.plural) for kind in KINDS}
+    assert all(rule["operations"] == ["CREATE", "UPDATE"] for rule in webhook["rules"])
+    assert webhook["clientConfig"]["service"]["path"] == PATH
+    assert (webhook["failurePolicy"], webhook["sideEffects"]) == ("Ignore", "None")
