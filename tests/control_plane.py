@@ -36,18 +36,23 @@ class Cluster:
             check=False,
         )
 
+    def get(self, path: str) -> Any:
+        """What is at ``path``."""
+        return json.loads(self._ask("GET", path))
+
     def patch(self, path: str, body: Mapping[str, Any]) -> None:
         """Merge ``body`` into what is at ``path``; for statuses, which kubectl of this age does not write."""
+        self._ask("PATCH", path, json.dumps(body).encode())
+
+    def _ask(self, method: str, path: str, body: bytes | None = None) -> bytes:
         config = json.loads(self.plane.kubeconfig.read_text())
         token = config["users"][0]["user"]["token"]
         context = ssl.create_default_context(cafile=config["clusters"][0]["cluster"]["certificate-authority"])
         context.check_hostname = False
         headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/merge-patch+json"}
-        asked = urllib.request.Request(
-            f"{self.plane.url}{path}", data=json.dumps(body).encode(), headers=headers, method="PATCH"
-        )
-        with urllib.request.urlopen(asked, context=context, timeout=30):
-            pass
+        asked = urllib.request.Request(f"{self.plane.url}{path}", data=body, headers=headers, method=method)
+        with urllib.request.urlopen(asked, context=context, timeout=30) as answer:
+            return bytes(answer.read())
 
 
 @pytest.fixture(scope="session")

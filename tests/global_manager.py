@@ -9,22 +9,22 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, Protocol
 
 from tests.control_plane import Cluster
 
 PATIENCE_S = 60.0
 
 
-def until(holds: Callable[[], bool], what: str) -> None:
+def until(holds: Callable[[], bool], what: str, why: Callable[[], str] = str) -> None:
     """Wait until it holds; a loaded machine may take its time, and what hangs is told by name."""
     deadline = time.monotonic() + PATIENCE_S
     while not holds():
-        assert time.monotonic() < deadline, f"it never came to pass that {what}"
+        assert time.monotonic() < deadline, f"it never came to pass that {what}\n{why()}"
         time.sleep(0.1)
 
 
@@ -97,11 +97,24 @@ def global_manager(cluster: Cluster, folder: Path, *arguments: str) -> Iterator[
         made.kill()
 
 
+class Asked(Protocol):
+    """An API server."""
+
+    def kubectl(self, *arguments: str, said: str | None = None) -> str:
+        """What kubectl prints."""
+
+    def get(self, path: str) -> Any:
+        """What is at ``path``."""
+
+    def patch(self, path: str, body: Mapping[str, Any]) -> None:
+        """Merge ``body`` into what is at ``path``."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Kubelet:
     """Says of pods what a node would say, in one namespace."""
 
-    cluster: Cluster
+    cluster: Asked
     namespace: str
 
     def pods(self) -> list[dict[str, Any]]:
@@ -127,7 +140,8 @@ class Kubelet:
         self._say(name, "Pending", {"waiting": {"reason": reason, "message": message}})
 
     def _say(self, name: str, phase: str, state: dict[str, Any]) -> None:
-        (pod,) = (pod for pod in self.pods() if pod["metadata"]["name"] == name)
+        path = f"/api/v1/namespaces/{self.namespace}/pods/{name}"
+        pod = self.cluster.get(path)
         statuses = [
             {
                 "name": container["name"],
@@ -140,10 +154,7 @@ class Kubelet:
             for container in pod["spec"]["containers"]
         ]
         # No kubectl of this age patches a status, so the API server is asked itself.
-        self.cluster.patch(
-            f"/api/v1/namespaces/{self.namespace}/pods/{name}/status",
-            {"status": {"phase": phase, "containerStatuses": statuses}},
-        )
+        self.cluster.patch(f"{path}/status", {"status": {"phase": phase, "containerStatuses": statuses}})
 
 
 def _now() -> str:
