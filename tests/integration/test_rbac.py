@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
 import subprocess
 import sys
 import time
@@ -289,20 +290,47 @@ def test_people_get_by_role_what_they_may_do(account: Account, role: str, verb: 
     assert account.cluster.try_kubectl("-n", ELSEWHERE, *asked).stdout.strip() == answer
 
 
-def test_the_global_manager_gets_ready_with_nothing_more(account: Account, tmp_path: Path) -> None:
-    log = tmp_path / "log"
+def test_the_global_manager_works_and_reviews_with_nothing_more(account: Account, tmp_path: Path) -> None:
+    log, webhook = tmp_path / "log", free_port()
+    register(account.cluster, webhook)
     command = [sys.executable, "-m", "orbitloop_operators", "run", "--kubeconfig", str(account.kubeconfig)]
+    ports = ("--probes-port", "0", "--admission-port", str(webhook))
     with log.open("wb") as told:
-        process = subprocess.Popen([*command, "--probes-port", "0"], stdout=subprocess.PIPE, stderr=told)
+        process = subprocess.Popen([*command, *ports], stdout=subprocess.PIPE, stderr=told)
     try:
         assert process.stdout is not None
-        port = json.loads(process.stdout.readline())["probes_port"]
-        wait_until_ready(port, process)
+        wait_until_ready(json.loads(process.stdout.readline())["probes_port"], process)
+        bad = {
+            "apiVersion": "sedna.io/v1alpha1",
+            "kind": "Dataset",
+            "metadata": {"name": "coco", "namespace": ELSEWHERE},
+            "spec": {"url": "/data/ships.txt", "format": "coco", "nodeName": "edge-1"},
+        }
+        tried = ("apply", "--dry-run=server", "-f", "-")
+        while (told_user := account.cluster.try_kubectl(*tried, said=json.dumps(bad))).returncode == 0:
+            assert process.poll() is None, log.read_text()
+            time.sleep(0.1)
+        assert "Dataset coco: spec.format: must be txt or csv" in told_user.stderr
     finally:
         process.terminate()
         process.wait(30)
     assert "forbidden" not in log.read_text().lower()
     assert "permission" not in log.read_text().lower()
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def register(cluster: Cluster, port: int) -> None:
+    """Have the API server find the webhook on this machine, where there are no Services."""
+    client = {"url": f"https://127.0.0.1:{port}/review", "service": None}
+    change = [{"op": "replace", "path": "/webhooks/0/clientConfig", "value": client}]
+    name = ("validatingwebhookconfiguration", "orbitloop")
+    cluster.kubectl("patch", *name, "--type=json", "-p", json.dumps(change))
 
 
 def wait_until_ready(port: int, process: subprocess.Popen[bytes]) -> None:

@@ -19,9 +19,11 @@ from typing import Any
 from orbitloop.adapters.log_lines import log_to_stderr
 from orbitloop.adapters.wall_clock import WallClock
 from orbitloop_operators.adapters.api_server import ApiServer, configuration_from
+from orbitloop_operators.adapters.authority import Authority
 from orbitloop_operators.adapters.cluster import Cluster
 from orbitloop_operators.adapters.lease import Lease, LeaseRule
 from orbitloop_operators.adapters.metrics import Metrics
+from orbitloop_operators.adapters.registration import Registration
 from orbitloop_operators.adapters.store import Store
 from orbitloop_operators.adapters.sweep import Sweep
 from orbitloop_operators.adapters.watches import Told, Watches
@@ -29,9 +31,12 @@ from orbitloop_operators.handlers.changes import Reconciler
 from orbitloop_operators.handlers.registry import reconcilers
 from orbitloop_operators.handlers.watched import WATCHED, Watched
 from orbitloop_operators.http.probes import Probes, serve_probes
+from orbitloop_operators.http.webhook import Webhook
 from orbitloop_operators.settings import OperatorSettings
+from orbitloop_operators.usecases.admission import Admission
 from orbitloop_operators.usecases.agenda import Agenda, BackOff
 from orbitloop_operators.usecases.loop import Loop, Surroundings
+from orbitloop_operators.usecases.reviews import answer
 
 _LOG = logging.getLogger(__name__)
 _COMPONENT = "orbitloop-operators"
@@ -49,6 +54,7 @@ class _Operator:
     loop: Loop
     sweep: Sweep
     watches: Watches
+    admission: Admission | None
 
     def is_ready(self) -> bool:
         return self.watches.begun
@@ -92,6 +98,8 @@ async def _lead(operator: _Operator) -> None:
         operator.loop.run,
         operator.sweep.run,
     ]
+    if operator.admission is not None:
+        parts.append(operator.admission.run)
     if operator.lease is not None:
         await operator.lease.take()
         parts.append(operator.lease.keep)
@@ -132,7 +140,15 @@ def _composed(
         loop=loop,
         sweep=sweep,
         watches=Watches(watched, told, settings.kubeconfig, settings.namespaces),
+        admission=_admission(settings, server, loop, clock) if settings.admission else None,
     )
+
+
+def _admission(settings: OperatorSettings, server: ApiServer, loop: Loop, clock: WallClock) -> Admission:
+    webhook = Webhook(
+        settings.admission_host, settings.admission_port, lambda review: answer(review, loop.leaves_alone)
+    )
+    return Admission(Registration(server, settings.admission_name), webhook, Authority(), clock)
 
 
 def _lease(settings: OperatorSettings, metrics: Metrics, clock: WallClock) -> Lease:

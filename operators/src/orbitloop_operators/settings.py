@@ -31,6 +31,10 @@ class OperatorSettings(BaseSettings):
             is started again then need not wait for its own lease to run out. By default no two processes are the same.
         probes_host: address that /healthz, /readyz and /metrics are served on.
         probes_port: their TCP port; 0 takes a free one.
+        admission: whether what users write is reviewed, where a ValidatingWebhookConfiguration is there for it.
+        admission_name: what that is called.
+        admission_host: address that reviews are answered on, over TLS.
+        admission_port: their TCP port.
         at_once: objects that are worked on at a time.
         local_controller: what workers are told their Local Controller is at.
         tools_image: image with orbitloop's worker tools, for the init containers of worker pods.
@@ -47,6 +51,10 @@ class OperatorSettings(BaseSettings):
     lease_identity: str = ""
     probes_host: str = "127.0.0.1"
     probes_port: int = Field(default=8402, ge=0, lt=2**16)
+    admission: bool = True
+    admission_name: str = Field(default="orbitloop", min_length=1)
+    admission_host: str = "127.0.0.1"
+    admission_port: int = Field(default=8403, ge=0, lt=2**16)
     at_once: int = Field(default=8, ge=1, le=64)
     local_controller: str = "http://localhost:9100"
     tools_image: str = "ghcr.io/orbitloop/orbitloop:0.1.0"

@@ -36,7 +36,11 @@ class Rivals:
         """Whether an object is Sedna's to look after."""
         if not self._looked:
             self._look()
-        return self._rival is not None and key.api_version.startswith(_SEDNA)
+        return self.claims(key.api_version)
+
+    def claims(self, api_version: str) -> bool:
+        """Whether the kinds of an API version are Sedna's, as far as has been looked; any thread may ask."""
+        return self._rival is not None and api_version.startswith(_SEDNA)
 
     def contested(self, kinds: Iterable[tuple[str, str]]) -> Sequence[Key]:
         """All objects of Sedna's among these kinds."""

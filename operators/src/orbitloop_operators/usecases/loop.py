@@ -121,6 +121,10 @@ class Loop:
         self._announced.pop(key, None)
         self._announce(known)
 
+    def leaves_alone(self, api_version: str) -> bool:
+        """Whether the kinds of an API version are a rival's to look after; any thread may ask."""
+        return self._rivals.claims(api_version)
+
     async def run(self) -> None:
         """Work until cancelled."""
         async with asyncio.TaskGroup() as tasks:
