@@ -181,7 +181,9 @@ def with_round_begun(status: Status) -> Status:
 
 def input_data(models: Sequence[RoundModel], data_url: str, output_dir: str) -> str:
     """What a stage is given, as Sedna's conditions say it."""
-    given = {"models": [_model(one) for one in models], "dataURL": data_url, "outputDir": output_dir}
+    given: dict[str, object] = {"models": [_model(one) for one in models], "outputDir": output_dir}
+    if data_url:
+        given["dataURL"] = data_url
     return json.dumps({"input": given}, separators=(",", ":"))
 
 

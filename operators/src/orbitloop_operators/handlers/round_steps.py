@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import assert_never
 
-from orbitloop.api.sedna_v1alpha1.incremental_learning_job import Phase, RoundModel
+from orbitloop.api.sedna_v1alpha1.incremental_learning_job import Phase
 from orbitloop.api.sedna_v1alpha1.parts import ConditionType
 from orbitloop.domain.learning import CloseRound, LearningRule, Observed, Stage, Wait, decide
 from orbitloop_operators.handlers.changes import Severity
 from orbitloop_operators.handlers.round_state import (
+    Status,
     at_next_round,
     at_next_stage,
     input_data,
@@ -20,7 +21,14 @@ from orbitloop_operators.handlers.round_state import (
     with_round_begun,
 )
 from orbitloop_operators.handlers.satellite_rollout import SatelliteDeployment, outcome_of
-from orbitloop_operators.handlers.stage_pods import base_model, model_folder, old_model, stage_pod
+from orbitloop_operators.handlers.stage_pods import (
+    base_model,
+    candidate_of,
+    list_url,
+    model_folder,
+    old_model,
+    stage_pod,
+)
 from orbitloop_operators.handlers.stage_worker import StageWorker
 from orbitloop_operators.handlers.whereabouts import AT_ONCE, Step, Whereabouts
 from orbitloop_operators.handlers.worker_results import metrics_in
@@ -97,8 +105,9 @@ class Round(Whereabouts):
     def _check(self) -> None:
         """Raise whatever would keep the stage's worker from being made."""
         self.scene.check_references()
-        status = with_round_begun(self.status)
-        if segment_of_round(status) is not None and not self._flies:
+        status = self._with_samples_taken()
+        has_samples = self.stage is Stage.DEPLOY or segment_of_round(status) is not None
+        if has_samples and not self._flies:
             stage_pod(self.scene, status, self.platform)
 
     @property
@@ -108,32 +117,33 @@ class Round(Whereabouts):
 
     def _begin(self) -> Step:
         """The stage may begin: its input is settled."""
-        status = with_round_begun(self.status) if self.stage is Stage.TRAIN else self.status
+        status = self._with_samples_taken()
         begun = segment_of_round(status)
-        if begun is None:
-            return self._closed("the samples of the round are gone from the Dataset")
-        count = begun.end - begun.begin
-        message = {
-            Stage.TRAIN: f"round {status.round} begins with {count} new samples",
-            Stage.EVAL: "the new model is compared with the deployed one",
-            Stage.DEPLOY: "the new model is deployed",
-        }[self.stage]
+        message = "the new model is deployed"
+        if self.stage is not Stage.DEPLOY:
+            if begun is None:
+                return self._closed("its samples are gone from the Dataset")
+            message = "the new model is compared with the deployed one"
+        if self.stage is Stage.TRAIN and begun is not None:
+            message = f"round {status.round} begins with {begun.end - begun.begin} new samples"
         step = self.to(ConditionType.READY, status=status, reason="Triggered", message=message, data=self._input())
         return step if self.stage is not Stage.TRAIN else step.telling(Severity.NORMAL, "RoundBegins", message)
 
+    def _with_samples_taken(self) -> Status:
+        return with_round_begun(self.status) if self.stage is Stage.TRAIN else self.status
+
     def _input(self) -> str:
         status, scene = self.status, self.scene
-        models: tuple[RoundModel, ...]
         match self.stage:
             case Stage.TRAIN:
-                models = (base_model(scene, status),)
+                models = [base_model(scene, status)]
             case Stage.EVAL:
-                models = tuple(one for one in (status.candidate, old_model(scene, status)) if one is not None)
+                models = [candidate_of(status), old_model(scene, status)]
             case Stage.DEPLOY:
-                models = () if status.candidate is None else (status.candidate,)
+                models = [candidate_of(status)]
             case _:
                 assert_never(self.stage)
-        return input_data(models, status.samples.source, model_folder(scene, status))
+        return input_data(models, list_url(scene, status), model_folder(scene, status))
 
     def _completed(self) -> Step:
         round, now = self.status.round, self.now
@@ -156,21 +166,21 @@ class Round(Whereabouts):
     def _failed(self) -> Step:
         if self.status.phase is Phase.BLOCKED:
             return self._unblocked()
-        action = decide(self._observed(), self._rule())
+        observed, rule = self._observed(), self._rule()
+        action = decide(observed, rule)
+        if observed.outcome is None and action == decide(replace(observed, failures=0), rule):
+            attempt = self.status.failures + 1  # the failures are no longer what holds it back
+            return self.to(ConditionType.WAITING, message=f"attempt {attempt}", attempt=attempt)
         match action:
             case CloseRound(reason=reason):
                 return self._closed(f"{reason}; the last time: {self.status.last_error}")
             case Wait(reason=reason, until=until):
-                changes = {
-                    "message": reason,
-                    "phase": Phase.BACKING_OFF,
-                    "retry_at": None if until is None else seconds_of(until),
-                }
+                retry = None if until is None else seconds_of(until)
+                changes = {"message": reason, "phase": Phase.BACKING_OFF, "retry_at": retry}
                 again = None if until is None else max(until - self.now, timedelta(seconds=1))
                 return Step(status=self.status.model_copy(update=changes), again=again)
             case _:
-                attempt = self.status.failures + 1
-                return self.to(ConditionType.WAITING, message=f"attempt {attempt}", attempt=attempt)
+                raise AssertionError(f"failures make a job wait or give up, and not {action}")
 
     def _unblocked(self) -> Step:
         """What was refused may be tried again: what it named is there, the spec has changed, or a while has passed."""

@@ -99,7 +99,7 @@ def _train(scene: Scene, status: Status, platform: Platform) -> WorkerPod:
 
 
 def _eval(scene: Scene, status: Status, platform: Platform) -> WorkerPod:
-    dataset, old, new = scene.needed_dataset(), old_model(scene, status), _candidate(status)
+    dataset, old, new = scene.needed_dataset(), old_model(scene, status), candidate_of(status)
     index, lists = _index(dataset, status), _lists(scene, status, dataset)
     env = {
         "MODEL_URLS": f"{in_pod(new.url)};{in_pod(old.url)}",
@@ -120,7 +120,7 @@ def _eval(scene: Scene, status: Status, platform: Platform) -> WorkerPod:
 
 def _deploy(scene: Scene, status: Status, platform: Platform) -> WorkerPod:
     """The worker tools, on the node of the inference worker, put the new model where that one reads it."""
-    new, asked = _candidate(status), scene.spec.deploy_spec.model
+    new, asked = candidate_of(status), scene.spec.deploy_spec.model
     if not is_on_node(new.url):
         raise BadInput(f"the trained model {new.url} is not on a node; deploying takes an outputDir that is a path")
     mounts = mounts_for(files=(new.url,))
@@ -228,7 +228,8 @@ def _round_model(scene: Scene, name: str) -> RoundModel:
     return RoundModel(url=path_of(url, f"Model {name}") if is_on_node(url) else url, format=model.spec.format)
 
 
-def _candidate(status: Status) -> RoundModel:
+def candidate_of(status: Status) -> RoundModel:
+    """The model that the round made. Raises ``BadInput``."""
     if status.candidate is None:
         raise BadInput("the round has no trained model; its training is done again in the next round")
     return status.candidate
@@ -251,6 +252,14 @@ def named_by_template(scene: Scene, status: Status) -> ReportedModel | None:
 def _output(scene: Scene) -> str:
     output = scene.spec.output_dir
     return path_of(output, "outputDir") if is_on_node(output) else output.rstrip("/")
+
+
+def list_url(scene: Scene, status: Status) -> str:
+    """Where the samples of a training or evaluation are listed, outside of its pod; empty for a deployment."""
+    dataset = scene.dataset()
+    if dataset is None or status.stage == Stage.DEPLOY:
+        return ""
+    return f"{_output(scene)}/data/{status.stage.lower()}/{status.round}/data.{dataset.spec.format.lower()}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -1,0 +1,211 @@
+"""Laws of a job's rounds, whatever becomes of its pods, its documents and the operator."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from tests.job_world import World, a_job, evaluated, trained, words
+
+from orbitloop_operators.handlers.changes import Key
+from orbitloop_operators.handlers.pod_states import has_ended
+
+DATASET = Key(api_version="sedna.io/v1alpha1", kind="Dataset", namespace="lab", name="sites")
+SAID = {"train": trained(), "eval": evaluated(), "deploy": words("deploy"), "inference": ""}
+
+NEXT = {
+    "Train/Waiting": {"Train/Ready"},
+    "Train/Ready": {"Train/Starting"},
+    "Train/Starting": {"Train/Running"},
+    "Train/Running": {"Train/Completed"},
+    "Train/Completed": {"Eval/Waiting"},
+    "Train/Failed": {"Train/Waiting"},
+    "Eval/Waiting": {"Eval/Ready", "Train/Waiting"},
+    "Eval/Ready": {"Eval/Starting"},
+    "Eval/Starting": {"Eval/Running"},
+    "Eval/Running": {"Eval/Completed"},
+    "Eval/Completed": {"Deploy/Waiting"},
+    "Eval/Failed": {"Eval/Waiting", "Train/Waiting"},
+    "Deploy/Waiting": {"Deploy/Ready", "Deploy/Completed"},
+    "Deploy/Ready": {"Deploy/Starting"},
+    "Deploy/Starting": {"Deploy/Running"},
+    "Deploy/Running": {"Deploy/Completed"},
+    "Deploy/Completed": {"Train/Waiting"},
+    "Deploy/Failed": {"Deploy/Waiting", "Train/Waiting"},
+}
+"""Which step may follow which, besides failing."""
+
+
+@dataclass
+class Fate:
+    """A world with all that may go wrong in it, and what must hold all the time."""
+
+    world: World = field(default_factory=lambda: World.with_job(samples=0))
+    samples: int = 0
+
+    def reconcile(self, _: int) -> None:
+        before = self._conditions()
+        self.world.once()
+        after = self._conditions()
+        assert after == before or after[:-1] == before[-(len(after) - 1) :] or len(after) == 1
+
+    def crash(self, _: int) -> None:
+        """The operator is killed after its pods were made, before the status is written."""
+        status = self.world.job.get("status")
+        self.world.once()
+        self.world.put(
+            {**{key: value for key, value in self.world.job.items() if key != "status"}, "status": status or {}}
+        )
+
+    def count(self, samples: int) -> None:
+        self.samples = samples
+        if self.world.store.get(DATASET) is not None:
+            self.world.count(samples)
+            self.world.once()
+
+    def lose_dataset(self, _: int) -> None:
+        if self.world.store.get(DATASET) is not None:
+            self.world.drop(DATASET)
+
+    def bring_dataset(self, _: int) -> None:
+        if self.world.store.get(DATASET) is None:
+            self.world.count(self.samples)
+            self.world.once()
+
+    def break_spec(self, _: int) -> None:
+        self.world.change(dataset={"trainProb": 9})
+
+    def mend_spec(self, _: int) -> None:
+        self.world.rewrite(a_job()["spec"])
+
+    def run(self, number: int) -> None:
+        if (name := self._live(number)) is not None:
+            self.world.run(name)
+
+    def end_well(self, number: int) -> None:
+        if (name := self._live(number)) is not None:
+            self.world.end(name, SAID[name.split("-")[1]])
+
+    def advance(self, _: int) -> None:
+        """Samples arrive, and what runs does well."""
+        if self.world.store.get(DATASET) is not None:
+            self.samples += 10
+            self.world.count(self.samples)
+        self.settle()
+        for name, pod in self.world.pods().items():
+            if not has_ended(pod) and "inference" not in name:
+                self.world.end(name, SAID[name.split("-")[1]])
+
+    def end_with_nonsense(self, number: int) -> None:
+        if (name := self._live(number)) is not None:
+            self.world.end(name, "{}")
+
+    def end_badly(self, number: int) -> None:
+        if (name := self._live(number)) is not None:
+            self.world.end(name, code=1)
+
+    def block(self, number: int) -> None:
+        if (name := self._live(number)) is not None:
+            self.world.wait_for(name, "ImagePullBackOff")
+
+    def delete(self, number: int) -> None:
+        names = sorted(self.world.pods())
+        if names:
+            self.world.delete_pod(names[number % len(names)])
+
+    def leave(self, number: int) -> None:
+        if (name := self._live(number)) is not None:
+            self.world.mark_leaving(name)
+
+    def wait(self, minutes: int) -> None:
+        self.world.pass_by(minutes=minutes)
+
+    # ---- what must hold
+
+    def check(self) -> None:
+        live = [name.split("-")[1] for name, pod in self.world.pods().items() if not has_ended(pod)]
+        assert len(live) == len(set(live)), live
+        status = self.world.job.get("status") or {}
+        if not status:
+            return
+        last = status["conditions"][-1]
+        assert (status["stage"], status["state"]) == (last["stage"], last["type"])
+        assert len(status["conditions"]) <= 30
+        for before, after in pairwise(self.world.steps):
+            assert after.endswith("/Failed") or after in NEXT[before]
+        used, waiting = status["samples"]["used"], status["samples"]["waiting"]
+        assert used >= 0
+        assert waiting >= 0
+        ends = [0, *(bound for one in status["segments"] for bound in (one["begin"], one["end"]))]
+        assert ends == sorted(ends)
+        assert ends[-1] <= used
+        if self.world.store.get(DATASET) is not None and status["phase"] != "Blocked":
+            assert used + waiting <= max(self.samples, used)
+
+    def settle(self, _: int = 0) -> None:
+        self.world.settle()
+        self.check()
+        quiet = self.world.ask()
+        assert not quiet.create
+        assert not quiet.delete
+        status = self.world.status
+        assert quiet.status == status
+        if status["phase"] != "Blocked":
+            assert status["samples"]["used"] <= self.samples
+
+    def _live(self, number: int) -> str | None:
+        names = sorted(name for name, pod in self.world.pods().items() if not has_ended(pod))
+        return names[number % len(names)] if names else None
+
+    def _conditions(self) -> list[Any]:
+        return list((self.world.job.get("status") or {}).get("conditions", ()))
+
+    def end_kindly(self) -> None:
+        """From now on everything goes well."""
+        self.bring_dataset(0)
+        self.mend_spec(0)
+        for _ in range(12):
+            self.settle()
+            for name, pod in self.world.pods().items():
+                if "deletionTimestamp" in pod["metadata"] and "inference" in name:
+                    self.world.delete_pod(name)
+                elif not has_ended(pod) and "inference" not in name:
+                    self.world.end(name, SAID[name.split("-")[1]])
+            self.world.pass_by(minutes=10)
+        self.settle()
+
+
+EVENTS = [
+    *3 * (Fate.advance,),
+    *2 * (Fate.reconcile,),
+    Fate.crash,
+    Fate.count,
+    Fate.lose_dataset,
+    Fate.bring_dataset,
+    Fate.break_spec,
+    Fate.mend_spec,
+    Fate.run,
+    Fate.end_well,
+    Fate.end_with_nonsense,
+    Fate.end_badly,
+    Fate.block,
+    Fate.delete,
+    Fate.leave,
+    Fate.wait,
+    Fate.settle,
+]
+
+
+@settings(max_examples=80)
+@given(events=st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 40)), max_size=30))
+def test_whatever_happens_each_sample_is_used_once_and_the_job_comes_to_rest(events: list[tuple[Any, int]]) -> None:
+    fate = Fate()
+    for event, number in events:
+        event(fate, number)
+        fate.check()
+    fate.end_kindly()
+    assert fate.world.at == "Train/Waiting"
+    assert fate.world.status["samples"]["used"] <= fate.samples
