@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
+from collections import defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
-from itertools import pairwise
+from itertools import chain, pairwise
 
 from orbitloop.domain.errors import BadInput
 
@@ -149,12 +151,16 @@ def resolve(plan: Iterable[ContactWindow]) -> tuple[tuple[ContactWindow, ...], t
     Every antenna goes through its windows from the longest to the shortest, of equally long ones the higher first,
     then the earlier: a window is kept unless it overlaps one that was kept before. Both in order of acquisition.
     """
-    kept: list[ContactWindow] = []
+    kept: dict[str, list[ContactWindow]] = defaultdict(list)  # by antenna, in order, none overlapping another
     given_up: list[ContactWindow] = []
     for window in sorted(plan, key=lambda one: (-one.duration, -one.peak, one)):
-        taken = any(other.dish == window.dish and other.overlaps(window) for other in kept)
-        (given_up if taken else kept).append(window)
-    return tuple(sorted(kept)), tuple(sorted(given_up))
+        of_antenna = kept[window.dish]
+        place = bisect_left(of_antenna, window)
+        if any(other.overlaps(window) for other in of_antenna[max(place - 1, 0) : place + 1]):
+            given_up.append(window)
+        else:
+            of_antenna.insert(place, window)
+    return tuple(sorted(chain.from_iterable(kept.values()))), tuple(sorted(given_up))
 
 
 def turns(plan: Iterable[ContactWindow]) -> tuple[ContactWindow, ...]:

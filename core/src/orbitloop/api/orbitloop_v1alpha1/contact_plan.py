@@ -56,11 +56,13 @@ class ContactPlanStatus(ConditionedStatus):
         windows: in the order in which they begin.
         computed_at: when they were computed.
         valid_until: until when they reach.
+        inputs: digest of the elements, places and times that they were computed from.
     """
 
     windows: tuple[Window, ...] = ()
     computed_at: AwareDatetime | None = None
     valid_until: AwareDatetime | None = None
+    inputs: str = ""
 
 
 class ContactPlan(Resource):
