@@ -239,6 +239,15 @@ def test_sednas_kinds_are_left_to_sednas_manager_while_it_runs() -> None:
     assert world.after(0) == ["status another"]
 
 
+def test_what_is_left_to_sednas_manager_is_not_reviewed_either() -> None:
+    world = World(always(Changes()))
+    world.sees(global_manager(1))
+    assert world.loop.leaves_alone("sedna.io/v1alpha1")
+    assert not world.loop.leaves_alone("orbitloop.io/v1alpha1")
+    world.sees(global_manager(2, replicas=0))
+    assert not world.loop.leaves_alone("sedna.io/v1alpha1")
+
+
 @pytest.mark.parametrize("image", ["kubeedge/sedna-lc:v0.6.0", "sedna-gm/proxy:1", "nginx"])
 def test_other_deployments_are_no_rivals(image: str) -> None:
     world = World(always(Changes(status={"phase": "Waiting"})))
