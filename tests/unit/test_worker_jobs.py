@@ -1,5 +1,6 @@
 """What the jobs of a worker give to user code, and what they report."""
 
+import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -235,3 +236,26 @@ def test_metrics_become_plain_numbers() -> None:
 def test_a_model_on_another_machine_that_cannot_be_read_is_one_clear_error() -> None:
     with pytest.raises(Refused, match="storage initializer"):
         job(Reports(), MODEL_URL="s3://bucket/model.pb").inference(0.5)
+
+
+def test_a_result_is_left_as_the_containers_last_words(tmp_path: Path) -> None:
+    log, new = tmp_path / "log", tmp_path / "new.npz"
+    new.write_text("2")
+    job(Reports(), MODEL_URL=f"{tmp_path}/out", ORBITLOOP_TERMINATION_LOG=str(log)).train([1, 2, 3])
+    url = f"{tmp_path}/out/model"
+    trained = {"format": "", "url": url, "digest": digest_of(b"2.0")}
+    assert json.loads(log.read_text()) == {"kind": "train", "status": "completed", "results": [trained], "message": ""}
+    job(Reports(), MODEL_URLS=str(new), ORBITLOOP_TERMINATION_LOG=str(log)).evaluate([1, 3])
+    words = json.loads(log.read_text())
+    assert (words["kind"], words["results"][0]["metrics"]) == ("eval", {"error": 1.0, "each": [1.0, 1.0]})
+
+
+@pytest.mark.parametrize("accepted", [True, False], ids=["beside a Local Controller", "without one"])
+def test_a_failure_is_left_as_the_containers_last_words(tmp_path: Path, accepted: bool) -> None:
+    log = tmp_path / "log"
+    given = {"MODEL_URL": str(tmp_path), "ORBITLOOP_TERMINATION_LOG": str(log)}
+    estimator = type("Changed", (Mean,), {"train": broken})
+    with pytest.raises(ZeroDivisionError):
+        IncrementalLearning(estimator, settings=settings(**given), reporter=Reports() if accepted else None).train([1])
+    reason = "ZeroDivisionError: the learning rate is 0"
+    assert json.loads(log.read_text()) == {"kind": "train", "status": "failed", "results": [], "message": reason}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import os
 import secrets
 import sqlite3
@@ -10,10 +11,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from orbitloop.domain.errors import NoSpace
+from orbitloop.domain.errors import NoSpace, Untrusted
+from orbitloop.domain.units import Digest
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 _UNFINISHED = ".unfinished"
+_CHUNK = 2**20
 
 
 @contextmanager
@@ -92,6 +95,46 @@ def write_durably(path: Path, data: bytes, mode: int = 0o666) -> None:
     write_unlisted(path, data, mode)
     with naming_full_disk(path):
         sync_folder(path.parent)
+
+
+def copy_durably(source: Path, target: Path, *, expected: Digest | None = None) -> Digest:
+    """Replace ``target`` by the bytes of ``source`` as :func:`write_durably` does, in constant memory.
+
+    What a killed copy to the same target has left is removed: nobody else may copy to it at the same time.
+
+    Args:
+        source: a file.
+        target: a path in a folder that exists.
+        expected: digest that the bytes must have.
+
+    Returns:
+        The digest of the bytes.
+
+    Raises:
+        NoSpace: the disk is full; ``target`` is as it was.
+        Untrusted: the bytes have another digest than ``expected``; ``target`` is as it was.
+    """
+    state = hashlib.sha256()
+    own = f".{hashlib.sha256(target.name.encode(errors='surrogateescape')).hexdigest()[:16]}"
+    for leftover in target.parent.glob(f"{own}-*{_UNFINISHED}"):
+        leftover.unlink(missing_ok=True)
+    unfinished = target.parent / f"{own}-{secrets.token_hex(8)}{_UNFINISHED}"
+    try:
+        with naming_full_disk(target), source.open("rb") as given, unfinished.open("xb") as file:
+            while chunk := given.read(_CHUNK):
+                state.update(chunk)
+                file.write(chunk)
+            file.flush()
+            os.fsync(file.fileno())
+        found = Digest(f"sha256:{state.hexdigest()}")
+        if expected is not None and found != expected:
+            raise Untrusted(f"{source} has the digest {found} instead of {expected}; it was written while it was read")
+        unfinished.replace(target)
+    finally:
+        unfinished.unlink(missing_ok=True)
+    with naming_full_disk(target):
+        sync_folder(target.parent)
+    return found
 
 
 def discard_unfinished(folder: Path) -> int:

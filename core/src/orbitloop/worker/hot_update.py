@@ -1,63 +1,26 @@
 """Hot update: a new model named by a file, taken over while the worker goes on answering.
 
-The file is Sedna's ``model_config.json``: ``{"model_config": {"model_path": ..., "model_update_time": ...}}``; a
-``digest`` beside them is an addition, and is checked where it is given.
+What came of each update is left in ``loaded.json`` beside it; see :mod:`orbitloop.worker.update_files` for both.
 """
 
 from __future__ import annotations
 
-import json
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
-
-from orbitloop.domain.errors import BadInput, OrbitloopError, Untrusted
-from orbitloop.wire.worker_messages import DigestText, WorkerStatus
+from orbitloop.adapters.durable import write_durably
+from orbitloop.domain.errors import BadInput, NoSpace, OrbitloopError, Untrusted
+from orbitloop.domain.units import Digest
+from orbitloop.wire.worker_messages import WorkerStatus
 from orbitloop.worker.files import FileOps
 from orbitloop.worker.log import LOGGER
 from orbitloop.worker.serving import Serving
+from orbitloop.worker.update_files import LOADED, Loaded, Wanted, wanted_in
 
 _SHORTEST_PERIOD_SECONDS = 0.01
-
-
-class _Entry(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
-
-    model_path: str = Field(min_length=1)
-    model_update_time: str = ""
-    digest: DigestText | None = None
-
-
-class _Document(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="ignore", protected_namespaces=())
-
-    entry: _Entry = Field(alias="model_config")
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Wanted:
-    """The model that the file names; two are the same update if all of it is the same."""
-
-    path: str
-    updated: str
-    digest: str | None = None
-
-
-def wanted_in(text: str) -> Wanted | None:
-    """What the file says; none while it is half written."""
-    try:
-        json.loads(text)
-    except ValueError:
-        return None
-    try:
-        entry = _Document.model_validate_json(text).entry
-    except ValidationError as error:
-        raise BadInput(f"the model config names no model: {text[:200]!r}") from error
-    return Wanted(path=entry.model_path, updated=entry.model_update_time, digest=entry.digest)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,11 +30,13 @@ class Outcome:
     Args:
         status: completed or failed.
         wanted: the update.
+        digest: of the model, where that is a file which could be read.
         reason: why it failed.
     """
 
     status: WorkerStatus
     wanted: Wanted
+    digest: Digest | None = None
     reason: str = ""
 
 
@@ -114,8 +79,25 @@ class HotUpdate:
             return None
         self._tried = wanted
         outcome = self._take_over(wanted)
+        self._answer(outcome)
         self._report(outcome)
         return outcome
+
+    def _answer(self, outcome: Outcome) -> None:
+        """Leave what came of it beside the file. A folder that may not be written to is no reason to stop serving."""
+        wanted = outcome.wanted
+        loaded = Loaded(
+            digest=outcome.digest or "",
+            status=outcome.status,
+            message=outcome.reason,
+            model_path=wanted.path,
+            model_update_time=wanted.updated,
+        )
+        path = self._config.parent / LOADED
+        try:
+            write_durably(path, loaded.body())
+        except (OSError, NoSpace) as error:
+            LOGGER.error("%s was not written: %s; whoever announced the model cannot see what came of it", path, error)
 
     def _read(self) -> Wanted | None:
         try:
@@ -131,23 +113,24 @@ class HotUpdate:
             return None
 
     def _take_over(self, wanted: Wanted) -> Outcome:
+        digest = wanted.digest
         try:
-            path = _checked(wanted)
+            path, digest = _checked(wanted)
             self._serving.replace(path)
         except (Exception, SystemExit) as error:  # noqa: BLE001  # user code may raise anything
             LOGGER.exception("the model %s was not taken over; the one before stays", wanted.path)
             reason = str(error) if isinstance(error, OrbitloopError) else f"{type(error).__name__}: {error}"
-            return Outcome(status=WorkerStatus.FAILED, wanted=wanted, reason=reason)
+            return Outcome(status=WorkerStatus.FAILED, wanted=wanted, digest=digest, reason=reason)
         LOGGER.info("serving %s of %s", wanted.path, wanted.updated)
-        return Outcome(status=WorkerStatus.COMPLETED, wanted=wanted)
+        return Outcome(status=WorkerStatus.COMPLETED, wanted=wanted, digest=digest)
 
 
-def _checked(wanted: Wanted) -> str:
-    """The local path of the model, fetched where it is remote."""
+def _checked(wanted: Wanted) -> tuple[str, Digest | None]:
+    """The local path of the model, fetched where it is remote, and its digest, where it is a file."""
     path = FileOps.download(wanted.path)
-    if wanted.digest is None or not Path(path).is_file():
-        return path
-    found = f"sha256:{FileOps.get_file_hash(path)}"
-    if found != wanted.digest:
+    if not Path(path).is_file():
+        return path, wanted.digest
+    found = Digest(f"sha256:{FileOps.get_file_hash(path)}")
+    if wanted.digest is not None and found != wanted.digest:
         raise Untrusted(f"{path} has the digest {found}, and {wanted.digest} was announced; write it again")
-    return path
+    return path, found

@@ -38,7 +38,7 @@ class IncrementalLearning(MiningJob):
             results = [described(self.estimator.save(path))]
             trained: Backend = self.estimator
             given = callback(trained) if callback else trained
-        self.report_task_info(None, WorkerStatus.COMPLETED, results, WorkerKind.TRAIN)
+        self._conclude(WorkerKind.TRAIN, WorkerStatus.COMPLETED, results)
         return given
 
     def evaluate(self, data: Any, post_process: PostProcess = None, **kwargs: Any) -> list[dict[str, Any]]:
@@ -58,7 +58,7 @@ class IncrementalLearning(MiningJob):
                 self._must_exist(url)
                 found = self.estimator.evaluate(data, url, **kwargs)
                 results.append(described(url, metrics=callback(found) if callback else found))
-        self.report_task_info(None, WorkerStatus.COMPLETED, results, WorkerKind.EVAL)
+        self._conclude(WorkerKind.EVAL, WorkerStatus.COMPLETED, results)
         return [{name: result[name] for name in ("format", "url", "metrics")} for result in results]
 
     def inference(self, data: Any = None, post_process: PostProcess = None, **kwargs: Any) -> tuple[Any, Any, bool]:

@@ -15,6 +15,7 @@ from orbitloop.worker.backends import Backend, set_backend
 from orbitloop.worker.config import BaseConfig, Context
 from orbitloop.worker.files import FileOps
 from orbitloop.worker.hot_update import HotUpdate, Outcome
+from orbitloop.worker.last_words import LastWords
 from orbitloop.worker.log import log_from
 from orbitloop.worker.registry import ClassFactory, ClassType
 from orbitloop.worker.reports import HttpReporter, NoReporter, Reporter
@@ -161,18 +162,26 @@ class JobBase:
         self._brief_reporter.send(self._info(info, None, None, WorkerKind.INFERENCE, ""))
 
     def _report_update(self, outcome: Outcome) -> None:
-        result = described(outcome.wanted.path, digest=outcome.wanted.digest)
+        result = described(outcome.wanted.path, digest=outcome.digest)
         self.report_task_info(None, outcome.status, [result], WorkerKind.DEPLOY, reason=outcome.reason)
 
     @contextlib.contextmanager
     def _failure_is_reported(self, kind: WorkerKind) -> Iterator[None]:
-        """What user code raises is reported as failed, and raised on."""
+        """What user code raises is left and reported as failed, and raised on."""
         try:
             yield
         except BaseException as error:
             reason = str(error) if isinstance(error, OrbitloopError) else f"{type(error).__name__}: {error}"
-            self.report_task_info(None, WorkerStatus.FAILED, None, kind, reason=reason)
+            self._conclude(kind, WorkerStatus.FAILED, (), reason)
             raise
+
+    def _conclude(
+        self, kind: WorkerKind, status: WorkerStatus, results: Sequence[Mapping[str, Any]], reason: str = ""
+    ) -> None:
+        """Leave the result where Kubernetes finds it, then tell the Local Controller, which may take a while."""
+        words = LastWords(kind=kind, status=status, results=results, message=reason)
+        words.leave(self.settings.orbitloop_termination_log)
+        self.report_task_info(None, status, results, kind, reason=reason)
 
 
 def _reporter(settings: WorkerSettings, tries: int) -> Reporter:

@@ -37,6 +37,8 @@ class WorkerSettings:
         mining_mode: ``inference-then-mining`` or ``mining-then-inference``.
         lc_server: the Local Controller; nothing is reported where it is not set.
         lc_period: between two reports of statistics.
+        orbitloop_termination_log: the file for the result of a training or evaluation, from which Kubernetes takes the
+            container's termination message.
         orbitloop_report_timeout_seconds: longest silence of the Local Controller before a try has failed.
         orbitloop_report_tries: how often a report is tried; waits between tries double from half a second.
         orbitloop_cloud_timeout_seconds: longest silence of the big model before the edge's result is used.
@@ -81,6 +83,7 @@ class WorkerSettings:
     s3_endpoint_url: str = ""
     access_key_id: str = field(default="", repr=False)
     secret_access_key: str = field(default="", repr=False)
+    orbitloop_termination_log: str = ""
     orbitloop_report_timeout_seconds: timedelta = timedelta(seconds=5)
     orbitloop_report_tries: int = 5
     orbitloop_cloud_timeout_seconds: timedelta = timedelta(seconds=5)
