@@ -17,6 +17,7 @@ from datetime import timedelta
 from typing import Any
 
 from orbitloop.adapters.log_lines import log_to_stderr
+from orbitloop.adapters.orbits import contact_windows
 from orbitloop.adapters.wall_clock import WallClock
 from orbitloop_operators.adapters.api_server import ApiServer, configuration_from
 from orbitloop_operators.adapters.authority import Authority
@@ -72,7 +73,7 @@ def operate(settings: OperatorSettings) -> None:
 
 
 async def _operate(settings: OperatorSettings) -> None:
-    operator = _composed(settings, reconcilers(settings.rules()), WATCHED)
+    operator = _composed(settings, reconcilers(settings.rules(), contact_windows), WATCHED)
     probes = Probes(ready=operator.is_ready, metrics=operator.metrics.text)
     server = serve_probes(settings.probes_host, settings.probes_port, probes)
     sys.stdout.write(json.dumps({"probes_port": server.server_port}) + "\n")

@@ -6,10 +6,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orbitloop_operators.handlers.changes import Reconciler
+from orbitloop_operators.handlers.contact_plan import ContactPlans
 from orbitloop_operators.handlers.dataset import Datasets
 from orbitloop_operators.handlers.ground_station import GroundStations
 from orbitloop_operators.handlers.incremental_learning_job import IncrementalLearningJobs
 from orbitloop_operators.handlers.link_policy import LinkPolicies
+from orbitloop_operators.handlers.passes_ahead import Predictor
 from orbitloop_operators.handlers.stage_pods import Platform
 
 
@@ -21,19 +23,28 @@ class Rules:
         local_controller: what workers are told their Local Controller is at.
         tools_image: image with orbitloop's worker tools, for init containers.
         autoscaling_version: of HorizontalPodAutoscalers, ``v2`` or ``v2beta2``.
+        hot_updates: folder of the nodes for new models.
     """
 
     local_controller: str
     tools_image: str
     autoscaling_version: str
+    hot_updates: str = "/var/lib/sedna/model-hot-update"
 
 
-def reconcilers(rules: Rules) -> Mapping[tuple[str, str], Reconciler]:
-    """All of them, by API version and kind."""
-    platform = Platform(local_controller=rules.local_controller, tools_image=rules.tools_image)
+def reconcilers(rules: Rules, predict: Predictor) -> Mapping[tuple[str, str], Reconciler]:
+    """All of them, by API version and kind.
+
+    Args:
+        predict: passes of a satellite over a station.
+    """
+    platform = Platform(
+        local_controller=rules.local_controller, tools_image=rules.tools_image, hot_updates=rules.hot_updates
+    )
     return {
         ("sedna.io/v1alpha1", "Dataset"): Datasets(),
         ("sedna.io/v1alpha1", "IncrementalLearningJob"): IncrementalLearningJobs(platform=platform),
+        ("orbitloop.io/v1alpha1", "ContactPlan"): ContactPlans(predict=predict),
         ("orbitloop.io/v1alpha1", "GroundStation"): GroundStations(),
         ("orbitloop.io/v1alpha1", "LinkPolicy"): LinkPolicies(),
     }
