@@ -104,6 +104,10 @@ class MemoryCluster:
         """An object as it is; not to be changed."""
         return self._objects.get(key)
 
+    def places(self) -> Sequence[Key]:
+        """Where all objects are, in order."""
+        return sorted(self._objects)
+
     def all(self, api_version: str, kind: str) -> Sequence[Document]:
         """All objects of a kind, by namespace and name; not to be changed."""
         return [
