@@ -24,12 +24,14 @@ class Finding:
         holds: whether it does; ``None``: nobody knows yet.
         reason: why, one word in camel case.
         message: why, for people, with what to do where something is to be done. Says nothing that changes by itself.
+        is_routine: it comes and goes, and nobody has to be told.
     """
 
     type: str = READY
     holds: bool | None
     reason: str
     message: str = ""
+    is_routine: bool = False
 
 
 def stamp(moment: datetime) -> str:
@@ -107,6 +109,8 @@ def _condition(document: Document, finding: Finding, before: Document | None, no
 
 def _notice(finding: Finding, condition: Document, before: Document | None) -> Notice | None:
     """What is told of a condition that says something else than before."""
+    if finding.is_routine:
+        return None
     was = None if before is None else (before.get("status"), before.get("reason"), before.get("message"))
     if finding.holds is False and was != (condition["status"], condition["reason"], condition["message"]):
         return Notice(severity=Severity.WARNING, reason=finding.reason, message=condition["message"])

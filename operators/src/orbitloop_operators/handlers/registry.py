@@ -12,6 +12,7 @@ from orbitloop_operators.handlers.ground_station import GroundStations
 from orbitloop_operators.handlers.incremental_learning_job import IncrementalLearningJobs
 from orbitloop_operators.handlers.link_policy import LinkPolicies
 from orbitloop_operators.handlers.passes_ahead import Predictor
+from orbitloop_operators.handlers.satellite import Satellites
 from orbitloop_operators.handlers.stage_pods import Platform
 
 
@@ -47,4 +48,5 @@ def reconcilers(rules: Rules, predict: Predictor) -> Mapping[tuple[str, str], Re
         ("orbitloop.io/v1alpha1", "ContactPlan"): ContactPlans(predict=predict),
         ("orbitloop.io/v1alpha1", "GroundStation"): GroundStations(),
         ("orbitloop.io/v1alpha1", "LinkPolicy"): LinkPolicies(),
+        ("orbitloop.io/v1alpha1", "Satellite"): Satellites(),
     }
