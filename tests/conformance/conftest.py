@@ -1,0 +1,139 @@
+"""Which implementation is asked, and in which ways; see README.md."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from pathlib import Path
+
+import pytest
+from tests.conformance.jobs import Job, a_job, surroundings
+from tests.conformance.target import Target, path_of, proxied
+from tests.conformance.walks import COLD, HOT, Walk, walk_both
+from tests.conformance.world import NODE, Ways, World, account, node
+from tests.control_plane import Cluster
+from tests.global_manager import global_manager, until
+
+_OPTIONS = {
+    "kubeconfig": "FILE of the API server that the implementation runs on; else KUBECONFIG_CONFORMANCE, else ours is "
+    "started",
+    "local-controller": "URL of its Local Controller's port for workers; else ours is started",
+    "count": "COMMAND that tells it how many samples a Dataset has; it is given namespace, Dataset and number",
+    "node-root": "FOLDER that holds the node's files, where it makes what its jobs write",
+}
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("conformance")
+    for name, says in _OPTIONS.items():
+        group.addoption(f"--conformance-{name}", default="", help=says)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "stricter: beyond Sedna's contract, what orbitloop makes good or promises more")
+
+
+def _option(config: pytest.Config, name: str) -> str:
+    return str(config.getoption(f"--conformance-{name}", default=""))
+
+
+@pytest.fixture(scope="session")
+def foreign(pytestconfig: pytest.Config) -> Path | None:
+    """The kubeconfig of another implementation."""
+    given = _option(pytestconfig, "kubeconfig") or os.environ.get("KUBECONFIG_CONFORMANCE", "")
+    return Path(given) if given else None
+
+
+@pytest.fixture(scope="session")
+def ways(pytestconfig: pytest.Config, foreign: Path | None) -> Ways:
+    """How it hears of samples and results; ours needs none of them."""
+    if foreign is None:
+        return Ways()
+    return Ways(count=_option(pytestconfig, "count"), local_controller=_option(pytestconfig, "local-controller"))
+
+
+@pytest.fixture(scope="session")
+def target(request: pytest.FixtureRequest, foreign: Path | None) -> Iterator[Target]:
+    """An API server with Sedna's kinds, and a node for the tests."""
+    kubeconfig = foreign
+    if kubeconfig is None:
+        cluster: Cluster = request.getfixturevalue("cluster")
+        cluster.kubectl("apply", "-f", "crds/")
+        kubeconfig = cluster.plane.kubeconfig
+    with proxied(kubeconfig) as made:
+        made.ask("POST", path_of("Node"), node())
+        yield made
+        made.ask("DELETE", path_of("Node", "", NODE))
+
+
+Implementation = Callable[[], AbstractContextManager[None]]
+
+
+@pytest.fixture(scope="session")
+def implementation(
+    request: pytest.FixtureRequest, foreign: Path | None, target: Target, tmp_path_factory: pytest.TempPathFactory
+) -> Implementation:
+    """What looks after the kinds while the block lasts: ours, unless another one is there for good."""
+
+    @contextmanager
+    def runs() -> Iterator[None]:
+        if foreign is not None:
+            yield
+            return
+        cluster: Cluster = request.getfixturevalue("cluster")
+        name = f"conformance-{uuid.uuid4().hex[:8]}"
+        options = ("--lease-name", name, "--autoscaling-version", "v2beta2")  # the API server here is of 2020
+        with global_manager(cluster, tmp_path_factory.mktemp("operators"), *options) as manager:
+            until(manager.is_ready, "the Global Manager was ready")
+            yield
+
+    return runs
+
+
+@contextmanager
+def a_world(target: Target, ways: Ways) -> Iterator[World]:
+    """A namespace of its own, empty again at the end."""
+    namespace = f"conformance-{uuid.uuid4().hex[:8]}"
+    target.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    target.ask("POST", path_of("ServiceAccount", namespace), account())  # where no controller makes it
+    try:
+        yield World(target=target, namespace=namespace, ways=ways)
+    finally:
+        target.empty(namespace)
+
+
+@pytest.fixture(scope="session")
+def walks(implementation: Implementation, target: Target, ways: Ways) -> dict[str, Walk]:
+    """Two rounds of two jobs, by name."""
+    with implementation(), a_world(target, ways) as world:
+        return walk_both(world)
+
+
+@pytest.fixture(params=[COLD, HOT])
+def walk(walks: dict[str, Walk], request: pytest.FixtureRequest) -> Walk:
+    """Each of them."""
+    return walks[request.param]
+
+
+@pytest.fixture(scope="module")
+def running(implementation: Implementation) -> Iterator[None]:
+    """The implementation, for the tests of one module."""
+    with implementation():
+        yield
+
+
+@pytest.fixture
+def world(target: Target, ways: Ways, running: None) -> Iterator[World]:
+    """A namespace that the implementation looks after, with what a job names."""
+    with a_world(target, ways) as made:
+        made.has(*surroundings())
+        yield made
+
+
+@pytest.fixture
+def job(world: World) -> Job:
+    """A job that nothing was told yet."""
+    world.has(a_job("helmets"))
+    return Job(world=world, name="helmets")
