@@ -101,7 +101,7 @@ def _condition(document: Document, finding: Finding, before: Document | None, no
         "type": finding.type,
         "status": status,
         "reason": finding.reason,
-        "message": _cut(finding.message),
+        "message": cut(finding.message),
         **_generation(document),
         "lastTransitionTime": since or stamp(now),
     }
@@ -124,5 +124,6 @@ def _reason(error: Refused) -> str:
     return "Invalid" if isinstance(error, BadInput) else type(error).__name__
 
 
-def _cut(message: str) -> str:
+def cut(message: str) -> str:
+    """A message that is no longer than an Event takes."""
     return message if len(message) <= _LONGEST_MESSAGE else f"{message[: _LONGEST_MESSAGE - 1]}…"
