@@ -38,7 +38,7 @@ def test_the_longest_metrics_are_left_out_first_and_in_all_results_and_that_is_s
         {"precision": [0.5], "loss": 0.1},
         {"precision": [0.25]},
     ]
-    assert said["message"] == "metrics left out, because a termination message takes 4096 bytes: each"
+    assert said["message"] == "metrics left out, because a result takes at most 4096 bytes: each"
 
 
 def test_a_reason_without_end_is_shortened_at_its_end() -> None:

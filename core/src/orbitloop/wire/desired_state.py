@@ -1,0 +1,50 @@
+"""What the ground wants a node to be like. Tolerant: what this version does not know is passed over."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from orbitloop.domain.errors import BadInput
+from orbitloop.wire.complaints import first_complaint
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+
+class WantedDataset(_Part):
+    """A dataset to watch.
+
+    Args:
+        url: of its index.
+        format: of its index, as its manifest says; whoever watches it says if that is none.
+    """
+
+    url: str
+    format: str
+
+
+class DesiredNode(_Part):
+    """All that is wanted of one node.
+
+    Args:
+        version: of the document.
+        node: whose it is.
+        datasets: to watch, by ``NAMESPACE/NAME``.
+    """
+
+    version: int = Field(ge=1)
+    node: str = ""
+    datasets: dict[str, WantedDataset] = Field(default_factory=dict)
+
+
+def read_desired_state(document: bytes) -> DesiredNode:
+    """What a document says.
+
+    Raises:
+        BadInput: no JSON object of this form; the message names the first field that does not fit.
+    """
+    try:
+        return DesiredNode.model_validate_json(document)
+    except ValidationError as error:
+        raise BadInput(f"desired state: {first_complaint(error)}") from error
