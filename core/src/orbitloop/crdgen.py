@@ -28,7 +28,7 @@ _KEPT = (
 )
 
 
-_MOST_ENTRIES, _LONGEST_TEXT = 256, 4096
+_MOST_ENTRIES, _LONGEST_TEXT = 256, 1024
 """Bounds on what a rule looks at: a server refuses rules whose cost it cannot bound."""
 
 
@@ -145,6 +145,8 @@ def _bound(place: dict[str, Any]) -> None:
     match place.get("type"):
         case "array":
             place.setdefault("maxItems", _MOST_ENTRIES)
+            if place["items"].get("type") == "string":
+                _bound(place["items"])
         case "string" if "format" not in place:
             place.setdefault("maxLength", _LONGEST_TEXT)
         case "object" if "additionalProperties" in place:
