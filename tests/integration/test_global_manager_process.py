@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -51,6 +52,26 @@ def test_an_api_server_that_goes_away_is_waited_for(cluster: Cluster, tmp_path: 
         until(all_say_something, "every kind had a condition")
         assert manager.process is not None
         assert manager.process.poll() is None
+
+
+def test_kinds_that_are_installed_later_are_looked_after_too(cluster: Cluster, tmp_path: Path) -> None:
+    definition = "crds/sedna.io_federatedlearningjobs.yaml"
+    cluster.kubectl("create", "namespace", "later")
+    cluster.kubectl("delete", "-f", definition)
+    with global_manager(cluster, tmp_path, "--lease-name", "later") as manager:
+        until(manager.is_ready, "it was ready")
+        cluster.kubectl("apply", "-f", definition)
+        cluster.kubectl("wait", "--for=condition=Established", "-f", definition)
+        job = {"aggregationWorker": {"model": {"name": "m"}, "template": {}}, "trainingWorkers": []}
+        said = {
+            "apiVersion": "sedna.io/v1alpha1",
+            "kind": "FederatedLearningJob",
+            "metadata": {"name": "a"},
+            "spec": job,
+        }
+        cluster.kubectl("-n", "later", "apply", "-f", "-", said=json.dumps(said))
+        says = ("-n", "later", "get", "fl", "a", "-o", "jsonpath={.status.conditions[0].type}")
+        until(lambda: bool(cluster.kubectl(*says)), "the job had a condition")
 
 
 @pytest.mark.parametrize(

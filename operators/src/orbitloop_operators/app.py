@@ -140,7 +140,7 @@ def _composed(
         lease=lease,
         loop=loop,
         sweep=sweep,
-        watches=Watches(watched, told, settings.kubeconfig, settings.namespaces),
+        watches=Watches(watched, told, server.served, settings.kubeconfig, settings.namespaces),
         admission=_admission(settings, server, loop, clock) if settings.admission else None,
     )
 

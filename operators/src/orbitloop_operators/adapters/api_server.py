@@ -180,6 +180,11 @@ class ApiServer:
         except KeyError:
             raise NotYet(f"{kind} of {api_version} is not served by this cluster; install its CRD") from None
 
+    async def served(self, api_version: str) -> frozenset[str]:
+        """The kinds that are served of ``api_version`` now; none if there is no such version."""
+        answer = await self.ask(Request(verb="GET", path=path_to(api_version, ""), resource="discovery"))
+        return frozenset(str(resource["kind"]) for resource in answer.document.get("resources") or ())
+
     def close(self) -> None:
         """Let go of the threads; what is under way still ends."""
         self._threads.shutdown(wait=False, cancel_futures=True)

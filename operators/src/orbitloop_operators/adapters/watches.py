@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import logging
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,13 @@ from orbitloop_operators.adapters.api_server import configuration_from
 from orbitloop_operators.handlers.changes import Document, Key
 from orbitloop_operators.handlers.watched import Watched
 
+_LOG = logging.getLogger(__name__)
+_DEFINITIONS = ("apiextensions.k8s.io", "v1", "customresourcedefinitions")
+_CHATTY = (
+    "kopf._core.reactor.running",  # warns that it takes no signals in this thread
+    "asyncio",  # kopf's streams complain when they are cancelled while they connect
+)
+_REST_BETWEEN_S = 1.0
 _FIRST_RESTS_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 _REST_S = 8.0
 
@@ -61,22 +68,31 @@ class Told:
 class Watches:
     """kopf in a thread and an event loop of its own: at its end it cancels every task that it did not know before.
 
+    kopf is told to watch what is served, and is started again when that changes: left to itself it forgets kinds that
+    an API server does not serve yet while it starts, and never looks for them again.
+
     Args:
         kinds: what is watched; kinds that the cluster does not serve yet are watched once it does.
         told: called in the event loop that :meth:`run` runs in, in order.
+        served: which kinds of an API version the cluster serves now.
         kubeconfig: how to reach the API server, as every other request does.
         namespaces: only these; none: all.
     """
 
     def __init__(
-        self, kinds: Sequence[Watched], told: Told, kubeconfig: Path | None, namespaces: Sequence[str]
+        self,
+        kinds: Sequence[Watched],
+        told: Told,
+        served: Callable[[str], Awaitable[Collection[str]]],
+        kubeconfig: Path | None,
+        namespaces: Sequence[str],
     ) -> None:
         self._kinds = tuple(kinds)
         self._told = told
+        self._served = served
         self._kubeconfig = kubeconfig
         self._namespaces = tuple(namespaces)
         self._begun = threading.Event()
-        self._stop = threading.Event()
 
     @property
     def begun(self) -> bool:
@@ -84,22 +100,41 @@ class Watches:
         return self._begun.is_set()
 
     async def run(self) -> None:
-        """Watch until :meth:`stop`, or until it is cancelled."""
+        """Watch until cancelled."""
+        while True:
+            kinds = await self._kinds_served()
+            changed = asyncio.Event()
+            await self._watch_until(changed, kinds)
+            for kind in kinds:
+                self._told.listed_again(kind.api_version, kind.kind)
+            await asyncio.sleep(_REST_BETWEEN_S)
+
+    async def _kinds_served(self) -> tuple[Watched, ...]:
+        versions = dict.fromkeys(kind.api_version for kind in self._kinds)
+        served = {version: await self._served(version) for version in versions}
+        return tuple(kind for kind in self._kinds if kind.kind in served[kind.api_version])
+
+    async def _watch_until(self, changed: asyncio.Event, kinds: Sequence[Watched]) -> None:
+        """Watch these kinds until the definitions say that others are served, or kopf ends by itself."""
         here = asyncio.get_running_loop()
-        registry = _registry(self._kinds, self._told.from_another_thread(here), self._kubeconfig)
-        watching = asyncio.create_task(asyncio.to_thread(self._watch, registry))
+        registry = _registry(kinds, self._told.from_another_thread(here), self._kubeconfig)
+        definitions = _Definitions(self._kinds, kinds, lambda: here.call_soon_threadsafe(changed.set))
+        definitions.register(registry)
+        stop = threading.Event()
+        watching = asyncio.create_task(asyncio.to_thread(self._watch, registry, stop))
+        waiting = asyncio.create_task(changed.wait())
         try:
-            await asyncio.shield(watching)
+            await asyncio.wait((watching, waiting), return_when=asyncio.FIRST_COMPLETED)
         finally:
-            self.stop()
-            await watching
+            waiting.cancel()
+            stop.set()
+            (ended,) = await asyncio.gather(watching, return_exceptions=True)
+        if isinstance(ended, BaseException):
+            _LOG.error("watches_broke", exc_info=ended)
 
-    def stop(self) -> None:
-        """End; idempotent."""
-        self._stop.set()
-
-    def _watch(self, registry: kopf.OperatorRegistry) -> None:
-        logging.getLogger("kopf._core.reactor.running").setLevel(logging.ERROR)  # it warns that it takes no signals
+    def _watch(self, registry: kopf.OperatorRegistry, stop: threading.Event) -> None:
+        for name in _CHATTY:
+            logging.getLogger(name).setLevel(logging.CRITICAL)
         asyncio.run(
             kopf.operator(
                 registry=registry,
@@ -108,14 +143,46 @@ class Watches:
                 clusterwide=not self._namespaces,
                 namespaces=self._namespaces,
                 ready_flag=self._begun,
-                stop_flag=self._stop,
+                stop_flag=stop,
             )
         )
+
+
+class _Definitions:
+    """Watches CustomResourceDefinitions, and says when another set of kinds is served than is watched.
+
+    Args:
+        wanted: all kinds of interest.
+        watched: those that are watched now.
+        changed: told.
+    """
+
+    def __init__(self, wanted: Sequence[Watched], watched: Sequence[Watched], changed: Callable[[], object]) -> None:
+        self._wanted = {(kind.api_version, kind.kind) for kind in wanted}
+        self._watched = {(kind.api_version, kind.kind) for kind in watched}
+        self._changed = changed
+
+    def register(self, registry: kopf.OperatorRegistry) -> None:
+        """Have kopf watch the definitions."""
+        kopf.on.event(*_DEFINITIONS, registry=registry, id="definitions")(self._event)
+
+    async def _event(self, event: Mapping[str, Any], **_: object) -> None:
+        spec = event["object"]["spec"]
+        kinds = {(f"{spec['group']}/{version['name']}", spec["names"]["kind"]) for version in spec["versions"]}
+        served = event["type"] != "DELETED" and _is_established(event["object"])
+        if (kinds & self._wanted) and served != bool(kinds & self._watched):
+            self._changed()
+
+
+def _is_established(definition: Mapping[str, Any]) -> bool:
+    conditions = (definition.get("status") or {}).get("conditions") or ()
+    return any(one["type"] == "Established" and one["status"] == "True" for one in conditions)
 
 
 def _settings() -> kopf.OperatorSettings:
     settings = kopf.OperatorSettings()
     settings.posting.enabled = False
+    settings.scanning.disabled = True
     settings.networking.error_backoffs = Patience()
     settings.networking.connect_timeout = 10.0
     settings.watching.connect_timeout = 10.0
