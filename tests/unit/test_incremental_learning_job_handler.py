@@ -2,14 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from datetime import timedelta
 from typing import Any
 
 import pytest
-from tests.job_world import World, a_dataset, a_job, a_template, evaluated, merged, trained, words
+from tests.job_world import (
+    JOB,
+    World,
+    a_dataset,
+    a_job,
+    a_model,
+    a_satellite,
+    a_template,
+    evaluated,
+    merged,
+    trained,
+    words,
+)
 
 from orbitloop.domain.errors import Refused
 from orbitloop_operators.handlers.changes import Changes, Key
+from orbitloop_operators.handlers.node_reports import report_document
 
 ONE_ROUND = [
     f"{stage}/{state}"
@@ -243,7 +257,7 @@ def test_the_next_attempt_waits_until_the_pod_before_has_ended() -> None:
     world.mark_leaving("helmets-train-1-1")
     world.settle()
     assert world.at == "Train/Running"
-    assert "was deleted, and ends" in world.status["message"]
+    assert "was deleted, and has not ended yet" in world.status["message"]
     world.end("helmets-train-1-1", code=143)
     world.settle()
     assert world.at == "Train/Failed"
@@ -713,3 +727,118 @@ def test_thirty_steps_are_remembered() -> None:
 
 def env_of(world: World, pod: str) -> dict[str, str]:
     return {entry["name"]: entry.get("value", "") for entry in world.pod(pod)["spec"]["containers"][0]["env"]}
+
+
+# ---- tidiness, and who looks at what
+
+
+def test_pods_of_the_last_round_stay_and_those_before_go() -> None:
+    world = World.with_job(samples=10)
+    for round in range(1, 4):
+        world.count(10 * round)
+        world.settle()
+        play_round(world, round)
+    ended = sorted(name for name in world.pods() if "inference" not in name)
+    assert ended == ["helmets-deploy-3-1", "helmets-eval-3-1", "helmets-train-3-1"]
+
+
+def test_a_pod_for_a_node_that_there_is_not_says_so() -> None:
+    world = World.with_job()
+    world.put({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "edge-2"}})
+    world.settle()
+    assert (world.at, world.status["phase"]) == ("Train/Starting", "Blocked")
+    assert "there is no node edge-1; join it to the cluster" in world.status["lastError"]
+    world.put({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "edge-1"}})
+    world.settle()
+    assert world.status["phase"] == "Training"
+
+
+def test_metrics_that_did_not_fit_into_the_last_words_are_taken_from_the_nodes_report() -> None:
+    world = in_evaluation()
+    models = json.loads(evaluated())["results"]
+    entry = {"kind": "eval", "status": "completed", "results": models}
+    world.report("edge-1", workers={"lab/helmets-eval-1-1": entry})
+    bare = [{key: value for key, value in model.items() if key != "metrics"} for model in models]
+    world.end("helmets-eval-1-1", words("eval", results=bare, message="metrics left out: precision"))
+    world.settle()
+    assert world.at == "Deploy/Starting"
+
+
+def test_what_was_left_out_is_said_where_nobody_else_says_it() -> None:
+    world = in_evaluation()
+    models = [{"url": "/output/train/1/model.onnx", "metrics": {}}]
+    world.end("helmets-eval-1-1", words("eval", results=models, message="metrics left out: precision"))
+    world.settle()
+    assert "Deploy/Completed" in world.steps
+    assert any("evaluated; metrics left out: precision" in notice.message for notice in world.told)
+
+
+def an_object(kind: str, name: str, namespace: str = "lab", **more: Any) -> dict[str, Any]:
+    group = "orbitloop.io" if kind == "Satellite" else "sedna.io"
+    metadata = {"name": name, "namespace": namespace}
+    return {"apiVersion": f"{group}/v1alpha1", "kind": kind, "metadata": metadata, "spec": more}
+
+
+@pytest.mark.parametrize(
+    ("document", "concerned"),
+    [
+        (a_job(), True),
+        (an_object("Dataset", "sites"), True),
+        (an_object("Dataset", "others"), False),
+        (an_object("Dataset", "sites", "elsewhere"), False),
+        (an_object("Model", "first"), True),
+        (an_object("Model", "served"), True),
+        (an_object("Model", "judge"), True),
+        (an_object("Model", "others"), False),
+        (an_object("Satellite", "sat-1", nodeName="edge-1"), True),
+        (an_object("Satellite", "sat-7", nodeName="edge-7"), True),
+        (an_object("Satellite", "sat-8", nodeName="edge-8"), False),
+        (report_document("edge-1", 1, {}), True),
+        (report_document("edge-9", 1, {}), True),
+        (report_document("edge-8", 1, {}), False),
+        (an_object("ContactPlan", "plan"), False),
+    ],
+    ids=[
+        "itself",
+        "its dataset",
+        "another dataset",
+        "a dataset of another namespace",
+        "what it begins with",
+        "what it deploys",
+        "what it is judged by",
+        "another model",
+        "the satellite of its dataset",
+        "a satellite that it names",
+        "another satellite",
+        "what its dataset's node says",
+        "what its inference worker's node says",
+        "what another node says",
+        "something else",
+    ],
+)
+def test_a_job_is_looked_at_again_when_what_it_depends_on_changes(document: dict[str, Any], concerned: bool) -> None:
+    world = World.with_job(
+        samples=0,
+        deploySpec={"template": a_template(nodeName="edge-9")},
+        evalSpec={"initialEvalModel": {"name": "judge"}},
+    )
+    world.put(a_model("judge", "/models/judge.onnx"))
+    job = dict(world.job)
+    world.put({**job, "metadata": {**job["metadata"], "annotations": {"orbitloop.io/satellites": "sat-7"}}})
+    world.put(a_satellite("sat-7", "edge-7"))
+    world.settle()
+    assert (JOB in world.handler.related(document, world.store)) is concerned
+
+
+def test_a_job_is_looked_at_again_when_one_of_its_pods_changes() -> None:
+    world = World.with_job()
+    world.settle()
+    assert list(world.handler.related(world.pod("helmets-train-1-1"), world.store)) == [JOB]
+
+
+@pytest.mark.parametrize("kind", ["Dataset", "Model", "Satellite"])
+def test_an_object_without_a_spec_disturbs_nobody(kind: str) -> None:
+    world = World.with_job()
+    world.put({"apiVersion": "sedna.io/v1alpha1", "kind": "IncrementalLearningJob", "metadata": {"name": "bare"}})
+    document = {key: value for key, value in an_object(kind, "others").items() if key != "spec"}
+    assert not world.handler.related(document, world.store)

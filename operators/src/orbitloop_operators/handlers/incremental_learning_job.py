@@ -25,7 +25,7 @@ from orbitloop_operators.handlers.round_state import (
 )
 from orbitloop_operators.handlers.round_steps import Round
 from orbitloop_operators.handlers.satellite_rollout import with_satellites
-from orbitloop_operators.handlers.stage_pods import Platform
+from orbitloop_operators.handlers.stage_pods import Platform, swept_pods
 from orbitloop_operators.handlers.whereabouts import Patience, Step
 
 KIND = "IncrementalLearningJob"
@@ -58,7 +58,7 @@ class IncrementalLearningJobs:
         status, notices = _counted(scene, status)
         status = with_satellites(scene, status)
         step = Round(scene=scene, status=status, platform=self.platform, patience=self.patience).step()
-        step = tended(scene, step, self.platform, self.patience)
+        step = tended(scene, _swept(scene, step), self.platform, self.patience)
         return _changes(document, replace(step, notices=(*notices, *step.notices)))
 
     def refused(self, document: Document, error: Refused, now: datetime) -> Changes:
@@ -90,6 +90,11 @@ def _changes(document: Document, step: Step) -> Changes:
         notices=step.notices,
         again=step.again,
     )
+
+
+def _swept(scene: Scene, step: Step) -> Step:
+    """The same step, and pods of rounds long past go."""
+    return replace(step, delete=(*step.delete, *swept_pods(scene, step.status.round)))
 
 
 def _counted(scene: Scene, status: Status) -> tuple[Status, tuple[Notice, ...]]:

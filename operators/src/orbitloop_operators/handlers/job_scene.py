@@ -18,6 +18,7 @@ from orbitloop.domain.mining import mining_rule
 from orbitloop.domain.triggers import Trigger
 from orbitloop_operators.handlers.changes import Document, Key, View
 from orbitloop_operators.handlers.node_reports import NodeReport, report_of
+from orbitloop_operators.handlers.nodes import is_in_cluster, satellites_on
 from orbitloop_operators.handlers.worker_pods import Owner, Place, is_on_node, path_of
 
 SEDNA = "sedna.io/v1alpha1"
@@ -105,6 +106,10 @@ class Scene:
         node = dataset.spec.node_name
         return Place(on_ground=True) if satellite_on(self.view, node) is not None else Place(node=node)
 
+    def lacks_node(self, node: str) -> bool:
+        """Whether the cluster has nodes, and none of this name."""
+        return not is_in_cluster(self.view, node) and bool(self.view.all("v1", "Node"))
+
     def report(self, node: str) -> NodeReport | None:
         """What a node has said."""
         return report_of(self.view, node)
@@ -157,7 +162,8 @@ def sees(job: Document, document: Document, view: View) -> bool:
             paths = (("initialModel",), ("evalSpec", "initialEvalModel"), ("deploySpec", "model"))
             return any(_named(spec, *path) == name for path in paths)
         case "Satellite":
-            return _annotated(job["metadata"], name) or document["spec"]["nodeName"] in _nodes(job, view)
+            node = (document.get("spec") or {}).get("nodeName")
+            return _annotated(job["metadata"], name) or node in _nodes(job, view)
         case _:
             return name in _nodes(job, view)
 
@@ -222,10 +228,8 @@ def _dataset(view: View, namespace: str, name: str) -> Dataset | None:
 
 def satellite_on(view: View, node: str) -> Satellite | None:
     """The Satellite whose node this is, in whatever namespace."""
-    for document in view.all(ORBITLOOP, "Satellite"):
-        if (document.get("spec") or {}).get("nodeName") == node:
-            return _satellite(document)
-    return None
+    found = satellites_on(view, node)
+    return _satellite(found[0]) if found else None
 
 
 def _satellite(document: Document) -> Satellite:

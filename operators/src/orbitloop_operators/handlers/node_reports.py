@@ -82,6 +82,10 @@ class _Node(Status):
     last_contact: AwareDatetime | None = None
 
 
+class _Bridge(Status):
+    not_offered: Mapping[Digest, str] = Field(default_factory=dict)
+
+
 _Said = TypeVar("_Said", bound=Status)
 
 
@@ -115,6 +119,11 @@ class NodeReport:
     def satellite(self) -> SatelliteReport | None:
         """What it says of itself; ``None``: nothing, or it is no satellite."""
         return self._read(SatelliteReport, "itself", self.observed.get("satellite"))
+
+    def not_offered(self) -> Mapping[Digest, str]:
+        """Why models that it is to be offered are not on offer, by their digest."""
+        read = self._read(_Bridge, "its offers", {"notOffered": self.observed.get("notOffered") or {}})
+        return {} if read is None else read.not_offered
 
     def _entry(self, subject: str, namespace: str, name: str) -> object:
         entries = self.observed.get(subject) or {}

@@ -136,7 +136,19 @@ class SatelliteDeployment(Whereabouts):
         names = [one.name for one in status.satellites if one.offered]
         contacts = {one.name: one.status.next_contact for one in self.scene.satellites if one.status}
         when = [f"{name}{_at(contacts.get(name))}" for name in names]
-        return f"the model is on offer, and the report awaited, of {', '.join(when)}"
+        bad = "".join(self._hindrance(one) for one in status.satellites if one.offered)
+        return f"the model is on offer, and the report awaited, of {', '.join(when)}{bad}"
+
+    def _hindrance(self, satellite: SatelliteRollout) -> str:
+        """Why the model is not on offer to a satellite after all, as the bridge says."""
+        report, new = self.scene.report(satellite.node), self.status.candidate
+        if report is None or new is None:
+            return ""
+        try:
+            why = report.not_offered().get(Digest(new.digest))
+        except BadInput as error:
+            why = str(error)
+        return f"; not yet to {satellite.name}: {why}" if why else ""
 
     def _was_heard(self) -> bool:
         """Whether one that the model is offered to was in contact since."""

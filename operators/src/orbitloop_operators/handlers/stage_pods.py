@@ -12,7 +12,9 @@ from orbitloop.api.sedna_v1alpha1.incremental_learning_job import RoundModel
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.learning import Stage
 from orbitloop.wire.worker_messages import ReportedModel
+from orbitloop_operators.handlers.changes import Document, Key
 from orbitloop_operators.handlers.job_scene import Scene
+from orbitloop_operators.handlers.pod_states import has_ended, is_leaving
 from orbitloop_operators.handlers.round_state import Status, segment_of_round
 from orbitloop_operators.handlers.worker_pods import (
     DATA_PREFIX,
@@ -54,6 +56,19 @@ class Platform:
 def pod_name(job: str, stage: Stage, round: int, attempt: int) -> str:
     """The name of a stage's pod."""
     return f"{job}-{stage.lower()}-{round}-{attempt}"
+
+
+def swept_pods(scene: Scene, round: int) -> tuple[Key, ...]:
+    """Pods that may go: they have ended, and belong to a round before the last one, whose logs may still be read."""
+    old = (pod for name, pod in scene.pods.items() if 0 < _round_of(scene, name, pod) < round - 1)
+    return tuple(Key.of(pod) for pod in old if has_ended(pod) and not is_leaving(pod))
+
+
+def _round_of(scene: Scene, name: str, pod: Document) -> int:
+    """The round that a pod's name says; 0 for those that belong to none."""
+    head, _, rest = name.removeprefix(f"{scene.owner.name}-").partition("-")
+    number = rest.partition("-")[0]
+    return int(number) if head == worker_type_of(pod) != "inference" and number.isdigit() else 0
 
 
 def stage_pod(scene: Scene, status: Status, platform: Platform) -> dict[str, Any]:

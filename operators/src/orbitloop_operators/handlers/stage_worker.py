@@ -62,10 +62,10 @@ class StageWorker(Whereabouts):
             return self._gone()
         state = pod_state(pod)
         if is_leaving(pod) and not isinstance(state, Ended):
-            return Step(status=self.saying(f"pod {self.name} was deleted, and ends"))
+            return Step(status=self.saying(self._leaving()))
         match state:
             case Pending():
-                return Step(status=self.saying(f"pod {self.name} starts"))
+                return self._pending(pod)
             case Blocked():
                 return self._blocked(pod, state)
             case _ if self.status.state is ConditionType.STARTING:
@@ -82,6 +82,19 @@ class StageWorker(Whereabouts):
             return self.fail("WorkerGone", f"pod {self.name} was deleted while it ran")
         again = self.start()
         return Step(status=self.saying(f"pod {self.name} is made"), create=again.create, delete=again.delete)
+
+    def _leaving(self) -> str:
+        return (
+            f"pod {self.name} was deleted, and has not ended yet; if its node is gone for good: kubectl delete pod "
+            f"-n {self.scene.owner.namespace} {self.name} --force"
+        )
+
+    def _pending(self, pod: Document) -> Step:
+        node = (pod.get("spec") or {}).get("nodeName", "")
+        if node and self.scene.lacks_node(node):
+            remedy = "join it to the cluster, or correct nodeName in the template or in the Dataset"
+            return self._blocked(pod, Blocked(reason="UnknownNode", message=f"there is no node {node}; {remedy}"))
+        return Step(status=self.saying(f"pod {self.name} starts"))
 
     def _blocked(self, pod: Document, state: Blocked) -> Step:
         """The pod cannot start: that is no failed attempt. If the job's spec has changed, the pod is made anew."""
@@ -122,7 +135,10 @@ class StageWorker(Whereabouts):
         report = self._report(kind)
         if report is not None and not _is_json(state.said):
             return report
-        return read_last_words(state.said, kind)
+        words = read_last_words(state.said, kind)
+        if report is not None and report.well and words is not None and words.well and words.why:
+            return report  # last words are short: where they leave something out, they say so
+        return words
 
     def _report(self, kind: WorkerKind) -> Result | None:
         pod = self.scene.pods[self.name]
@@ -149,7 +165,7 @@ class StageWorker(Whereabouts):
         match self.stage:
             case Stage.TRAIN:
                 made = trained_model(result.models, self.scene.spec.output_dir)
-                return self._succeeded((made,), f"trained {made.url}", candidate=made)
+                return self._succeeded((made,), _noted(f"trained {made.url}", result), candidate=made)
             case Stage.EVAL:
                 return self._evaluated(result)
             case Stage.DEPLOY:
@@ -163,7 +179,7 @@ class StageWorker(Whereabouts):
         judged = candidate.model_copy(update={"metrics": metrics_text(deployment_metrics(new, old))})
         before = old_model(self.scene, self.status).model_copy(update={"metrics": metrics_text(old)})
         shown = (candidate.model_copy(update={"metrics": metrics_text(new)}), before)
-        return self._succeeded(shown, "evaluated", candidate=judged)
+        return self._succeeded(shown, _noted("evaluated", result), candidate=judged)
 
     def _deployed(self) -> Step:
         new = self.status.candidate
@@ -176,6 +192,10 @@ class StageWorker(Whereabouts):
     def _succeeded(self, models: tuple[RoundModel, ...], message: str, **more: Any) -> Step:
         step = self.to(ConditionType.COMPLETED, message=message, data=output_data(models), last_error="", **more)
         return step.telling(Severity.NORMAL, f"{self.stage}Completed", f"round {self.status.round}: {message}")
+
+
+def _noted(message: str, result: Result) -> str:
+    return f"{message}; {result.why}" if result.why else message
 
 
 def _is_json(said: tuple[str, ...]) -> bool:

@@ -53,7 +53,7 @@ class Result:
     Args:
         well: it did it.
         models: what it made or measured, newest first.
-        why: why it failed.
+        why: why it failed; else what it left unsaid.
     """
 
     well: bool
@@ -108,7 +108,7 @@ def _result(status: WorkerStatus, models: tuple[ReportedModel, ...], why: str) -
         return Result(well=False, why=why or f"the worker says that it is {status}, and does not say why")
     if len(models) > _MOST_MODELS:
         raise BadInput(f"the worker names {len(models)} models; at most {_MOST_MODELS} are read")
-    return Result(well=True, models=models)
+    return Result(well=True, models=models, why=why)
 
 
 def trained_model(models: Sequence[ReportedModel], output_dir: str) -> RoundModel:
