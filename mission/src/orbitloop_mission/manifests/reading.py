@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from orbitloop.api.kinds import KINDS, BadField
+from orbitloop.api.rules import checked
 from orbitloop.domain.errors import BadInput
 from orbitloop_mission.manifests.documents import Located, documents
 from orbitloop_operators.adapters.admission import admit
@@ -107,6 +108,8 @@ def _stored(located: Located, namespace: str) -> Manifest:
     document = {name: value for name, value in document.items() if name != "status"}
     try:
         admit(document)
+        if (document["apiVersion"], document["kind"]) not in BUILT_IN:
+            checked(document)
         return Manifest(document=_encoded(document), place=located.at())
     except BadField as error:
         raise BadInput(f"{located.at(error.path)}: {error}") from error

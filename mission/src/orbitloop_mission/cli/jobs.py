@@ -1,0 +1,124 @@
+"""Jobs on a terminal: a line for each step, a bar for what goes on, a table in the end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from orbitloop_operators.handlers.changes import Document, Key
+
+_COLOURS = {"Completed": "green", "Failed": "red", "Running": "bold"}
+_LONGEST = 60
+"""Characters of what a job waits for, beside its bar."""
+
+
+class JobTerminal:
+    """A :class:`~orbitloop_mission.local_run.session.Narrator` on a terminal.
+
+    Args:
+        console: where to draw; on something that is no terminal, only the lines are printed.
+    """
+
+    def __init__(self, console: Console) -> None:
+        self._console = console
+        self._progress = Progress(
+            SpinnerColumn(),
+            TextColumn("{task.description:<34}", markup=False),
+            TimeElapsedColumn(),
+            TextColumn("{task.fields[note]}", markup=False),
+            console=console,
+            transient=True,
+        )
+        self._tasks: dict[Key, TaskID] = {}
+            self._shown: dict[Key, Sequence[Mapping[str, Any]]] = {}
+
+    def __enter__(self) -> Self:
+        self._progress.start()
+        return self
+
+    def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
+        self._progress.stop()
+
+    def say(self, text: str) -> None:
+        """A line, word for word."""
+        self._console.print(Text(text, style="dim"), soft_wrap=True)
+
+    def job(self, document: Document) -> None:
+        """A line for each new step of a job, and its bar; of what was before this run, the last step."""
+        key, status = Key.of(document), document.get("status") or {}
+        conditions = status.get("conditions") or []
+        news = _new(self._shown[key], conditions) if key in self._shown else conditions[-1:]
+        for condition in news:
+            self._step(key, condition)
+        self._shown[key] = conditions
+        what = f"{key.name}: round {status.get('round', 1)}, {status.get('phase', 'Waiting')}"
+        note = str(status.get("message", ""))
+        note = note if len(note) <= _LONGEST else f"{note[:_LONGEST]}…"
+        if key not in self._tasks:
+            self._tasks[key] = self._progress.add_task(what, total=None, note=note)
+        self._progress.update(self._tasks[key], description=what, note=note)
+
+    def event(self, document: Document) -> None:
+        """A line for a warning; what went well is a step of the job as well."""
+        if document["type"] == "Warning" and document["count"] == 1:
+            about = document["involvedObject"]
+            self._line(f"{about['kind']} {about['name']}", (document["reason"], "yellow"), document["message"])
+
+    def _step(self, key: Key, condition: Mapping[str, Any]) -> None:
+        state, stage = str(condition["type"]), str(condition["stage"])
+        message = str(condition.get("message", ""))
+        if (stage, state) == ("Eval", "Completed"):
+            message = f"{message}: {_compared(str(condition.get('data', '')))}"
+        self._line(key.name, (f"{stage} {state}", _COLOURS.get(state, "")), message)
+
+    def _line(self, who: str, what: tuple[str, str], why: str) -> None:
+        parts = Text.assemble(f"{who}  ", (f"{what[0]:<15}", what[1]), f"  {why}")
+        self._console.print(parts, soft_wrap=True)
+
+
+def _new(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
+    """The steps that were not there before; the oldest ones may be forgotten."""
+    for length in range(min(len(before), len(now)), 0, -1):
+        if list(before[-length:]) == list(now[:length]):
+            return now[length:]
+    return now
+
+
+def _compared(data: str) -> str:
+    """The metrics of the deployed model and of the new one, from what Sedna's conditions hold as JSON."""
+    models = json.loads(data)["output"]["models"] if data else []
+    new, old = ((models + 2 * [{}])[index].get("metrics") or {} for index in (0, 1))
+    return ", ".join(f"{name} {_short(old.get(name))} → {_short(value)}" for name, value in new.items())
+
+
+def _short(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(_short, value))}]"
+    return f"{value:.3f}" if isinstance(value, int | float) else "–"
+
+
+def print_jobs(console: Console, jobs: Sequence[Document]) -> None:
+    """How jobs stand."""
+    table = Table("job", "round", "stage", "state", "samples used", "deployed", box=SIMPLE_HEAD)
+    for job in jobs:
+        status = job.get("status") or {}
+        deployed = (status.get("deployed") or {}).get("url", "")
+        used = (status.get("samples") or {}).get("used", 0)
+        stage, state = str(status.get("stage", "")), str(status.get("state", ""))
+        table.add_row(
+            Text(job["metadata"]["name"]),
+            str(status.get("round", 1)),
+            stage,
+            state,
+            str(used),
+            Text(deployed, overflow="fold"),
+        )
+    console.print(table)

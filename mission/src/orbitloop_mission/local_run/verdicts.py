@@ -1,0 +1,90 @@
+"""When a run is over, and how it ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import TypeAlias
+
+from orbitloop_operators.handlers.changes import Document, Key
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Goal:
+    """What a run is for.
+
+    Args:
+        rounds: rounds that each job is to have closed in all; ``None``: it goes on.
+        once: what can be done now, at most one more round of each job.
+        begun: the round that each job was in when the run began.
+    """
+
+    rounds: int | None = None
+    once: bool = False
+    begun: Mapping[Key, int] = field(default_factory=dict)
+
+    def is_reached(self, key: Key, round: int) -> bool:
+        """Whether a job that is in ``round`` has done its part."""
+        if self.once:
+            return round > self.begun.get(key, 1)
+        return self.rounds is not None and round > self.rounds
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Done:
+    """All jobs did what they were to do."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stuck:
+    """Somebody has to do something before it can go on."""
+
+    message: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Waits:
+    """It goes on later, by samples or hours that come."""
+
+    message: str
+
+
+Verdict: TypeAlias = Done | Stuck | Waits
+
+
+class _Standing(StrEnum):
+    WORKS = "works"
+    REACHED = "reached"
+    WAITS = "waits"
+    STUCK = "stuck"
+
+
+def verdict(jobs: Sequence[Document], goal: Goal) -> Verdict | None:
+    """How the run has ended; ``None``: it goes on."""
+    standings = {Key.of(job): (_standing(job, goal), job.get("status") or {}) for job in jobs}
+    found = [standing for standing, _ in standings.values()]
+    if _Standing.WORKS in found or (_Standing.WAITS in found and not goal.once):
+        return None
+    if _Standing.STUCK in found:
+        return Stuck(message=_told(standings, _Standing.STUCK, "lastError"))
+    failed = {key: one for key, one in standings.items() if one[0] is _Standing.REACHED and one[1].get("lastError")}
+    if failed:
+        return Stuck(message=_told(failed, _Standing.REACHED, "lastError"))
+    if _Standing.WAITS in found:
+        return Waits(message=_told(standings, _Standing.WAITS, "message"))
+    return Done()
+
+
+def _standing(job: Document, goal: Goal) -> _Standing:
+    status = job.get("status") or {}
+    if goal.is_reached(Key.of(job), int(status.get("round", 1))):
+        return _Standing.REACHED
+    if status.get("phase") == "Blocked":
+        return _Standing.STUCK
+    return _Standing.WAITS if status.get("state") == "Waiting" else _Standing.WORKS
+
+
+def _told(standings: Mapping[Key, tuple[_Standing, Document]], which: _Standing, part: str) -> str:
+    parts = [f"{key.kind} {key.name}: {status.get(part)}" for key, (one, status) in standings.items() if one is which]
+    return "; ".join(parts)
