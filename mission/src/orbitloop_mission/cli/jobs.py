@@ -38,7 +38,7 @@ class JobTerminal:
             transient=True,
         )
         self._tasks: dict[Key, TaskID] = {}
-            self._shown: dict[Key, Sequence[Mapping[str, Any]]] = {}
+        self._shown: dict[Key, Sequence[Mapping[str, Any]]] = {}
 
     def __enter__(self) -> Self:
         self._progress.start()
