@@ -73,7 +73,7 @@ def test_what_users_write_keeps_every_rule(document: dict[str, Any]) -> None:
 
 JOB, SERVICE, FEDERATION = "IncrementalLearningJob", "JointInferenceService", "FederatedLearningJob"
 TRAIN, DEPLOY = "spec.trainSpec.trigger", "spec.deploySpec.trigger"
-MINING = "spec.deploySpec.hardExampleMining"
+MINING, OF_EDGE = "spec.deploySpec.hardExampleMining", "spec.edgeWorker.hardExampleMining"
 FIRST = "1 25544U 98067A   24001.50000000  .00016717  00000-0  10270-3 0  9009"
 SECOND = "2 25544  51.6400 208.9163 0006317  69.9862  25.2906 15.49815308000002"
 OTHER = SECOND[:2] + "25545" + SECOND[7:68]
@@ -83,7 +83,8 @@ BAD = [
     (JOB, "spec.dataset.trainProb", 1.01, "above 0 and at most 1"),
     ("LifelongLearningJob", "spec.dataset.trainProb", -0.5, "above 0 and at most 1"),
     (JOB, f"{TRAIN}.timer.start", "2:00", "HH:MM, for instance 02:30; it is '2:00'"),
-    (JOB, f"{TRAIN}.timer.end", "24:00", "HH:MM"),
+    (JOB, f"{TRAIN}.timer.start", "24:00", "HH:MM"),
+    (JOB, f"{TRAIN}.timer.end", "24:01", "HH:MM, at most 24:00"),
     (JOB, f"{TRAIN}.timer.end", "02:00\n", "HH:MM"),
     (JOB, f"{TRAIN}.timer.end", "٠٢:٣٠", "HH:MM"),
     (JOB, f"{TRAIN}.checkPeriodSeconds", 0, "at least 1"),
@@ -96,7 +97,8 @@ BAD = [
     (JOB, f"{MINING}.name", "ibt", "one of IBT, CrossEntropy, Threshold, Random, CloudOnly, EdgeOnly"),
     (JOB, f"{MINING}.parameters[].key", "threshold", "there are IBT: threshold_img, threshold_box;"),
     (JOB, f"{MINING}.parameters[].value", "high", "number from 0 to 1, as text"),
-    (SERVICE, "spec.edgeWorker.hardExampleMining.parameters[].value", "1.5", "number from 0 to 1"),
+    (SERVICE, f"{OF_EDGE}.parameters[].value", "1.5", "number from 0 to 1"),
+    (SERVICE, f"{OF_EDGE}.name", "", "must have a name"),
     ("Dataset", "spec.format", "json", "txt or csv"),
     ("Dataset", "spec.url", "data/index.txt", "an absolute path on its node, or s3://bucket/key"),
     ("Dataset", "spec.url", "/data/", "must be a file"),
@@ -173,6 +175,8 @@ def test_every_check_refuses_something_in_the_table() -> None:
         ),
         (JOB, "spec.dataset.trainProb", 1.0),
         (JOB, f"{TRAIN}.timer", {"start": "23:59", "end": "00:00"}),
+        (JOB, f"{TRAIN}.timer", {"start": "00:00", "end": "24:00"}),
+        (SERVICE, OF_EDGE, {"name": "BertRouter", "parameters": [{"key": "model", "value": "routellm/bert"}]}),
         (JOB, f"{DEPLOY}.condition.metric", "mAP@0.5"),
         (JOB, f"{DEPLOY}.condition.metric", "precision_delta[12]"),
         (JOB, "spec.trainSpec.trigger", {}),
@@ -255,6 +259,10 @@ NUMBERS = st.floats() | st.sampled_from([0.0, 1.0, 0.5, -0.0, float("nan"), floa
 TEXT_NUMBERS = st.from_regex(r"\A[+-]?[0-9.]{0,4}(e-?[0-9]{0,3})?\Z") | LETTERS
 KEYS = st.sampled_from(sorted({key for known in DEFAULTS.values() for key in known} | {"other"}))
 NAMES = st.sampled_from([*(str(miner) for miner in DEFAULTS), "other"])
+MININGS = st.fixed_dictionaries(
+    {"name": NAMES},
+    optional={"parameters": st.lists(st.fixed_dictionaries({"key": KEYS, "value": TEXT_NUMBERS}), max_size=3)},
+)
 CLOCKS = st.from_regex(r"\A[0-9]{1,2}:[0-9]{1,2}\n?\Z") | LETTERS
 METRICS = st.from_regex(r"\A[a-z]{0,3}(\[-?[0-9]{0,2}\])?\n?\Z") | LETTERS
 SUBJECTS = st.sampled_from(["hard", "random", "sample", "other", "telemetry"])
@@ -269,14 +277,14 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     checks.POSITIVE.message: st.integers(-3, 3) | st.integers(-(2**40), 2**40),
     checks.AT_LEAST_ONE.message: st.just([]),
     checks.CLOCK.message: CLOCKS,
+    checks.UNTIL.message: CLOCKS | st.just("24:00"),
+    checks.NAMED.message: LETTERS,
     checks.OPERATOR.message: st.sampled_from([*OPERATORS, "=>", "", "GT"]) | LETTERS,
     checks.METRIC.message: METRICS,
     checks.COUNTED.message: METRICS | st.just("num_of_samples"),
     checks.MINER.message: NAMES | LETTERS,
-    checks.PARAMETERS.message: st.fixed_dictionaries(
-        {"name": NAMES},
-        optional={"parameters": st.lists(st.fixed_dictionaries({"key": KEYS, "value": TEXT_NUMBERS}), max_size=3)},
-    ),
+    checks.PARAMETERS.message: MININGS,
+    checks.PARAMETERS_OF_KNOWN.message: MININGS,
     checks.PARAMETER.message: TEXT_NUMBERS,
     checks.FORMAT.message: st.sampled_from(["txt", "TxT", "csv", "cſv", "txt\n"]) | LETTERS,
     checks.FILE.message: PLACES,

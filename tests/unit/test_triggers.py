@@ -97,7 +97,7 @@ def test_hours_contain_their_next_start(start: time, end: time, later: timedelta
     assert timedelta(0) < begins - moment <= timedelta(days=1)
 
 
-@pytest.mark.parametrize("text", ["24:00", "7:00", "noon", "12:60", "1200", 12 * 60 * "1"])
+@pytest.mark.parametrize("text", ["24:01", "7:00", "noon", "12:60", "1200", 12 * 60 * "1"])
 def test_a_malformed_hour_is_refused(text: str) -> None:
     with pytest.raises(BadInput, match="HH:MM"):
         DailyHours.between(text, "12:00")
@@ -125,3 +125,11 @@ def test_a_threshold_is_a_number(threshold: float) -> None:
 )
 def test_a_deploy_trigger_may_ask_for_differences(new: Metrics, old: Metrics, expected: Metrics) -> None:
     assert deployment_metrics(new, old) == expected
+
+
+def test_a_day_may_end_at_24_as_sednas_samples_write_it() -> None:
+    day = DailyHours.between("22:00", "24:00")
+    assert day.contain(datetime(2026, 3, 1, 23, 59, 59, tzinfo=UTC))
+    assert not day.contain(datetime(2026, 3, 2, 0, 0, tzinfo=UTC))
+    with pytest.raises(BadInput, match="24:00"):
+        DailyHours.between("24:00", "02:00")

@@ -138,6 +138,7 @@ def _add(rule: Rule, schema: dict[str, Any]) -> None:
         place = place["items"] if part == "[]" else place["properties"][part]
         _bound(place)
     _open(place, rule.check.opens)
+    _bound_all(place)
     place.setdefault("x-kubernetes-validations", []).append({"rule": rule.check.cel, "message": rule.message})
 
 
@@ -145,12 +146,17 @@ def _bound(place: dict[str, Any]) -> None:
     match place.get("type"):
         case "array":
             place.setdefault("maxItems", _MOST_ENTRIES)
-            if place["items"].get("type") == "string":
-                _bound(place["items"])
         case "string" if "format" not in place:
             place.setdefault("maxLength", _LONGEST_TEXT)
         case "object" if "additionalProperties" in place:
             place.setdefault("maxProperties", _MOST_ENTRIES)
+
+
+def _bound_all(place: dict[str, Any]) -> None:
+    """Bound a field, and all that is in it."""
+    _bound(place)
+    for part in (*place.get("properties", {}).values(), *([place["items"]] if "items" in place else ())):
+        _bound_all(part)
 
 
 def _open(place: dict[str, Any], properties: Mapping[str, Any]) -> None:

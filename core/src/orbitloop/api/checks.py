@@ -20,7 +20,7 @@ from orbitloop.domain.mining import DEFAULTS, Miner
 from orbitloop.domain.policy import CODECS, LARGEST_PRIORITY
 from orbitloop.domain.samples import Reason
 from orbitloop.domain.traffic import TrafficClass
-from orbitloop.domain.triggers import NUM_OF_SAMPLES, OPERATORS
+from orbitloop.domain.triggers import END_OF_DAY, NUM_OF_SAMPLES, OPERATORS
 
 RESERVED_CONTAINER = "orbitloop"
 """Name of the init container that orbitloop adds to users' pod templates: no other of the pod may have it."""
@@ -91,7 +91,9 @@ FINITE = Check(
 POSITIVE = Check(message="must be at least 1", cel="self >= 1", holds=lambda value: value >= 1)
 AT_LEAST_ONE = Check(message="must have at least one entry", cel="size(self) >= 1", holds=lambda value: len(value) >= 1)
 
-CLOCK = _matching("([01][0-9]|2[0-3]):[0-5][0-9]", "must be a time of day, UTC, as HH:MM, for instance 02:30")
+_HOUR_AND_MINUTE = "([01][0-9]|2[0-3]):[0-5][0-9]"
+CLOCK = _matching(_HOUR_AND_MINUTE, "must be a time of day, UTC, as HH:MM, for instance 02:30")
+UNTIL = _matching(f"{_HOUR_AND_MINUTE}|{END_OF_DAY}", "must be a time of day, UTC, as HH:MM, at most 24:00")
 OPERATOR = _one_of(OPERATORS, "must be a comparison")
 METRIC = _matching(
     r"[^\[\]\x00-\x20]+(\[[0-9]+\])?",
@@ -104,6 +106,7 @@ COUNTED = Check(
 )
 
 MINER = _one_of(Miner, "must be a rule of hard-example mining")
+_MINERS = json.dumps([str(miner) for miner in Miner])
 
 
 def _knows_its_parameters(mining: Mapping[str, Any]) -> bool:
@@ -115,11 +118,7 @@ def _parameters_in_cel() -> str:
     cases = (
         f"(self.name == '{miner}' && p.key in {json.dumps(list(known))})" for miner, known in DEFAULTS.items() if known
     )
-    known_names = json.dumps([str(miner) for miner in DEFAULTS])
-    return (
-        f"!has(self.parameters) || !(self.name in {known_names}) || "
-        f"self.parameters.all(p, {' || '.join(cases)})"
-    )  # fmt: skip
+    return f"!has(self.parameters) || !(self.name in {_MINERS}) || self.parameters.all(p, {' || '.join(cases)})"
 
 
 PARAMETERS = Check(
@@ -129,11 +128,26 @@ PARAMETERS = Check(
     holds=_knows_its_parameters,
 )
 _DECIMAL = r"([0-9]+\.?[0-9]*|\.[0-9]+)([eE][-+]?[0-9]+)?"
+
+
+def _is_share(text: str) -> bool:
+    return re.fullmatch(_DECIMAL, text) is not None and float(text) <= 1
+
+
 PARAMETER = Check(
     message='must be a number from 0 to 1, as text, for instance "0.9"',
     cel=f"self.matches(r'^{_DECIMAL}$') && double(self) <= 1.0",
-    holds=lambda text: re.fullmatch(_DECIMAL, text) is not None and float(text) <= 1,
+    holds=_is_share,
 )
+PARAMETERS_OF_KNOWN = Check(
+    message='has a parameter that is no number from 0 to 1, as text, for instance "0.9"',
+    cel=f"!has(self.parameters) || !(self.name in {_MINERS}) || "
+    f"self.parameters.all(p, p.value.matches(r'^{_DECIMAL}$') && double(p.value) <= 1.0)",
+    holds=lambda mining: (
+        mining["name"] not in tuple(Miner) or all(_is_share(given["value"]) for given in mining.get("parameters") or ())
+    ),
+)
+NAMED = Check(message="must have a name", cel="size(self) >= 1", holds=lambda name: len(name) >= 1)
 
 FORMAT = _matching("[tT][xX][tT]|[cC][sS][vV]", "must be txt or csv: how the index file lists the samples, one a line")
 _PRINTED = r"[^\x00-\x1f]"

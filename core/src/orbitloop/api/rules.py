@@ -70,11 +70,16 @@ def _trigger(path: str, *of_metric: Check) -> dict[str, tuple[Check, ...]]:
     return {
         f"{path}.checkPeriodSeconds": (checks.POSITIVE,),
         f"{path}.timer.start": (checks.CLOCK,),
-        f"{path}.timer.end": (checks.CLOCK,),
+        f"{path}.timer.end": (checks.UNTIL,),
         f"{path}.condition.operator": (checks.OPERATOR,),
         f"{path}.condition.threshold": (checks.FINITE,),
         f"{path}.condition.metric": (checks.METRIC, *of_metric),
     }
+
+
+def _mining_of_workers(path: str) -> dict[str, tuple[Check, ...]]:
+    """Of workers that may bring rules of their own: only parameters of known ones can be judged."""
+    return {path: (checks.PARAMETERS, checks.PARAMETERS_OF_KNOWN), f"{path}.name": (checks.NAMED,)}
 
 
 def _mining(path: str) -> dict[str, tuple[Check, ...]]:
@@ -115,7 +120,7 @@ _CHECKS: Mapping[str, Mapping[str, tuple[Check, ...]]] = {
         "spec.edgeWorker.model.name": (checks.RESOURCE_NAME,),
         "spec.edgeWorker.template": _TEMPLATE,
         "spec.edgeWorker.hpa": (checks.REPLICAS,),
-        **_mining("spec.edgeWorker.hardExampleMining"),
+        **_mining_of_workers("spec.edgeWorker.hardExampleMining"),
         "spec.cloudWorker.model.name": (checks.RESOURCE_NAME,),
         "spec.cloudWorker.template": _TEMPLATE,
         "spec.cloudWorker.hpa": (checks.REPLICAS,),

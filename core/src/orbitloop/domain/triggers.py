@@ -29,7 +29,12 @@ EPSILON = 1e-6
 """Numbers that differ by less count as equal, as in Sedna."""
 
 _INDEXED = re.compile(r"(?P<name>[^\[\]]+)\[(?P<index>-?\d+)\]")
-_CLOCK = re.compile(r"([01]\d|2[0-3]):([0-5]\d)")
+_CLOCK = re.compile(r"([01][0-9]|2[0-3]):([0-5][0-9])")
+
+END_OF_DAY = "24:00"
+"""What Sedna's own samples write for the end of a day."""
+
+_LAST_MINUTE = time(23, 59)
 
 
 class Comparison(StrEnum):
@@ -124,8 +129,8 @@ class DailyHours:
 
     @classmethod
     def between(cls, start: str, end: str) -> DailyHours:
-        """The hours from ``start`` to ``end``, each ``HH:MM``. Raises ``BadInput``."""
-        return cls(start=_clock(start), end=_clock(end))
+        """The hours from ``start`` to ``end``, each ``HH:MM``; ``24:00`` is the end of a day. Raises ``BadInput``."""
+        return cls(start=_clock(start), end=_LAST_MINUTE if end == END_OF_DAY else _clock(end))
 
     def contain(self, moment: datetime) -> bool:
         """Whether ``moment`` lies in them."""

@@ -62,7 +62,7 @@ class Timer(Spec):
 
     Attributes:
         start: HH:MM.
-        end: HH:MM, that minute included.
+        end: HH:MM, that minute included; or 24:00.
     """
 
     start: str
