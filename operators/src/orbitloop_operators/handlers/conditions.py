@@ -55,14 +55,14 @@ def conditioned(
     made = {finding.type: _condition(document, finding, before.get(finding.type), now) for finding in findings}
     others = [condition for kind, condition in before.items() if kind not in made]
     status = {name: value for name, value in fields.items() if value is not None}
-    status |= {"conditions": [*made.values(), *others]} | _generation(document)
+    status |= {"conditions": [*made.values(), *others]} | generation_of(document)
     told = (_notice(finding, made[finding.type], before.get(finding.type)) for finding in findings)
     return Changes(status=status, notices=tuple(notice for notice in told if notice is not None), again=again)
 
 
 def refusal(document: Document, error: Refused, now: datetime) -> Changes:
     """An object that cannot be worked with: it is not ready, and says why; what else is known of it stays."""
-    finding = Finding(holds=False, reason=_reason(error), message=str(error))
+    finding = Finding(holds=False, reason=reason_of(error), message=str(error))
     return conditioned(document, kept(document), [finding], now)
 
 
@@ -89,7 +89,8 @@ def _by_type(document: Document) -> dict[str, Document]:
     return {condition["type"]: condition for condition in (document.get("status") or {}).get("conditions") or ()}
 
 
-def _generation(document: Document) -> dict[str, int]:
+def generation_of(document: Document) -> dict[str, int]:
+    """``observedGeneration`` of a status that is about the present spec."""
     generation = document["metadata"].get("generation")
     return {} if generation is None else {"observedGeneration": generation}
 
@@ -102,7 +103,7 @@ def _condition(document: Document, finding: Finding, before: Document | None, no
         "status": status,
         "reason": finding.reason,
         "message": cut(finding.message),
-        **_generation(document),
+        **generation_of(document),
         "lastTransitionTime": since or stamp(now),
     }
 
@@ -120,7 +121,8 @@ def _notice(finding: Finding, condition: Document, before: Document | None) -> N
     return None
 
 
-def _reason(error: Refused) -> str:
+def reason_of(error: Refused) -> str:
+    """The word for what was refused: what a user wrote is invalid, everything else has its own name."""
     return "Invalid" if isinstance(error, BadInput) else type(error).__name__
 
 

@@ -10,6 +10,7 @@ from orbitloop_operators.handlers.contact_plan import ContactPlans
 from orbitloop_operators.handlers.dataset import Datasets
 from orbitloop_operators.handlers.ground_station import GroundStations
 from orbitloop_operators.handlers.incremental_learning_job import IncrementalLearningJobs
+from orbitloop_operators.handlers.joint_inference_service import JointInferenceServices
 from orbitloop_operators.handlers.link_policy import LinkPolicies
 from orbitloop_operators.handlers.passes_ahead import Predictor
 from orbitloop_operators.handlers.satellite import Satellites
@@ -47,6 +48,9 @@ def reconcilers(rules: Rules, predict: Predictor) -> Mapping[tuple[str, str], Re
     return {
         ("sedna.io/v1alpha1", "Dataset"): Datasets(),
         ("sedna.io/v1alpha1", "IncrementalLearningJob"): IncrementalLearningJobs(platform=platform),
+        ("sedna.io/v1alpha1", "JointInferenceService"): JointInferenceServices(
+            local_controller=rules.local_controller, autoscaling_version=rules.autoscaling_version
+        ),
         ("orbitloop.io/v1alpha1", "ContactPlan"): ContactPlans(predict=predict),
         ("orbitloop.io/v1alpha1", "GroundStation"): GroundStations(),
         ("orbitloop.io/v1alpha1", "LinkPolicy"): LinkPolicies(),

@@ -20,11 +20,13 @@ class State:
         type: in Sedna's words: Pending, Running, Failed.
         reason: why, one word in camel case.
         message: why, for people, with what to do where something is to be done. Says nothing that changes by itself.
+        is_wrong: somebody has to do something about it.
     """
 
     type: str
     reason: str
     message: str = ""
+    is_wrong: bool = False
 
 
 def state_of(document: Document) -> Document | None:
@@ -47,7 +49,7 @@ def news(document: Document, state: State) -> tuple[Notice, ...]:
     before = state_of(document)
     if before is not None and _says(before) == (state.type, state.reason, cut(state.message)):
         return ()
-    severity = Severity.WARNING if state.type == FAILED else Severity.NORMAL
+    severity = Severity.WARNING if state.is_wrong or state.type == FAILED else Severity.NORMAL
     return (Notice(severity=severity, reason=state.reason, message=cut(state.message)),)
 
 

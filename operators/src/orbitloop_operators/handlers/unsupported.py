@@ -8,6 +8,7 @@ from datetime import datetime
 
 from orbitloop.domain.errors import Refused
 from orbitloop_operators.handlers.changes import Changes, Document, Key, View
+from orbitloop_operators.handlers.conditions import generation_of, reason_of
 from orbitloop_operators.handlers.service_conditions import FAILED, State, news, with_state
 
 LIFELONG = "LifelongLearningJob"
@@ -54,7 +55,7 @@ class Unsupported:
 
     def refused(self, document: Document, error: Refused, now: datetime) -> Changes:
         """The same, with the cause."""
-        return self._shown(document, State(type=FAILED, reason=type(error).__name__, message=str(error)), now)
+        return self._shown(document, State(type=FAILED, reason=reason_of(error), message=str(error)), now)
 
     def _shown(self, document: Document, state: State, now: datetime) -> Changes:
         conditions = with_state(document, state, now)
@@ -65,9 +66,4 @@ class Unsupported:
         status = {"conditions": conditions, "active": 0, "failed": 0}
         if self.kind in JOBS:
             status |= {"succeeded": 0, "phase": FAILED}
-        return Changes(status=status | _generation(document), notices=told)
-
-
-def _generation(document: Document) -> dict[str, int]:
-    generation = document["metadata"].get("generation")
-    return {} if generation is None else {"observedGeneration": generation}
+        return Changes(status=status | generation_of(document), notices=told)

@@ -64,6 +64,11 @@ class Owner:
         prefix = f"{self.kind.lower()}.sedna.io"
         return {f"{prefix}/name": self.name, f"{prefix}/uid": self.uid, f"{prefix}/worker-type": worker_type}
 
+    def reference(self) -> dict[str, Any]:
+        """What an object says that belongs to it: it goes with its owner."""
+        named = {"apiVersion": self.api_version, "kind": self.kind, "name": self.name, "uid": self.uid}
+        return {**named, "controller": True}
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
@@ -144,13 +149,12 @@ def pod_for(owner: Owner, wanted: WorkerPod) -> dict[str, Any]:
         ]
     _put(spec, wanted.place)
     labels = {**(metadata.get("labels") or {}), **owner.labels(wanted.worker_type)}
-    reference = {"apiVersion": owner.api_version, "kind": owner.kind, "name": owner.name, "uid": owner.uid}
     made = {
         "name": wanted.name,
         "namespace": owner.namespace,
         "labels": labels,
         "annotations": {**(metadata.get("annotations") or {}), MADE_FROM: _digest(wanted)},
-        "ownerReferences": [{**reference, "controller": True}],
+        "ownerReferences": [owner.reference()],
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": made, "spec": spec}
 
