@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.conformance.jobs import Job, a_job, surroundings
+from tests.conformance.node_files import NodeFiles
 from tests.conformance.target import Target, path_of, proxied
 from tests.conformance.walks import COLD, HOT, Walk, walk_both
 from tests.conformance.world import NODE, Ways, World, account, node
@@ -93,22 +94,39 @@ def implementation(
 
 
 @contextmanager
-def a_world(target: Target, ways: Ways) -> Iterator[World]:
+def a_world(target: Target, ways: Ways, files: NodeFiles | None = None) -> Iterator[World]:
     """A namespace of its own, empty again at the end."""
     namespace = f"conformance-{uuid.uuid4().hex[:8]}"
     target.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
     target.ask("POST", path_of("ServiceAccount", namespace), account())  # where no controller makes it
     try:
-        yield World(target=target, namespace=namespace, ways=ways)
+        yield World(target=target, namespace=namespace, ways=ways, files=files)
     finally:
         target.empty(namespace)
 
 
 @pytest.fixture(scope="session")
-def walks(implementation: Implementation, target: Target, ways: Ways) -> dict[str, Walk]:
+def files(
+    pytestconfig: pytest.Config, foreign: Path | None, tmp_path_factory: pytest.TempPathFactory
+) -> NodeFiles | None:
+    """Those of the node, where they can be looked at."""
+    given = _option(pytestconfig, "node-root")
+    if given:
+        return NodeFiles(root=Path(given), executes=False)
+    return NodeFiles(root=tmp_path_factory.mktemp("node"), executes=True) if foreign is None else None
+
+
+@pytest.fixture(scope="session")
+def walks(
+    implementation: Implementation,
+    target: Target,
+    ways: Ways,
+    files: NodeFiles | None,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> dict[str, Walk]:
     """Two rounds of two jobs, by name."""
-    with implementation(), a_world(target, ways) as world:
-        return walk_both(world)
+    with implementation(), a_world(target, ways, files) as world:
+        return walk_both(world, tmp_path_factory.mktemp("walks"))
 
 
 @pytest.fixture(params=[COLD, HOT])

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from tests.conformance.node_files import on_node
 from tests.conformance.target import path_of
 from tests.conformance.world import LABEL, NODE, Document, World, has_ended, values
 from tests.global_manager import until
@@ -158,6 +159,8 @@ class Job:
         """A model is trained; the pod that did it."""
         pod = self._work("Train")
         url = f"{values(pod)['MODEL_URL']}/model.onnx"
+        if self.world.files is not None:
+            self.world.files.trained(on_node(pod, url))
         self._finish(pod, "Train", [{"format": "onnx", "url": url, "metrics": {"precision": [0.5]}}])
         return pod
 
@@ -193,7 +196,10 @@ class Job:
 
     def _work(self, stage: str) -> Document:
         self.comes_to(f"{stage}/Ready")
-        pod = self.starts(stage.lower())
+        pod = self.pod(stage.lower())
+        if self.world.files is not None:
+            self.world.files.prepare(pod)
+        self.world.kubelet.runs(pod["metadata"]["name"])
         self.comes_to(f"{stage}/Running")
         return pod
 
@@ -213,7 +219,10 @@ class Job:
     def _keep_up(self) -> None:
         """What deploys ends well, and what serves runs."""
         for pod in self.live("deploy"):
-            self.world.ends_well(pod, "deploy", self.name, [])
+            if self.world.files is not None and self.world.files.executes:
+                self.world.kubelet.ends(pod["metadata"]["name"], message=self.world.files.carry_out(pod))
+            else:
+                self.world.ends_well(pod, "deploy", self.name, [])
         self.serves()
 
 

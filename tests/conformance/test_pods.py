@@ -6,8 +6,9 @@ import json
 
 import pytest
 from tests.conformance.jobs import BASE, INDEX, SERVED
+from tests.conformance.node_files import on_node
 from tests.conformance.walks import COLD, HOT, SECRET, Walk
-from tests.conformance.world import LABEL, NODE, on_node, values, variables
+from tests.conformance.world import LABEL, NODE, values, variables
 
 PREFIX = "/home/data"
 WORKERS = pytest.mark.parametrize("kind", ["train", "eval", "inference"])

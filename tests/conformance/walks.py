@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from tests.conformance.jobs import Job, a_job, a_model, a_template, surroundings
 from tests.conformance.world import LABEL, NODE, Document, World
@@ -16,8 +17,9 @@ SECRET: Document = {
     "metadata": {"name": "bucket", "annotations": {"s3-endpoint": "s3.conformance.invalid", "s3-usehttps": "1"}},
     "stringData": {"ACCESS_KEY_ID": "conformance-id", "SECRET_ACCESS_KEY": "conformance-key"},
 }
-HOT = "warm"
-COLD = "cold"
+HOT, COLD = "warm", "cold"
+ROUNDS = (10, 30)
+"""Samples when each round begins."""
 NEW, OLD = {"precision": [0.9, 0.8]}, {"precision": [0.5, 0.6]}
 
 
@@ -29,12 +31,14 @@ class Walk:
         job: the job at the end.
         rounds: conditions of each round, from Train/Waiting to Deploy/Completed.
         workers: its pods, as they were made, by kind of work.
+        files: what the node had after each round; none where nobody can look.
         crowd: the most live pods that it ever had for one stage.
     """
 
     job: Document
     rounds: tuple[tuple[Document, ...], ...]
     workers: dict[str, tuple[Document, ...]]
+    files: tuple[Path, ...]
     crowd: int
 
     @property
@@ -83,19 +87,22 @@ def hot_job() -> Document:
     )
 
 
-def walk_both(world: World) -> dict[str, Walk]:
-    """Two rounds of each job."""
+def walk_both(world: World, folder: Path) -> dict[str, Walk]:
+    """Two rounds of each job; what the node has after each of them is kept in ``folder``."""
     world.has(SECRET, *surroundings(), a_model("served-warm", "/served-warm/model.onnx"))
     world.has(cold_job(), hot_job())
     jobs = [Job(world=world, name=COLD), Job(world=world, name=HOT)]
     for job in jobs:
         job.comes_to("Train/Waiting")
         job.starts("inference")
-    for samples in (10, 30):
+    files: list[Path] = []
+    for samples in ROUNDS:
         world.count("sites", samples)
         for job in jobs:
             _round(job)
-    return {job.name: _walked(job) for job in jobs}
+        if world.files is not None:
+            files.append(world.files.copied(folder / str(samples)))
+    return {job.name: _walked(job, tuple(files)) for job in jobs}
 
 
 def _round(job: Job) -> None:
@@ -106,13 +113,13 @@ def _round(job: Job) -> None:
     until(job.serves, f"job {job.name} had an inference worker that runs")
 
 
-def _walked(job: Job) -> Walk:
+def _walked(job: Job, files: tuple[Path, ...]) -> Walk:
     begins = [number for number, step in enumerate(job.steps()) if step == "Train/Waiting"]
     rounds = tuple(tuple(job.history[a:b]) for a, b in itertools.pairwise(begins))
     workers: dict[str, tuple[Document, ...]] = {}
     for kind, pod in _by_kind(job):
         workers[kind] = (*workers.get(kind, ()), pod)
-    return Walk(job=job.document, rounds=rounds, workers=workers, crowd=job.crowd)
+    return Walk(job=job.document, rounds=rounds, workers=workers, files=files, crowd=job.crowd)
 
 
 def _by_kind(job: Job) -> Iterator[tuple[str, Document]]:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from tests.conformance.node_files import NodeFiles
 from tests.conformance.target import Target, path_of
 from tests.global_manager import Kubelet
 
@@ -34,11 +35,16 @@ class Ways:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class World:
-    """A namespace of its own."""
+    """A namespace of its own.
+
+    Args:
+        files: of the node; none: nobody looks at them.
+    """
 
     target: Target
     namespace: str
     ways: Ways
+    files: NodeFiles | None = None
 
     @property
     def kubelet(self) -> Kubelet:
@@ -55,7 +61,10 @@ class World:
         self.target.patch(path_of(kind, self.namespace, name), {"spec": spec})
 
     def count(self, dataset: str, samples: int) -> None:
-        """The node counts so many samples."""
+        """The node has, and counts, so many samples."""
+        if self.files is not None:
+            url = self.target.get(path_of("Dataset", self.namespace, dataset))["spec"]["url"]
+            self.files.index(url, samples)
         if self.ways.count:
             subprocess.run([*shlex.split(self.ways.count), self.namespace, dataset, str(samples)], check=True)
             return
@@ -72,8 +81,8 @@ class World:
     def ends_well(self, pod: Document, kind: str, job: str, results: list[Document]) -> None:
         """A worker reports what it made, and ends."""
         self._report(pod, kind, job, results)
-        said = {"kind": kind, "status": "completed", "results": results, "message": ""}
-        self.kubelet.ends(pod["metadata"]["name"], message=json.dumps(said))
+        said = json.dumps({"kind": kind, "status": "completed", "results": results, "message": ""})
+        self.kubelet.ends(pod["metadata"]["name"], message=said)
 
     def _report(self, pod: Document, kind: str, job: str, results: list[Document]) -> None:
         if not self.ways.local_controller:
@@ -117,17 +126,6 @@ def variables(pod: Document, container: int = 0) -> dict[str, Document]:
 def values(pod: Document) -> dict[str, str]:
     """The variables of the first container that have a value."""
     return {name: entry["value"] for name, entry in variables(pod).items() if "value" in entry}
-
-
-def on_node(pod: Document, path: str) -> str:
-    """The path on the node for one in a pod's first container; empty if no folder of the node is there."""
-    folders = {one["name"]: one["hostPath"]["path"] for one in pod["spec"].get("volumes", ()) if "hostPath" in one}
-    mounts = sorted(pod["spec"]["containers"][0].get("volumeMounts", ()), key=lambda one: len(one["mountPath"]))
-    for mount in reversed(mounts):
-        at = mount["mountPath"].rstrip("/")
-        if mount["name"] in folders and f"{path}/".startswith(f"{at}/"):
-            return f"{folders[mount['name']].rstrip('/')}{path.removeprefix(at)}"
-    return ""
 
 
 def has_ended(pod: Document) -> bool:
