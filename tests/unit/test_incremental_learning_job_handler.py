@@ -52,6 +52,23 @@ def test_a_job_that_was_just_seen_waits_at_once() -> None:
     assert world.status["phase"] == "Waiting"
 
 
+def test_pods_of_a_job_of_the_same_name_that_is_just_being_deleted_are_waited_for() -> None:
+    world = in_training()
+    old = {**world.job, "metadata": {"name": "helmets", "namespace": "lab", "generation": 1}}
+    world.drop(JOB)
+    world.put(
+        {**{key: value for key, value in old.items() if key != "status"}, "metadata": {**old["metadata"], "uid": "2"}}
+    )
+    world.settle()
+    assert world.at == "Train/Ready"
+    assert "pod helmets-train-1-1 belongs to another owner (IncrementalLearningJob helmets)" in world.status["message"]
+    for name in list(world.pods()):
+        world.delete_pod(name)
+    world.settle()
+    assert world.at == "Train/Starting"
+    assert {pod["metadata"]["ownerReferences"][0]["uid"] for pod in world.pods().values()} == {"2"}
+
+
 def test_each_reconcile_makes_at_most_one_step() -> None:
     world = World.with_job()
     made = []
@@ -671,14 +688,26 @@ def test_a_dataset_that_shrank_is_told_of_and_never_counts_below_nothing() -> No
     world.settle()
     play_round(world, 1)
     world.count(4)
-    world.settle()
-    assert world.status["samples"]["used"] == 4
-    assert world.status["samples"]["waiting"] == 0
-    assert world.status["segments"] == [{"round": 1, "begin": 0, "end": 4}]
+    assert world.settle().again == timedelta(minutes=10)
+    assert (world.status["samples"]["used"], world.status["samples"]["waiting"]) == (4, 0)
     assert world.told[-1].reason == "DatasetShrank"
+    world.pass_by(minutes=10)
+    world.settle()
+    assert world.status["segments"] == [{"round": 1, "begin": 0, "end": 4}]
     world.count(16)
     world.settle()
     assert world.status["segments"][-1] == {"round": 2, "begin": 4, "end": 16}
+
+
+def test_an_index_that_is_just_being_written_anew_makes_no_sample_new() -> None:
+    world = World.with_job(samples=10)
+    world.settle()
+    play_round(world, 1)
+    for samples in (0, 3, 12):
+        world.count(samples)
+        world.settle()
+    assert world.status["samples"] == {"used": 10, "waiting": 2, "source": "/data/sites/index.txt"}
+    assert world.status["segments"] == [{"round": 1, "begin": 0, "end": 10}]
 
 
 def test_another_index_begins_anew() -> None:

@@ -14,6 +14,7 @@ from orbitloop_operators.handlers.changes import Changes, Document, Key, Notice,
 from orbitloop_operators.handlers.inference_workers import tended
 from orbitloop_operators.handlers.job_scene import SEDNA, Missing, Scene, scene_of, sees
 from orbitloop_operators.handlers.node_reports import reporting_node
+from orbitloop_operators.handlers.round_samples import counted
 from orbitloop_operators.handlers.round_state import (
     Status,
     document_of,
@@ -21,12 +22,11 @@ from orbitloop_operators.handlers.round_state import (
     seconds_of,
     status_of,
     stepped,
-    with_samples,
 )
 from orbitloop_operators.handlers.round_steps import Round
 from orbitloop_operators.handlers.satellite_rollout import with_satellites
 from orbitloop_operators.handlers.stage_pods import Platform, swept_pods
-from orbitloop_operators.handlers.whereabouts import Patience, Step
+from orbitloop_operators.handlers.whereabouts import Patience, Step, soonest
 
 KIND = "IncrementalLearningJob"
 
@@ -55,11 +55,12 @@ class IncrementalLearningJobs:
         if status is None:
             return _changes(document, Step(status=first_status(now), again=timedelta(0)))
         scene = scene_of(document, view, now)
-        status, notices = _counted(scene, status)
-        status = with_satellites(scene, status)
+        samples = counted(status, scene.dataset(), now, self.patience.shrunk)
+        status = with_satellites(scene, samples.status)
         step = Round(scene=scene, status=status, platform=self.platform, patience=self.patience).step()
         step = tended(scene, _swept(scene, step), self.platform, self.patience)
-        return _changes(document, replace(step, notices=(*notices, *step.notices)))
+        step = replace(step, notices=(*samples.notices, *step.notices), again=soonest(samples.again, step.again))
+        return _changes(document, step)
 
     def refused(self, document: Document, error: Refused, now: datetime) -> Changes:
         """The job shows what is wrong, and stays where it is until that is mended."""
@@ -95,22 +96,6 @@ def _changes(document: Document, step: Step) -> Changes:
 def _swept(scene: Scene, step: Step) -> Step:
     """The same step, and pods of rounds long past go."""
     return replace(step, delete=(*step.delete, *swept_pods(scene, step.status.round)))
-
-
-def _counted(scene: Scene, status: Status) -> tuple[Status, tuple[Notice, ...]]:
-    """The status with the Dataset's samples, and what is to be told where there are fewer than before."""
-    dataset = scene.dataset()
-    known = None if dataset is None or dataset.status is None else dataset.status.number_of_samples
-    if dataset is None or known is None:
-        return status, ()
-    counted = with_samples(status, max(known, 0), dataset.spec.url)
-    if known >= status.samples.used or counted.samples.source != status.samples.source:
-        return counted, ()
-    message = (
-        f"Dataset {dataset.name} has {known} samples, and rounds have used {status.samples.used}: it shrank or was "
-        "replaced. What is there counts as used; to train on it, give the Dataset's url another path"
-    )
-    return counted, (Notice(severity=Severity.WARNING, reason="DatasetShrank", message=message),)
 
 
 def _related(document: Document, view: View) -> Iterator[Key]:

@@ -19,7 +19,7 @@ from orbitloop_operators.handlers.pod_states import (
     trouble,
 )
 from orbitloop_operators.handlers.stage_pods import Platform, inference_pod, worker_type_of
-from orbitloop_operators.handlers.whereabouts import AT_ONCE, Patience, Step
+from orbitloop_operators.handlers.whereabouts import AT_ONCE, Patience, Step, soonest
 from orbitloop_operators.handlers.worker_pods import Place, is_made_from
 
 
@@ -49,7 +49,7 @@ def tended(scene: Scene, step: Step, platform: Platform, patience: Patience) -> 
         return step
     workers: list[InferenceWorker] = []
     known = {one.satellite: one for one in step.status.inference}
-    create, again = list(step.create), [step.again]
+    create, again = list(step.create), step.again
     wanted: set[str] = set()
     for post in posts:
         before = known.get(post.satellite, InferenceWorker(satellite=post.satellite))
@@ -57,18 +57,17 @@ def tended(scene: Scene, step: Step, platform: Platform, patience: Patience) -> 
         workers.append(done.worker)
         wanted.add(f"{post.prefix}{done.worker.revision}")
         create += done.create
-        again.append(done.again)
+        again = soonest(again, done.again)
         if done.worker.message and done.worker.message != before.message:
             step = step.telling(Severity.WARNING, "InferenceWorker", done.worker.message)
     delete = [Key.of(pod) for name, pod in _inference_pods(scene).items() if name not in wanted and not is_leaving(pod)]
     status = step.status.model_copy(update={"inference": tuple(workers)})
-    soonest = min((one for one in again if one is not None), default=None)
     return Step(
         status=status,
         create=tuple(create),
         delete=(*step.delete, *delete),
         notices=step.notices,
-        again=soonest,
+        again=again,
     )
 
 
@@ -148,6 +147,8 @@ class _Tending:
         ]
         if others:
             return self._as("Pending")  # the one before still ends
+        if taken := self.scene.taken(self._name):
+            return self._as("Blocked", taken)
         return _Done(worker=self._now("Pending"), create=(wanted,))
 
     def _ended(self, pod: Document, state: Ended) -> _Done:

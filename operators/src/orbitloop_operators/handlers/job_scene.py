@@ -110,6 +110,14 @@ class Scene:
         """Whether the cluster has nodes, and none of this name."""
         return not is_in_cluster(self.view, node) and bool(self.view.all("v1", "Node"))
 
+    def taken(self, name: str) -> str:
+        """Why no pod can be made under a name of the job's; empty: it can, or is made already."""
+        known = self.view.get(Key(api_version="v1", kind="Pod", namespace=self.owner.namespace, name=name))
+        if known is None or name in self.pods:
+            return ""
+        owners = ", ".join(f"{one['kind']} {one['name']}" for one in known["metadata"].get("ownerReferences") or ())
+        return f"pod {name} belongs to another owner ({owners}); it goes with that one, or delete it"
+
     def report(self, node: str) -> NodeReport | None:
         """What a node has said."""
         return report_of(self.view, node)

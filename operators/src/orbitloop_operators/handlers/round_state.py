@@ -13,8 +13,6 @@ from orbitloop.api.sedna_v1alpha1.incremental_learning_job import (
     IncrementalLearningJobStatus,
     Phase,
     RoundModel,
-    SampleCounts,
-    Segment,
 )
 from orbitloop.api.sedna_v1alpha1.parts import ConditionType, StageCondition
 from orbitloop.domain.learning import Stage
@@ -22,8 +20,6 @@ from orbitloop_operators.handlers.changes import Document
 
 MOST_CONDITIONS = 30
 """How many steps a job remembers: two rounds, with failures."""
-MOST_SEGMENTS = 5
-"""How many rounds' samples evaluate."""
 _LONGEST_MESSAGE = 1024
 
 _STAGES = frozenset(stage.value for stage in Stage)
@@ -134,49 +130,6 @@ def at_next_round(status: Status, now: datetime, message: str) -> Status:
     satellites = tuple(one.model_copy(update={"offered": False, "outcome": None}) for one in status.satellites)
     more: dict[str, object] = {"round": status.round + 1, "candidate": None, "satellites": satellites}
     return at_next_stage(status, Stage.TRAIN, now, message, **more)
-
-
-def with_samples(status: Status, count: int, source: str) -> Status:
-    """The status with ``count`` samples in the index at ``source``; a step is none.
-
-    Another index begins anew; samples that are no longer there are not used either, so that ``used`` is at most
-    ``count``. While a round is under way, it goes on with the index that it began with.
-    """
-    known = status.samples
-    if known.source != source and _is_between_rounds(status):
-        used = 0 if known.source else min(known.used, count)
-        segments: tuple[Segment, ...] = ()
-    else:
-        used = min(known.used, count)
-        clipped = (one.model_copy(update={"end": min(one.end, count)}) for one in status.segments)
-        segments = tuple(one for one in clipped if one.begin < one.end)
-        source = known.source or source
-    samples = SampleCounts(used=used, waiting=count - used, source=source)
-    return status.model_copy(update={"samples": samples, "segments": segments})
-
-
-def _is_between_rounds(status: Status) -> bool:
-    return status.stage == Stage.TRAIN and segment_of_round(status) is None
-
-
-def segment_of_round(status: Status) -> Segment | None:
-    """The samples that the present round took, once it has begun."""
-    if status.segments and status.segments[-1].round == status.round:
-        return status.segments[-1]
-    return None
-
-
-def with_round_begun(status: Status) -> Status:
-    """The round takes all samples that no round has used; if it took some already, it keeps to them."""
-    known = status.samples
-    if segment_of_round(status) is not None or not known.waiting:
-        return status
-    end = known.used + known.waiting
-    segment = Segment(round=status.round, begin=known.used, end=end)
-    samples = known.model_copy(update={"used": end, "waiting": 0})
-    return status.model_copy(
-        update={"samples": samples, "segments": (*status.segments, segment)[-MOST_SEGMENTS:]},
-    )
 
 
 def input_data(models: Sequence[RoundModel], data_url: str, output_dir: str) -> str:

@@ -10,6 +10,7 @@ from orbitloop.api.sedna_v1alpha1.incremental_learning_job import Phase
 from orbitloop.api.sedna_v1alpha1.parts import ConditionType
 from orbitloop.domain.learning import CloseRound, LearningRule, Observed, Stage, Wait, decide
 from orbitloop_operators.handlers.changes import Severity
+from orbitloop_operators.handlers.round_samples import segment_of_round, with_round_begun
 from orbitloop_operators.handlers.round_state import (
     Status,
     at_next_round,
@@ -17,8 +18,6 @@ from orbitloop_operators.handlers.round_state import (
     input_data,
     phase_of,
     seconds_of,
-    segment_of_round,
-    with_round_begun,
 )
 from orbitloop_operators.handlers.satellite_rollout import SatelliteDeployment, outcome_of
 from orbitloop_operators.handlers.stage_pods import (

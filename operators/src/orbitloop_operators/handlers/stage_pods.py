@@ -15,7 +15,8 @@ from orbitloop.wire.worker_messages import ReportedModel
 from orbitloop_operators.handlers.changes import Document, Key
 from orbitloop_operators.handlers.job_scene import Scene
 from orbitloop_operators.handlers.pod_states import has_ended, is_leaving
-from orbitloop_operators.handlers.round_state import Status, segment_of_round
+from orbitloop_operators.handlers.round_samples import segment_of_round
+from orbitloop_operators.handlers.round_state import Status
 from orbitloop_operators.handlers.worker_pods import (
     DATA_PREFIX,
     PLACING,

@@ -43,6 +43,8 @@ class StageWorker(Whereabouts):
             names = ", ".join(others)
             delete = tuple(self.key(name) for name, pod in others.items() if not is_leaving(pod))
             return Step(status=self.saying(f"waits until pod {names} has ended"), delete=delete)
+        if taken := self.scene.taken(self.name):
+            return Step(status=self.saying(taken))
         pod = stage_pod(self.scene, self.status, self.platform)
         step = self.to(ConditionType.STARTING, message=f"pod {self.name} is made")
         return Step(status=step.status, create=(pod,), again=step.again)
@@ -81,7 +83,9 @@ class StageWorker(Whereabouts):
         if self.status.state is ConditionType.RUNNING:
             return self.fail("WorkerGone", f"pod {self.name} was deleted while it ran")
         again = self.start()
-        return Step(status=self.saying(f"pod {self.name} is made"), create=again.create, delete=again.delete)
+        if not again.create:
+            return again
+        return Step(status=self.saying(f"pod {self.name} is made"), create=again.create)
 
     def _leaving(self) -> str:
         return (

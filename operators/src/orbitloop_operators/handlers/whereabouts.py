@@ -25,12 +25,14 @@ class Patience:
         back_off: rest after the first failure; doubled after each further one.
         for_report: how long after its end a worker's report is waited for, where it left no last words.
         refused: rest before what the API server refused is tried again.
+        shrunk: how long the Dataset may have fewer samples than rounds have used, before it is taken for changed.
     """
 
     attempts: int = 3
     back_off: timedelta = timedelta(minutes=1)
     for_report: timedelta = timedelta(minutes=2)
     refused: timedelta = timedelta(minutes=5)
+    shrunk: timedelta = timedelta(minutes=10)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,6 +56,11 @@ class Step:
     def telling(self, severity: Severity, reason: str, message: str) -> Step:
         """The same step, with one more notice."""
         return replace(self, notices=(*self.notices, Notice(severity=severity, reason=reason, message=message)))
+
+
+def soonest(*times: timedelta | None) -> timedelta | None:
+    """The shortest of them, ``None`` left aside."""
+    return min((one for one in times if one is not None), default=None)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -108,11 +108,13 @@ class SampleCounts(Status):
         used: samples of the dataset that rounds have used; the next round begins there.
         waiting: samples that no round has used.
         source: URL of the index that they are counted in.
+        shrank_at: when the index was found to have fewer samples than rounds have used.
     """
 
     used: int = 0
     waiting: int = 0
     source: str = ""
+    shrank_at: AwareDatetime | None = None
 
 
 class Segment(Status):
