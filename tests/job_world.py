@@ -274,3 +274,38 @@ class World:
 
     def pass_by(self, **time: float) -> None:
         self.now += timedelta(**time)
+
+
+def in_training(**changes: Any) -> World:
+    """A job whose first training runs."""
+    world = World.with_job(**changes)
+    world.settle()
+    world.run("helmets-train-1-1")
+    world.settle()
+    return world
+
+
+def in_evaluation() -> World:
+    world = in_training()
+    world.end("helmets-train-1-1", trained())
+    world.settle()
+    return world
+
+
+def in_deployment(**deploy: object) -> World:
+    world = in_training(deploySpec=deploy)
+    world.end("helmets-train-1-1", trained())
+    world.settle()
+    world.end("helmets-eval-1-1", evaluated())
+    world.settle()
+    return world
+
+
+def play_round(world: World, round: int, attempt: int = 1) -> None:
+    for pod, said in (("train", trained(round)), ("eval", evaluated()), ("deploy", words("deploy"))):
+        world.end(f"helmets-{pod}-{round}-{attempt}", said)
+        world.settle()
+
+
+def env_of(world: World, pod: str) -> dict[str, str]:
+    return {entry["name"]: entry.get("value", "") for entry in world.pod(pod)["spec"]["containers"][0]["env"]}

@@ -220,3 +220,20 @@ def test_a_satellite_that_is_named_and_missing_is_told_of() -> None:
     world.put(a_satellite("sat-9", "node-9"))
     world.settle()
     assert world.at == "Train/Starting"
+
+
+@pytest.mark.parametrize(
+    ("said", "message"),
+    [
+        ({a_digest(1): "the gateway has no base"}, "; not yet to sat-1: the gateway has no base"),
+        ({a_digest(2): "another model"}, "of sat-1"),
+        ("nonsense", "; not yet to sat-1: node node-sat-1 says of its offers what cannot be read"),
+    ],
+    ids=["its model", "another one", "what nobody can read"],
+)
+def test_why_a_model_cannot_be_offered_is_in_the_message(said: Any, message: str) -> None:
+    world = on_offer()
+    world.report("node-sat-1", notOffered=said)
+    world.settle()
+    assert message in world.status["message"]
+    assert world.status["message"].endswith("of sat-1") is (message == "of sat-1")
