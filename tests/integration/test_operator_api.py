@@ -17,6 +17,7 @@ import pytest
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.rollout import Outcome
+from orbitloop.ports.node_ledger import Export
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH
 from orbitloop.wire.messages import MOST_DESIRED, Hello, UpdateReport
@@ -143,13 +144,15 @@ def test_a_report_says_what_a_node_said(ground: Station) -> None:
     ledger.record_report(report, LAUNCH)
     event = NodeEvent(sequence=3, subject="dataset/default/images", at=LAUNCH, value={"numberOfSamples": 12})
     ledger.record_events(NodeEvents(satellite="sat-1", origin="0" * 32, events=(event,)), LAUNCH)
+    ledger.record_export("sat-1", Export(path="/data/index.txt", lines=3, at=LAUNCH))
     ground.want()
     assert ground.moved()["nodes"] == [
         {
             "node": "sat-1",
-            "sequence": 4,
+            "sequence": 5,
             "lastContact": LAUNCH.isoformat(),
             "flying": FLYING,
+            "model": None,
             "queuedSamples": 7,
             "queuedBytes": 700,
             "samples": 0,
@@ -165,6 +168,7 @@ def test_a_report_says_what_a_node_said(ground: Station) -> None:
                     "value": {"numberOfSamples": 12},
                 }
             ],
+            "exports": [{"path": "/data/index.txt", "lines": 3, "at": LAUNCH.isoformat()}],
         }
     ]
 

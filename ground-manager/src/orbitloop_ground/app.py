@@ -17,12 +17,17 @@ from fastapi import FastAPI
 from starlette.applications import Starlette
 from starlette.types import ASGIApp
 
+from orbitloop.adapters.durable import write_durably
 from orbitloop.adapters.log_lines import log_to_stderr
+from orbitloop.adapters.model_files import read_model
 from orbitloop.adapters.shaping.choice import choose_shaper
+from orbitloop.adapters.signatures import SigningKey
 from orbitloop.adapters.threads import ending_with_any_thread
 from orbitloop.adapters.wall_clock import WallClock
-from orbitloop.domain.units import Bytes
+from orbitloop.domain.errors import BadInput
+from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
+from orbitloop.ports.node_ledger import Export
 from orbitloop.ports.sample_store import Blobs
 from orbitloop.ports.shaper import Peer, Shaper
 from orbitloop.ports.uploads import Uploads
@@ -30,14 +35,19 @@ from orbitloop.wire.bundle import Limits
 from orbitloop_ground.adapters.artifacts import Artifacts
 from orbitloop_ground.adapters.authority import Authority
 from orbitloop_ground.adapters.blobs import FolderBlobs
+from orbitloop_ground.adapters.coco import read_coco
 from orbitloop_ground.adapters.datagram_answers import DatagramAnswers
 from orbitloop_ground.adapters.datagrams import DatagramServer, DatagramSettings
+from orbitloop_ground.adapters.dataset_folder import IndexedFolder
+from orbitloop_ground.adapters.labels import TileLabels
 from orbitloop_ground.adapters.ledger import Ledger
 from orbitloop_ground.adapters.metrics import Metrics
 from orbitloop_ground.adapters.operator_token import OperatorToken
+from orbitloop_ground.adapters.registry import ModelRegistry
 from orbitloop_ground.adapters.restorable import RestorableLedger
 from orbitloop_ground.adapters.revocations import LinkKeys, RevocationList
 from orbitloop_ground.adapters.tls import gateway_context
+from orbitloop_ground.adapters.trained_weights import read_model_file, trained_weights
 from orbitloop_ground.adapters.uploads import FolderUploads
 from orbitloop_ground.http import faults
 from orbitloop_ground.http.admin import admin
@@ -46,11 +56,13 @@ from orbitloop_ground.http.artifacts import ArtifactRoutes
 from orbitloop_ground.http.connections import Doors
 from orbitloop_ground.http.identity import Identities
 from orbitloop_ground.http.messages import MessageRoutes
-from orbitloop_ground.http.operator import OperatorRoutes
+from orbitloop_ground.http.operator import Deploying, OperatorRoutes
 from orbitloop_ground.http.server import DoorServer, ServerThread, listen
 from orbitloop_ground.http.uploads import BundleRoutes
 from orbitloop_ground.settings import GroundSettings
 from orbitloop_ground.usecases.converse import Reception
+from orbitloop_ground.usecases.deploy import Deployer, Terms, Yard
+from orbitloop_ground.usecases.exports import Exporter, canaries
 from orbitloop_ground.usecases.nodes import Nodes
 from orbitloop_ground.usecases.receive import Receiver
 
@@ -191,11 +203,45 @@ def cfdp_entity(parts: Dependencies) -> Iterator[int]:
         yield entity.address[1]
 
 
+def tile_labels(settings: GroundSettings) -> TileLabels | None:
+    """Who labels what came down, if annotations are there. Raises ``BadInput`` for some that cannot be read."""
+    return None if settings.labels is None else TileLabels(read_coco(settings.labels))
+
+
+def deployer(parts: Dependencies) -> Deployer:
+    """What makes updates of model files that were trained elsewhere. Raises ``BadInput`` for labels that are none."""
+    settings, label = parts.settings, tile_labels(parts.settings)
+    key, outbox = settings.keys / "signing.key", settings.folder / "updates"
+    outbox.mkdir(exist_ok=True)
+
+    def sign(message: bytes) -> bytes:
+        if not key.exists():
+            raise BadInput(f"{key} is missing; copy the ground's keys here: no satellite takes what is not signed")
+        return SigningKey(key).sign(message)
+
+    yard = Yard(
+        ledger=parts.ledger,
+        models=open_models(settings),
+        read=trained_weights,
+        canaries=lambda satellite: () if label is None else canaries(parts.ledger.received(satellite), label),
+        sign=sign,
+        outbox=outbox,
+        write=write_durably,
+    )
+    return Deployer(yard, Terms(budget=settings.max_update_bytes, least_carried=settings.update_least_carried))
+
+
+def open_models(settings: GroundSettings) -> ModelRegistry:
+    """The models that the ground knows."""
+    return ModelRegistry(settings.folder / "models")
+
+
 def create_admin(parts: Dependencies) -> Starlette:
     """Health, metrics and the operators' API. Raises ``BadInput`` for a token that cannot be used."""
     token = parts.settings.operator_token
     nodes = Nodes(parts.ledger, lambda node: parts.link_keys(node) is not None)
-    routes = OperatorRoutes(nodes, None if token is None else OperatorToken(token).is_shown)
+    deploying = Deploying(deploy=deployer(parts).deploy, read=read_model_file)
+    routes = OperatorRoutes(nodes, deploying, None if token is None else OperatorToken(token).is_shown)
     app = admin(parts.metrics.text, routes.routes())
     faults.register(app, parts.metrics)
     return app
@@ -210,6 +256,24 @@ def admin_thread(parts: Dependencies) -> ServerThread:
 def open_authority(folder: Path, lifetime: timedelta) -> Authority:
     """The mission's keys in ``folder``; certificates hold in the wall's time, whatever time the mission flies in."""
     return Authority(folder, WallClock(), lifetime=lifetime)
+
+
+def register_model(settings: GroundSettings, folder: Path) -> Digest:
+    """Let the ground know the model in ``folder``, as it was installed on board. Raises ``BadInput``, ``NoSpace``."""
+    return open_models(settings).put(read_model(folder))
+
+
+def export_dataset(settings: GroundSettings, satellite: str, folder: Path, index: str) -> Export:
+    """Append what came down from ``satellite`` to the dataset in ``folder``.
+
+    Raises:
+        BadInput: the folder or its index cannot be used, or the labels cannot be read.
+        NoSpace: the disk is full; what was appended stays.
+    """
+    with opened_ledger(settings) as ledger:
+        blobs = FolderBlobs(settings.folder / "blobs")
+        exporter = Exporter(ledger=ledger, blobs=blobs, clock=WallClock(), label=tile_labels(settings))
+        return exporter.export(satellite, IndexedFolder(folder, index))
 
 
 @contextmanager

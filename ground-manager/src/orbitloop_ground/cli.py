@@ -15,7 +15,7 @@ from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, OrbitloopError
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.updates import PublishedUpdate
-from orbitloop_ground.app import open_authority, opened_ledger, serve
+from orbitloop_ground.app import export_dataset, open_authority, opened_ledger, register_model, serve
 from orbitloop_ground.settings import GroundSettings
 
 Command = Callable[[argparse.Namespace], None]
@@ -54,12 +54,20 @@ def _parser() -> argparse.ArgumentParser:
         ("readmit", "let a satellite count its sessions from the start again", _readmit),
         ("publish", "offer an update to a satellite", _publish),
         ("status", "what the ledger knows of each satellite", _status),
+        ("export-dataset", "append what came down from a satellite to a dataset that training reads", _export),
+        ("register", "let the ground know the model that was installed on board", _register),
     ):
         made = commands.add_parser(name, help=says, description=says)
         _add_settings(made)
         made.set_defaults(command=command)
-        if name != "status":
+        if name in ("priorities", "readmit", "publish"):
             made.add_argument("satellite")
+        if name == "export-dataset":
+            made.add_argument("--satellite", required=True, metavar="NAME")
+            made.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="made if it is not there")
+            made.add_argument("--index", default="index.txt", metavar="FILE", help="in that folder (index.txt)")
+        if name == "register":
+            made.add_argument("model", type=Path, metavar="FOLDER")
         if name == "priorities":
             made.add_argument("factors", nargs="+", metavar="REASON=FACTOR")
         if name == "publish":
@@ -189,6 +197,15 @@ def _publish(told: argparse.Namespace) -> None:
     with opened_ledger(_settings(told)) as ledger:
         ledger.publish_update(update)
     sys.stdout.write(json.dumps({"digest": update.digest, "size": update.size}) + "\n")
+
+
+def _export(told: argparse.Namespace) -> None:
+    export = export_dataset(_settings(told), told.satellite, told.to, told.index)
+    sys.stdout.write(json.dumps({"index": export.path, "lines": export.lines}) + "\n")
+
+
+def _register(told: argparse.Namespace) -> None:
+    sys.stdout.write(json.dumps({"digest": register_model(_settings(told), told.model)}) + "\n")
 
 
 def _status(told: argparse.Namespace) -> None:

@@ -18,7 +18,7 @@ from orbitloop.domain.units import MEGABIT, BitsPerSecond, Bytes
 from orbitloop.wire.complaints import first_complaint
 
 _PREFIX = "ORBITLOOP_GROUND_"
-_PATHS = ("folder", "keys", "cfdp_plan", "operator_token")
+_PATHS = ("folder", "keys", "cfdp_plan", "operator_token", "labels")
 
 
 class GroundSettings(BaseSettings):
@@ -42,6 +42,10 @@ class GroundSettings(BaseSettings):
         admin_port: TCP port of health and metrics; 0 takes a free one.
         operator_token: file with the token that the Global Manager shows on that port, at least 16 characters; without
             one it is not let in.
+        labels: COCO annotations of the frames that satellites look at: they label what came down, for exported datasets
+            and to prove updates on board.
+        max_update_bytes: largest update that is made of a model file.
+        update_least_carried: least share of what training changed that such an update carries, from 0 to 1.
         max_bundle_bytes: largest bundle that is taken.
         max_unpacked_bytes: most that a bundle may hold once it is decompressed.
         max_open_uploads: unfinished bundles that one satellite may have here at a time.
@@ -75,6 +79,9 @@ class GroundSettings(BaseSettings):
     admin_host: str = "127.0.0.1"
     admin_port: int = Field(default=8401, ge=0, lt=2**16)
     operator_token: Path | None = None
+    labels: Path | None = None
+    max_update_bytes: Bytes = Field(default=Bytes(300_000), gt=0)
+    update_least_carried: float = Field(default=0.5, ge=0, le=1)
     max_bundle_bytes: Bytes = Field(default=Bytes(64 * 2**20), gt=0)
     max_unpacked_bytes: Bytes = Field(default=Bytes(128 * 2**20), gt=0)
     max_open_uploads: int = Field(default=8, ge=1)

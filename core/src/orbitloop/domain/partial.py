@@ -68,7 +68,7 @@ def sparse_moves(changes: Iterable[Change]) -> int:
 
 
 def carried(base: Weights, new: Weights, made: Weights) -> float:
-    """How much of the way from ``base`` to ``new`` the version ``made`` goes, by squared distance: 1 arrives, 0 stays."""
+    """How far from ``base`` to ``new`` the version ``made`` goes, by squared distance: 1 arrives, 0 stays."""
     way = sum(_squared(new[name], base[name]) for name in base)
     left = sum(_squared(new[name], made[name]) for name in base)
     return 1.0 if way == 0 else max(0.0, 1.0 - left / way)

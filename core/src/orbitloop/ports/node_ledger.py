@@ -31,6 +31,33 @@ class DesiredDocument:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Built:
+    """An update that brings a model file to a satellite.
+
+    Args:
+        model: digest of the file.
+        base: digest of the weights that must fly.
+        update: digest of the update.
+        result: digest of the weights that fly afterwards.
+    """
+
+    satellite: str
+    model: Digest
+    base: Digest
+    update: Digest
+    result: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Export:
+    """Samples of a satellite that lie on the ground: ``lines`` of the index at ``path``, counted ``at``."""
+
+    path: str
+    lines: int
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class NodeReport:
     """All that is known of a node.
 
@@ -38,19 +65,23 @@ class NodeReport:
         sequence: the position in the ledger at which anything of this moved last.
         last_contact: when its last session began; ``None`` before the first.
         flying: digest of the weights in service, by its own latest word.
+        model: digest of the model file that they come from, if an update was made of one.
         queued_samples, queued_bytes: what waited on board when that session began.
         samples: samples of it that are here.
         waiting: those of them that no training round has used.
         wanted: digest of the desired state that the ground holds for it.
         taken: digest of the desired state that it has, by its own latest word.
-        outcomes: the last word on each update, by the update's digest.
+        outcomes: the last word on each update, by the update's digest and, where it was made of a model file, by that
+            file's.
         events: the last event of each subject, by subject.
+        exports: where its samples were exported to, by path.
     """
 
     node: str
     sequence: int
     last_contact: datetime | None = None
     flying: Digest | None = None
+    model: Digest | None = None
     queued_samples: int = 0
     queued_bytes: Bytes = Bytes(0)
     samples: int = 0
@@ -59,6 +90,7 @@ class NodeReport:
     taken: Digest | None = None
     outcomes: Mapping[Digest, Outcome]
     events: Mapping[str, NodeEvent]
+    exports: tuple[Export, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -97,4 +129,28 @@ class EventLedger(Protocol):
 
     def record_events(self, events: NodeEvents, at: datetime) -> int:
         """Keep the last event of each subject, heard at ``at``; returns how many were news. Idempotent."""
+        ...
+
+
+class BuiltLedger(Protocol):
+    """Which updates were made of which model files."""
+
+    def flying(self, satellite: str) -> Digest | None:
+        """Digest of the weights in service, by the satellite's own latest word."""
+        ...
+
+    def record_built(self, built: Built) -> None:
+        """An update was made. Idempotent."""
+        ...
+
+    def built(self, satellite: str, model: Digest) -> list[Built]:
+        """The updates that bring a model file to a satellite, one for each base."""
+        ...
+
+
+class ExportLedger(Protocol):
+    """Where samples were exported to."""
+
+    def record_export(self, satellite: str, export: Export) -> None:
+        """Samples were exported; the same count again moves nothing."""
         ...

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orbitloop.domain.detection import Detections, Floats, Truth
+from orbitloop.domain.tiling import Window
 from orbitloop_ground.adapters.coco import CocoSet
 
 _log = logging.getLogger(__name__)
@@ -55,6 +57,36 @@ class ArchiveLabels:
         if frame not in self._strangers:
             self._strangers.add(frame)
             _log.warning("frame_without_labels", extra={"frame": frame})
+
+
+class TileLabels:
+    """Labels of single tiles, by looking up annotations of the frames that they were cut from.
+
+    Args:
+        archive: annotated frames, recognised by file name.
+    """
+
+    def __init__(self, archive: CocoSet) -> None:
+        self._truth = {image.path.name: image.truth for image in archive.images}
+
+    def __call__(self, frame: str, window: Window) -> Truth | None:
+        """The objects of which at least half lies in ``window``, cut at its edges, in its own pixels.
+
+        ``None`` for a frame that is not in the archive.
+        """
+        truth = self._truth.get(PurePosixPath(frame).name)
+        if truth is None:
+            return None
+        x0, y0, x1, y1 = window.box
+        corner = np.array([x0, y0] * 2, np.float32)
+        inside = np.clip(truth.boxes, corner, np.array([x1, y1] * 2, np.float32))
+        keep = _areas(inside) >= LEAST_KNOWN * np.maximum(_areas(truth.boxes), 1)
+        return Truth(boxes=inside[keep] - corner, labels=truth.labels[keep])
+
+
+def _areas(boxes: Floats) -> Floats:
+    sides = boxes[:, 2:] - boxes[:, :2]
+    return np.asarray(sides[:, 0] * sides[:, 1], np.float32)
 
 
 class TeacherLabels:

@@ -102,6 +102,10 @@ class Ledger(NodeLedger):
             query = query.where(samples.c.satellite.in_(satellites))
         return [_received(row) for row in self._read(query)]
 
+    def received(self, satellite: str) -> list[ReceivedSample]:
+        """Every sample of a satellite, in the order of arrival."""
+        return [_received(row) for row in self._read(_samples_of(satellite))]
+
     def count_waiting(self, satellites: Sequence[str] = ()) -> int:
         """How many samples :meth:`waiting` would give."""
         query = select(func.count()).select_from(samples).where(samples.c.round.is_(None))
@@ -277,6 +281,10 @@ class Ledger(NodeLedger):
 
 def _bundle(satellite: str, digest: Digest) -> Select[Any]:
     return select(bundles).where(bundles.c.satellite == satellite, bundles.c.digest == digest)
+
+
+def _samples_of(satellite: str) -> Select[Any]:
+    return select(samples).where(samples.c.satellite == satellite).order_by(samples.c.seq)
 
 
 def _entered(row: Row[Any]) -> Entered:

@@ -15,11 +15,22 @@ from sqlalchemy import Connection, func, select
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Digest
-from orbitloop.ports.node_ledger import Bearings, DesiredDocument, NodeReport
+from orbitloop.ports.node_ledger import Bearings, Built, DesiredDocument, Export, NodeReport
 from orbitloop.wire.messages import Hello, UpdateReport
 from orbitloop.wire.node_messages import NodeEvent, NodeEvents
 from orbitloop_ground.adapters.database import Database
-from orbitloop_ground.adapters.tables import bundles, contacts, desired, node_events, nodes, positions, reports, samples
+from orbitloop_ground.adapters.tables import (
+    built,
+    bundles,
+    contacts,
+    desired,
+    exports,
+    node_events,
+    nodes,
+    positions,
+    reports,
+    samples,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -119,6 +130,52 @@ class NodeLedger(Database):
         new = tuple(event for event in events.events if event.sequence > known.get(event.subject, 0))
         return events.model_copy(update={"events": new}) if new else None
 
+    def flying(self, satellite: str) -> Digest | None:
+        """Digest of the weights in service, by the satellite's own latest word."""
+        with self._answering(), self._engine.connect() as connection:
+            hello = _last_hellos(connection, [satellite]).get(satellite)
+            _, latest = _outcomes(connection, [satellite])
+        return _said(satellite, 0, hello, latest.get(satellite)).flying
+
+    def record_built(self, made: Built) -> None:
+        """An update was made of a model file. Idempotent."""
+        row = {name: getattr(made, name) for name in ("satellite", "model", "base", "update", "result")}
+        insert = self._insert(built).values(row)
+        new = {name: insert.excluded[name] for name in ("update", "result")}
+        with self._transaction() as connection:
+            connection.execute(
+                insert.on_conflict_do_update(index_elements=[built.c.satellite, built.c.model, built.c.base], set_=new)
+            )
+            self._moved(connection, made.satellite)
+
+    def built(self, satellite: str, model: Digest) -> list[Built]:
+        """The updates that bring a model file to a satellite, one for each base."""
+        query = select(built).where(built.c.satellite == satellite, built.c.model == model)
+        return [
+            Built(
+                satellite=satellite,
+                model=model,
+                base=Digest(row.base),
+                update=Digest(row.update),
+                result=Digest(row.result),
+            )
+            for row in self._read(query)
+        ]
+
+    def record_export(self, satellite: str, export: Export) -> None:
+        """Samples were exported; the same count again moves nothing."""
+        row = {"satellite": satellite, "path": export.path, "lines": export.lines, "at": export.at.isoformat()}
+        insert = self._insert(exports).values(row)
+        said = insert.excluded
+        statement = insert.on_conflict_do_update(
+            index_elements=[exports.c.satellite, exports.c.path],
+            set_={"lines": said.lines, "at": said.at},
+            where=said.lines != exports.c.lines,
+        )
+        with self._transaction() as connection:
+            if connection.execute(statement).rowcount:
+                self._moved(connection, satellite)
+
     def bearings(self) -> Bearings:
         """How far the ledger is."""
         (row,) = self._read(select(positions).where(positions.c.name == _NODES))
@@ -137,7 +194,8 @@ class NodeLedger(Database):
             query = select(nodes).where(nodes.c.sequence > after).order_by(nodes.c.sequence)
             moved = {row.satellite: row.sequence for row in connection.execute(query)}
             for start in range(0, len(moved), _AT_ONCE):
-                found += _reports(connection, dict([*moved.items()][start : start + _AT_ONCE]))
+                some = _reports(connection, dict([*moved.items()][start : start + _AT_ONCE]))
+                found += _with_models(connection, some)
         return found
 
     def _moved(self, connection: Connection, *moved: str) -> None:
@@ -164,6 +222,10 @@ def _reports(connection: Connection, moved: dict[str, int]) -> list[NodeReport]:
         _pairs(connection, select(desired.c.satellite, desired.c.digest).where(desired.c.satellite.in_(names)))
     )
     held = select(samples.c.satellite, func.count()).where(samples.c.satellite.in_(names)).group_by(samples.c.satellite)
+    exported: dict[str, list[Export]] = defaultdict(list)
+    for row in connection.execute(select(exports).where(exports.c.satellite.in_(names)).order_by(exports.c.path)):
+        export = Export(path=row.path, lines=row.lines, at=datetime.fromisoformat(row.at))
+        exported[row.satellite].append(export)
     counted, unused = _pairs(connection, held), _pairs(connection, held.where(samples.c.round.is_(None)))
     return [
         replace(
@@ -173,9 +235,27 @@ def _reports(connection: Connection, moved: dict[str, int]) -> list[NodeReport]:
             wanted=wanted.get(node),
             outcomes=outcomes.get(node, {}),
             events=events.get(node, {}),
+            exports=tuple(exported.get(node, ())),
         )
         for node in names
     ]
+
+
+def _with_models(connection: Connection, reports: list[NodeReport]) -> list[NodeReport]:
+    """The same reports, in which updates that were made of model files count for those files too."""
+    made: dict[str, list[Any]] = defaultdict(list)
+    for row in connection.execute(select(built).where(built.c.satellite.in_([report.node for report in reports]))):
+        made[row.satellite].append(row)
+    return [_with_model(report, made.get(report.node, [])) for report in reports]
+
+
+def _with_model(report: NodeReport, made: list[Any]) -> NodeReport:
+    """The last word on an update is the last word on its model; what flies outweighs what was said before."""
+    flying = {row.result: Digest(row.model) for row in made}
+    outcomes = {Digest(row.model): report.outcomes[row.update] for row in made if row.update in report.outcomes}
+    if (model := flying.get(report.flying)) is not None:
+        outcomes[model] = Outcome.APPLIED
+    return replace(report, model=model, outcomes={**report.outcomes, **outcomes})
 
 
 def _said(node: str, sequence: int, heard: tuple[datetime, Hello] | None, report: UpdateReport | None) -> NodeReport:

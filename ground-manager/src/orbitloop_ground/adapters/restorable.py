@@ -20,7 +20,7 @@ from orbitloop.adapters.durable import naming_full_disk
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, NotYet
 from orbitloop.domain.units import Bytes, Digest
-from orbitloop.ports.node_ledger import DesiredDocument
+from orbitloop.ports.node_ledger import Built, DesiredDocument
 from orbitloop.ports.sample_store import Arrival
 from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.wire.bundle import blob_of, sample_from
@@ -28,7 +28,7 @@ from orbitloop.wire.messages import Hello, Priorities, Receipt, UpdateReport
 from orbitloop.wire.node_messages import NodeEvents
 from orbitloop_ground.adapters.journal import Journal
 from orbitloop_ground.adapters.ledger import Ledger
-from orbitloop_ground.adapters.tables import bundles, desired, node_events, reports, samples, updates
+from orbitloop_ground.adapters.tables import built, bundles, desired, node_events, reports, samples, updates
 
 _log = logging.getLogger(__name__)
 
@@ -44,9 +44,11 @@ _COLUMNS: tuple[tuple[str, Table, tuple[str, ...]], ...] = (
     ("update", updates, ("digest", "satellite", "size", "base", "result")),
     ("report", reports, ("id", "satellite", "update", "outcome", "message")),
     ("desired", desired, ("satellite", "digest", "document")),
+    ("built", built, ("model", "satellite", "base", "update", "result")),
     ("event", node_events, ("satellite", "subject", "origin", "sequence", "message")),
 )
 """What is compared: the kind of row, its name, and what must not change."""
+_BUILT = ("satellite", "model", "base", "update", "result")
 _TAIL = 4 * 2**20
 """Bytes of the journal's end that are told again after a crash: more than SQLite's write-ahead log can have lost."""
 
@@ -55,9 +57,10 @@ class RestorableLedger(Ledger):
     """The :class:`~orbitloop_ground.adapters.ledger.Ledger` of one machine.
 
     At the start, a file that is damaged or gone is set aside and made anew from the journal: bundles, samples and the
-    rounds that used them, updates, reports, sessions, priorities, desired states and node events. Telemetry and the
-    dates of contacts are not kept there; they begin anew. After a crash the journal's end is told again, since SQLite
-    passes over a damaged end of its write-ahead log in silence. Several processes may share one ledger.
+    rounds that used them, updates and the model files that they were made of, reports, sessions, priorities, desired
+    states and node events. Telemetry, the dates of contacts and what was exported are not kept there; they begin anew.
+    After a crash the journal's end is told again, since SQLite passes over a damaged end of its write-ahead log in
+    silence. Several processes may share one ledger.
 
     Args:
         path: the SQLite file; the journal lies beside it.
@@ -217,6 +220,13 @@ class RestorableLedger(Ledger):
         self._journal.append("events", {"message": new.model_dump_json(), "at": at.isoformat()})
         return super().record_events(new, at)
 
+    def record_built(self, made: Built) -> None:
+        """See :class:`Ledger`."""
+        if made in self.built(made.satellite, made.model):
+            return
+        self._journal.append("built", {name: getattr(made, name) for name in _BUILT})
+        super().record_built(made)
+
     def _restore(self, records: Iterable[tuple[str, dict[str, Any]]]) -> None:
         """Tell the ledger again what it was told; what it knows already changes nothing."""
         restored = 0
@@ -266,17 +276,20 @@ class RestorableLedger(Ledger):
                 pass
             case "priorities":
                 super().set_priorities(fields["satellite"], fields["factors"])
-            case "desired" | "events":
+            case "desired" | "events" | "built":
                 self._replay_of_node(kind, fields)
             case _:
                 _log.warning("journal_record_unknown", extra={"kind": kind})
 
     def _replay_of_node(self, kind: str, fields: dict[str, Any]) -> None:
-        if kind == "desired":
-            super().set_desired(fields["satellite"], base64.b64decode(fields["document"]))
-        else:
-            events = NodeEvents.model_validate_json(fields["message"])
-            super().record_events(events, datetime.fromisoformat(fields["at"]))
+        match kind:
+            case "desired":
+                super().set_desired(fields["satellite"], base64.b64decode(fields["document"]))
+            case "built":
+                super().record_built(Built(**fields))
+            case _:
+                events = NodeEvents.model_validate_json(fields["message"])
+                super().record_events(events, datetime.fromisoformat(fields["at"]))
 
 
 def _rows_of(told: Iterable[tuple[str, dict[str, Any]]]) -> set[tuple[Any, ...]]:
@@ -299,6 +312,10 @@ def _rows_of(told: Iterable[tuple[str, dict[str, Any]]]) -> set[tuple[Any, ...]]
             case "desired":
                 document = base64.b64decode(fields["document"])
                 rows.add(("desired", fields["satellite"], digest_of(document), document))
+            case "built":
+                rows.add(
+                    ("built", fields["model"], *(fields[name] for name in ("satellite", "base", "update", "result")))
+                )
             case "events":
                 said = NodeEvents.model_validate_json(fields["message"])
                 rows.update(

@@ -150,6 +150,25 @@ node_events = Table(  # the last of each subject
     Column("message", Text, nullable=False),
 )
 
+built = Table(  # which update brings which model file to whom
+    "built",
+    metadata,
+    Column("satellite", String(128), primary_key=True),
+    Column("model", String(71), primary_key=True),
+    Column("base", String(71), primary_key=True),
+    Column("update", String(71), nullable=False, index=True),
+    Column("result", String(71), nullable=False, index=True),
+)
+
+exports = Table(  # where the samples of a satellite were exported to
+    "exports",
+    metadata,
+    Column("satellite", String(128), primary_key=True),
+    Column("path", String(1024), primary_key=True),
+    Column("lines", Integer, nullable=False),
+    Column("at", String(40), nullable=False),
+)
+
 
 def create_missing(connection: Connection) -> None:
     """Make the tables that are not there: the database may be of an older version, or shared with another gateway."""

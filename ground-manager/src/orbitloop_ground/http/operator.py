@@ -5,10 +5,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 import anyio
+from pydantic import BaseModel, ConfigDict, TypeAdapter, ValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
@@ -16,15 +19,39 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from orbitloop.domain.errors import BadInput
+from orbitloop.domain.units import Digest
 from orbitloop.ports.node_ledger import NodeReport
-from orbitloop.wire.messages import MOST_DESIRED
-from orbitloop_ground.usecases.nodes import Nodes
+from orbitloop.wire.complaints import first_complaint
+from orbitloop.wire.messages import MOST_DESIRED, DigestText
+from orbitloop_ground.usecases.deploy import Deployed
+from orbitloop_ground.usecases.nodes import Nodes, TooLarge
 
 _log = logging.getLogger(__name__)
 
 LONGEST_WAIT_S = 60.0
 _LOOK_S = 0.25
 """Between two looks at the ledger, to which other processes write too."""
+
+_MOST_MODEL = 64 * 2**20
+_digest: TypeAdapter[Digest] = TypeAdapter(DigestText)
+
+Deploy = Callable[[str, Digest, Callable[[], bytes]], Deployed]
+"""Offers a node the model file of that digest, whose bytes the callable gives."""
+
+
+class _ModelFile(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deploying:
+    """How model files are brought to nodes: ``deploy`` offers one, ``read`` gives the bytes of one on this machine."""
+
+    deploy: Deploy
+    read: Callable[[Path], bytes]
+
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 
@@ -34,11 +61,13 @@ class OperatorRoutes:
 
     Args:
         nodes: what is done.
+        deploying: how model files are brought to nodes.
         is_shown: whether a header ``Authorization`` shows the token; ``None``: there is none, and nobody is let in.
     """
 
-    def __init__(self, nodes: Nodes, is_shown: Callable[[str], bool] | None) -> None:
+    def __init__(self, nodes: Nodes, deploying: Deploying, is_shown: Callable[[str], bool] | None) -> None:
         self._nodes = nodes
+        self._deploying = deploying
         self._is_shown = is_shown
 
     def routes(self) -> list[Route]:
@@ -47,6 +76,7 @@ class OperatorRoutes:
         return [
             Route(prefix, self._guarded(self.followed), methods=["GET"]),
             Route(prefix + "/{node}/desired", self._guarded(self.wanted), methods=["PUT"]),
+            Route(prefix + "/{node}/updates/{digest}", self._guarded(self.deployed), methods=["PUT"]),
         ]
 
     async def wanted(self, request: Request) -> Response:
@@ -54,6 +84,34 @@ class OperatorRoutes:
         node = request.path_params["node"]
         document = await run_in_threadpool(self._nodes.want, node, await _body(request, MOST_DESIRED))
         return JSONResponse({"digest": document.digest, "size": len(document.content)})
+
+    async def deployed(self, request: Request) -> Response:
+        """Offer a node a model file, as an update of what flies there; idempotent."""
+        node = request.path_params["node"]
+        await run_in_threadpool(self._nodes.demand, node)
+        try:
+            model = _digest.validate_python(request.path_params["digest"])
+        except ValidationError as error:
+            raise BadInput(f"{request.url.path}: {first_complaint(error)}; name the model file's sha256") from None
+        data = await self._model_file(request)
+        made = await run_in_threadpool(self._deploying.deploy, node, model, data)
+        built = made.built
+        return JSONResponse({"update": built.update, "size": made.size, "base": built.base, "result": built.result})
+
+    async def _model_file(self, request: Request) -> Callable[[], bytes]:
+        """What gives the file's bytes: those of the body, or of the file that it names."""
+        body = await _body(request, _MOST_MODEL)
+        if request.headers.get("Content-Type", "").partition(";")[0] != "application/json":
+            if len(body) > _MOST_MODEL:
+                raise TooLarge(f"a model file of more than {_MOST_MODEL} bytes; put it on the ground's storage")
+            return lambda: body
+        try:
+            path = Path(_ModelFile.model_validate_json(body).path.removeprefix("file://"))
+        except ValidationError as error:
+            raise BadInput(f"model file: {first_complaint(error)}; write its path, or send its bytes") from None
+        if not path.is_absolute():
+            raise BadInput(f"model file {str(path)!r}: no absolute path on the ground's storage; write one")
+        return lambda: self._deploying.read(path)
 
     async def followed(self, request: Request) -> Response:
         """Every node of which something moved; at once if there is any, else once there is or the wait is over."""
@@ -116,6 +174,7 @@ def _told(report: NodeReport) -> dict[str, Any]:
         "sequence": report.sequence,
         "lastContact": None if report.last_contact is None else report.last_contact.isoformat(),
         "flying": report.flying,
+        "model": report.model,
         "queuedSamples": report.queued_samples,
         "queuedBytes": report.queued_bytes,
         "samples": report.samples,
@@ -126,5 +185,8 @@ def _told(report: NodeReport) -> dict[str, Any]:
         "events": [
             {"subject": event.subject, "sequence": event.sequence, "at": event.at.isoformat(), "value": event.value}
             for event in report.events.values()
+        ],
+        "exports": [
+            {"path": export.path, "lines": export.lines, "at": export.at.isoformat()} for export in report.exports
         ],
     }

@@ -49,6 +49,7 @@ class _Node(_Said):
     node: str
     last_contact: str | None = None
     flying: Digest | None = None
+    model: Digest | None = None
     queued_samples: int = 0
     queued_bytes: int = 0
     samples: int = 0
@@ -78,7 +79,7 @@ class _Node(_Said):
                 observed.setdefault(_SUBJECTS[kind], {})[name] = event.value
         if self.flying is not None:
             observed["satellite"] = {
-                "flying": self.flying,
+                "flying": self.model or self.flying,  # in the cluster a model goes by its file's digest
                 "queuedSamples": self.queued_samples,
                 "queuedBytes": self.queued_bytes,
                 "samples": self.samples,
