@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from orbitloop.api.kinds import KINDS
-from orbitloop_operators.handlers.watched import WATCHED
+from orbitloop_operators.handlers.watched import watched
 from orbitloop_operators.http.webhook import PATH
 
 FOLDER = Path(__file__).parents[2] / "operators" / "manifests"
@@ -37,10 +37,10 @@ def granted(rules: list[dict[str, Any]]) -> dict[tuple[str, str], set[str]]:
 OPERATOR = granted(role("ClusterRole", "orbitloop-operators"))
 
 
-@pytest.mark.parametrize("watched", WATCHED, ids=lambda watched: watched.kind)
-def test_what_is_watched_may_be_watched(watched: Any) -> None:
-    group = watched.api_version.rpartition("/")[0]
-    assert OPERATOR[group, watched.plural] >= {"get", "list", "watch"}
+@pytest.mark.parametrize("kind", watched("v2"), ids=lambda kind: kind.kind)
+def test_what_is_watched_may_be_watched(kind: Any) -> None:
+    group = kind.api_version.rpartition("/")[0]
+    assert OPERATOR[group, kind.plural] >= {"get", "list", "watch"}
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.name)

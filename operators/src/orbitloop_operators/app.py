@@ -30,7 +30,7 @@ from orbitloop_operators.adapters.sweep import Sweep
 from orbitloop_operators.adapters.watches import Told, Watches
 from orbitloop_operators.handlers.changes import Reconciler
 from orbitloop_operators.handlers.registry import reconcilers
-from orbitloop_operators.handlers.watched import WATCHED, Watched
+from orbitloop_operators.handlers.watched import Watched, watched
 from orbitloop_operators.http.probes import Probes, serve_probes
 from orbitloop_operators.http.webhook import Webhook
 from orbitloop_operators.settings import OperatorSettings
@@ -73,7 +73,8 @@ def operate(settings: OperatorSettings) -> None:
 
 
 async def _operate(settings: OperatorSettings) -> None:
-    operator = _composed(settings, reconcilers(settings.rules(), contact_windows), WATCHED)
+    rules = settings.rules()
+    operator = _composed(settings, reconcilers(rules, contact_windows), watched(rules.autoscaling_version))
     probes = Probes(ready=operator.is_ready, metrics=operator.metrics.text)
     server = serve_probes(settings.probes_host, settings.probes_port, probes)
     sys.stdout.write(json.dumps({"probes_port": server.server_port}) + "\n")

@@ -54,3 +54,15 @@ WATCHED: tuple[Watched, ...] = (
     ),
     Watched(api_version="v1", kind="Node", plural="nodes"),
 )
+"""Kinds that every cluster serves in one version."""
+
+
+def watched(autoscaling_version: str) -> tuple[Watched, ...]:
+    """All of them, with autoscalers in the version that they are written in."""
+    scalers = Watched(
+        api_version=f"autoscaling/{autoscaling_version}",
+        kind="HorizontalPodAutoscaler",
+        plural="horizontalpodautoscalers",
+        concerns=is_made_for_a_job,
+    )
+    return (*WATCHED, scalers)
