@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
 from pathlib import Path
@@ -224,6 +225,24 @@ def schema_at(rule: Rule) -> Any:
 def test_every_rule_is_about_a_field_that_there_is(rule: Rule) -> None:
     messages = [entry["message"] for entry in schema_at(rule).get("x-kubernetes-validations", ())]
     assert (rule.message in messages) == bool(rule.check.cel)
+
+
+def unbounded(schema: dict[str, Any], path: str) -> Iterator[str]:
+    """Texts, lists and maps without a largest size, in all that CEL can see of a field."""
+    bound = {"array": "maxItems", "string": "maxLength"}.get(schema["type"])
+    if "additionalProperties" in schema:
+        bound = "maxProperties"
+    if bound is not None and bound not in schema and "format" not in schema:
+        yield path
+    for name, part in schema.get("properties", {}).items():
+        yield from unbounded(part, f"{path}.{name}")
+    if "items" in schema:
+        yield from unbounded(schema["items"], f"{path}[]")
+
+
+@pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.kind}-{rule.path}")
+def test_what_a_rule_reads_is_bounded_or_servers_refuse_its_cost(rule: Rule) -> None:
+    assert list(unbounded(schema_at(rule), rule.path)) == []
 
 
 @pytest.mark.parametrize("rule", RULES, ids=lambda rule: f"{rule.kind}-{rule.path}")
