@@ -70,16 +70,22 @@ def test_what_a_job_names_and_is_missing_is_told_of_and_waited_for(missing: list
     [
         (
             {"deploySpec": {"hardExampleMining": {"name": "Oracle"}}},
-            "'Oracle' is unknown; use one of IBT, CrossEntropy",
+            "spec.deploySpec.hardExampleMining.name: must be a rule of hard-example mining: one of IBT, CrossEntropy",
         ),
         (
             {"deploySpec": {"hardExampleMining": {"parameters": [{"key": "magic", "value": "1"}]}}},
-            "IBT has no parameter 'magic'",
+            "spec.deploySpec.hardExampleMining: has a parameter that its rule does not know",
         ),
-        ({"dataset": {"trainProb": 1.5}}, "write a number above 0, at most 1"),
-        ({"trainSpec": {"trigger": {"condition": {"operator": "=>"}}}}, "'=>' is no operator"),
-        ({"trainSpec": {"trigger": {"timer": {"start": "8pm", "end": "21:00"}}}}, "'8pm' is no time of day"),
-        ({"outputDir": "output"}, "write an absolute path on the node"),
+        ({"dataset": {"trainProb": 1.5}}, "spec.dataset.trainProb: must be above 0 and at most 1"),
+        (
+            {"trainSpec": {"trigger": {"condition": {"operator": "=>"}}}},
+            "spec.trainSpec.trigger.condition.operator: must be a comparison",
+        ),
+        (
+            {"trainSpec": {"trigger": {"timer": {"start": "8pm", "end": "21:00"}}}},
+            "spec.trainSpec.trigger.timer.start: must be a time of day",
+        ),
+        ({"outputDir": "output"}, "spec.outputDir: must be a folder: an absolute path"),
         ({"dataset": {"name": 7}}, "spec.dataset.name"),
     ],
     ids=["miner", "miner's parameter", "share", "operator", "hours", "relative path", "type"],

@@ -10,16 +10,16 @@ from typing import Any
 from orbitloop.api.annotations import SATELLITES
 from orbitloop.api.kinds import parse
 from orbitloop.api.orbitloop_v1alpha1.satellite import Satellite
+from orbitloop.api.rules import checked
 from orbitloop.api.sedna_v1alpha1.dataset import Dataset
 from orbitloop.api.sedna_v1alpha1.incremental_learning_job import IncrementalLearningJob, IncrementalLearningJobSpec
 from orbitloop.api.sedna_v1alpha1.model import Model
 from orbitloop.domain.errors import Refused
-from orbitloop.domain.mining import mining_rule
 from orbitloop.domain.triggers import Trigger
 from orbitloop_operators.handlers.changes import Document, Key, View
 from orbitloop_operators.handlers.node_reports import NodeReport, report_of
 from orbitloop_operators.handlers.nodes import is_in_cluster, satellites_on
-from orbitloop_operators.handlers.worker_pods import Owner, Place, is_on_node, path_of
+from orbitloop_operators.handlers.worker_pods import Owner, Place
 
 SEDNA = "sedna.io/v1alpha1"
 ORBITLOOP = "orbitloop.io/v1alpha1"
@@ -130,10 +130,9 @@ def scene_of(document: Document, view: View, now: datetime) -> Scene:
         Missing: a satellite that it names is not there.
         BadInput: its spec cannot be carried out; says which field, and what to write.
     """
-    job = parse(document)
+    job = checked({name: part for name, part in document.items() if name != "status"})
     assert isinstance(job, IncrementalLearningJob)
     owner = Owner.of(document)
-    _check(job.spec)
     return Scene(
         owner=owner,
         job=job,
@@ -144,19 +143,6 @@ def scene_of(document: Document, view: View, now: datetime) -> Scene:
         train=job.spec.train_spec.trigger.to_domain(),
         deploy=job.spec.deploy_spec.trigger.to_domain(),
     )
-
-
-def _check(spec: IncrementalLearningJobSpec) -> None:
-    """Refuse what the schema lets through."""
-    if not 0 < spec.dataset.train_prob <= 1:
-        raise Refused(
-            f"spec.dataset.trainProb is {spec.dataset.train_prob:g}; it is the share of new samples that is trained "
-            "on: write a number above 0, at most 1"
-        )
-    if is_on_node(spec.output_dir):
-        path_of(spec.output_dir, "spec.outputDir")
-    mining = spec.deploy_spec.hard_example_mining
-    mining_rule(mining.name, {entry.key: entry.value for entry in mining.parameters})
 
 
 def sees(job: Document, document: Document, view: View) -> bool:
