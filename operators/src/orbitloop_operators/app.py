@@ -24,11 +24,12 @@ from orbitloop_operators.adapters.authority import Authority
 from orbitloop_operators.adapters.cluster import Cluster
 from orbitloop_operators.adapters.lease import Lease, LeaseRule
 from orbitloop_operators.adapters.metrics import Metrics
+from orbitloop_operators.adapters.nodes import HttpGateway
 from orbitloop_operators.adapters.registration import Registration
 from orbitloop_operators.adapters.store import Store
 from orbitloop_operators.adapters.sweep import Sweep
 from orbitloop_operators.adapters.watches import Told, Watches
-from orbitloop_operators.handlers.changes import Reconciler
+from orbitloop_operators.handlers.changes import Document, Key, Reconciler
 from orbitloop_operators.handlers.registry import reconcilers
 from orbitloop_operators.handlers.watched import Watched, watched
 from orbitloop_operators.http.probes import Probes, serve_probes
@@ -36,6 +37,7 @@ from orbitloop_operators.http.webhook import Webhook
 from orbitloop_operators.settings import OperatorSettings
 from orbitloop_operators.usecases.admission import Admission
 from orbitloop_operators.usecases.agenda import Agenda, BackOff
+from orbitloop_operators.usecases.bridge import NodeBridge, Shores
 from orbitloop_operators.usecases.loop import Loop, Surroundings
 from orbitloop_operators.usecases.reviews import answer
 
@@ -56,6 +58,7 @@ class _Operator:
     sweep: Sweep
     watches: Watches
     admission: Admission | None
+    bridge: NodeBridge | None
 
     def is_ready(self) -> bool:
         return self.watches.begun
@@ -102,6 +105,8 @@ async def _lead(operator: _Operator) -> None:
     ]
     if operator.admission is not None:
         parts.append(operator.admission.run)
+    if operator.bridge is not None:
+        parts.append(operator.bridge.run)
     if operator.lease is not None:
         await operator.lease.take()
         parts.append(operator.lease.keep)
@@ -132,8 +137,21 @@ def _composed(
         objects=store, writes=cluster, reconcilers=by_kind, clock=clock, monotonic=time.monotonic, meter=metrics
     )
     loop = Loop(around, agenda, settings.at_once)
-    sweep = Sweep(cluster, store, loop.gone, [(kind.api_version, kind.kind) for kind in watched])
-    told = Told(listed=store.put, changed=loop.changed, gone=loop.gone, listed_again=sweep.ask)
+    bridge = _bridge(settings, store, loop, lambda: watches.begun)
+
+    def changed(document: Document) -> None:
+        loop.changed(document)
+        if bridge is not None:
+            bridge.changed(document)
+
+    def gone(key: Key, uid: str) -> None:
+        loop.gone(key, uid)
+        if bridge is not None:
+            bridge.gone(key)
+
+    sweep = Sweep(cluster, store, gone, [(kind.api_version, kind.kind) for kind in watched])
+    told = Told(listed=store.put, changed=changed, gone=gone, listed_again=sweep.ask)
+    watches = Watches(watched, told, server.served, settings.kubeconfig, settings.namespaces)
     return _Operator(
         settings=settings,
         metrics=metrics,
@@ -141,9 +159,23 @@ def _composed(
         lease=lease,
         loop=loop,
         sweep=sweep,
-        watches=Watches(watched, told, server.served, settings.kubeconfig, settings.namespaces),
+        watches=watches,
         admission=_admission(settings, server, loop, clock) if settings.admission else None,
+        bridge=bridge,
     )
+
+
+def _bridge(settings: OperatorSettings, store: Store, loop: Loop, is_complete: Callable[[], bool]) -> NodeBridge | None:
+    if settings.gateway is None or settings.gateway_token is None:
+        return None
+    shores = Shores(
+        gateway=HttpGateway(settings.gateway, settings.gateway_token),
+        view=store,
+        is_complete=is_complete,
+        observed=loop.changed,
+        monotonic=time.monotonic,
+    )
+    return NodeBridge(shores)
 
 
 def _admission(settings: OperatorSettings, server: ApiServer, loop: Loop, clock: WallClock) -> Admission:

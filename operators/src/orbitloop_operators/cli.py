@@ -59,6 +59,8 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--admission-name", help="the ValidatingWebhookConfiguration that names this webhook")
     run.add_argument("--admission-host", help="address that reviews are answered on")
     run.add_argument("--admission-port", help="their TCP port")
+    run.add_argument("--gateway", help="admin port of the ground's gateway, http://host:port, for nodes out of reach")
+    run.add_argument("--gateway-token", type=Path, help="file with the token that it demands")
     run.add_argument("--at-once", help="objects that are worked on at a time")
     run.add_argument("--local-controller", help="where workers find their Local Controller")
     run.add_argument("--tools-image", help="image with orbitloop's worker tools, for init containers")

@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any, Self
 
-from pydantic import Field, ValidationError
+from pydantic import Field, ValidationError, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from orbitloop.domain.errors import BadInput
@@ -35,6 +35,9 @@ class OperatorSettings(BaseSettings):
         admission_name: what that is called.
         admission_host: address that reviews are answered on, over TLS.
         admission_port: their TCP port.
+        gateway: admin port of the ground's gateway, ``http://host:port``, where nodes are that the cluster does not
+            reach; ``None``: there are none.
+        gateway_token: file with the token that it demands.
         at_once: objects that are worked on at a time.
         local_controller: what workers are told their Local Controller is at.
         tools_image: image with orbitloop's worker tools, for the init containers of worker pods.
@@ -55,10 +58,18 @@ class OperatorSettings(BaseSettings):
     admission_name: str = Field(default="orbitloop", min_length=1)
     admission_host: str = "127.0.0.1"
     admission_port: int = Field(default=8403, ge=0, lt=2**16)
+    gateway: str | None = None
+    gateway_token: Path | None = None
     at_once: int = Field(default=8, ge=1, le=64)
     local_controller: str = "http://localhost:9100"
     tools_image: str = "ghcr.io/orbitloop/orbitloop:0.1.0"
     autoscaling_version: str = Field(default="v2", pattern="^v2(beta2)?$")
+
+    @model_validator(mode="after")
+    def _gateway_is_let_in(self) -> Self:
+        if (self.gateway is None) != (self.gateway_token is None):
+            raise ValueError("gateway and gateway_token go together: give both, or neither")
+        return self
 
     def rules(self) -> Rules:
         """What the reconcilers are told."""
