@@ -111,6 +111,7 @@ def test_what_is_no_review_is_told_why(
 
 def test_a_body_without_bounds_is_not_read(webhook: Webhook, serving: Serving) -> None:
     assert asked(webhook, serving, b"", **{"Content-Length": str(LARGEST_REVIEW + 1)})[0] == 413
+    assert asked(webhook, serving, b"", **{"Content-Length": "9" * 5000})[0] == 413
     assert asked(webhook, serving, b"", **{"Content-Length": "-1"})[0] == 411
 
 
