@@ -8,8 +8,9 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.job_world import World, a_job, evaluated, trained, words
+from tests.job_world import World, a_dataset, a_job, a_model, a_satellite, evaluated, trained, words
 
+from orbitloop.testing.builders import a_digest
 from orbitloop_operators.handlers.changes import Key
 from orbitloop_operators.handlers.pod_states import has_ended
 
@@ -154,7 +155,7 @@ class Fate:
         assert not quiet.delete
         status = self.world.status
         assert quiet.status == status
-        if status["phase"] != "Blocked":
+        if self.world.store.get(DATASET) is not None and status["phase"] != "Blocked":
             assert status["samples"]["used"] <= self.samples
 
     def _live(self, number: int) -> str | None:
@@ -200,7 +201,7 @@ EVENTS = [
 ]
 
 
-@settings(max_examples=80)
+@settings(max_examples=50)
 @given(events=st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 40)), max_size=30))
 def test_whatever_happens_each_sample_is_used_once_and_the_job_comes_to_rest(events: list[tuple[Any, int]]) -> None:
     fate = Fate()
@@ -210,3 +211,59 @@ def test_whatever_happens_each_sample_is_used_once_and_the_job_comes_to_rest(eve
     fate.end_kindly()
     assert fate.world.at == "Train/Waiting"
     assert fate.world.status["samples"]["used"] <= fate.samples
+
+
+def flown(satellites: int) -> World:
+    """A job whose first model is on offer to a constellation."""
+    world = World()
+    names = [f"sat-{number}" for number in range(satellites)]
+    for name in names:
+        world.put(a_satellite(name, f"node-{name}"))
+    world.put(a_dataset(10, node="node-sat-0"))
+    world.put(a_model("first", "/models/first.onnx"))
+    world.put(a_model("served", "/models/served.onnx"))
+    job = a_job()
+    job["metadata"]["annotations"] = {"orbitloop.io/satellites": ",".join(names)}
+    world.put(job)
+    world.settle()
+    for kind in ("train", "eval"):
+        world.end(f"helmets-{kind}-1-1", SAID[kind])
+        world.settle()
+    return world
+
+
+@settings(max_examples=40)
+@given(
+    satellites=st.integers(1, 7),
+    reports=st.lists(
+        st.tuples(st.integers(0, 6), st.sampled_from(["", "applied", "applied", "rolled_back", "refused"])), max_size=20
+    ),
+)
+def test_whatever_satellites_report_nobody_is_offered_a_model_that_was_not_proved(
+    satellites: int, reports: list[tuple[int, str]]
+) -> None:
+    world = flown(satellites)
+    said: dict[str, str] = {}
+    for number, outcome in reports:
+        on_offer = [one["name"] for one in world.status["satellites"] if one["offered"]]
+        if not on_offer:
+            break
+        name = on_offer[number % len(on_offer)]
+        outcomes = {a_digest(1): outcome} if outcome else {}
+        world.report(f"node-{name}", lastContact="2026-03-01T12:30:00Z", satellite={"outcomes": outcomes})
+        if outcome:
+            said[name] = outcome
+        world.settle()
+        for one in world.status["satellites"]:
+            earlier = [other["name"] for other in world.status["satellites"] if other["ring"] < one["ring"]]
+            assert not one["offered"] or all(said.get(other) in {"applied", "refused"} for other in earlier)
+    stopped = "rolled_back" in said.values() or _a_ring_refused(world, said)
+    assert (world.status["round"] == 2) is (stopped or len(said) == satellites)
+    assert ("deployed" in world.status) is (len(said) == satellites and not stopped)
+
+
+def _a_ring_refused(world: World, said: dict[str, str]) -> bool:
+    rings: dict[int, set[str]] = {}
+    for one in world.status["satellites"]:
+        rings.setdefault(one["ring"], set()).add(said.get(one["name"], ""))
+    return {"refused"} in rings.values()

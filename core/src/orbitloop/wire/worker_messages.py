@@ -102,13 +102,20 @@ def _number(value: JsonValue) -> float | tuple[float, ...] | None:
         case bool():
             return None
         case int() | float():
-            return float(value) if math.isfinite(value) else None
+            return _finite(value)
         case list():
             read = [_number(item) for item in value]
             finite = tuple(item for item in read if isinstance(item, float))
             return finite if len(finite) == len(read) else None
         case _:
             return None
+
+
+def _finite(value: float) -> float | None:
+    try:
+        return float(value) if math.isfinite(value) else None
+    except OverflowError:  # a whole number of more than 308 digits
+        return None
 
 
 class WorkerInfo(_Part):
