@@ -12,6 +12,7 @@ from orbitloop_operators.handlers.ground_station import GroundStations
 from orbitloop_operators.handlers.incremental_learning_job import IncrementalLearningJobs
 from orbitloop_operators.handlers.joint_inference_service import JointInferenceServices
 from orbitloop_operators.handlers.link_policy import LinkPolicies
+from orbitloop_operators.handlers.model import Models
 from orbitloop_operators.handlers.passes_ahead import Predictor
 from orbitloop_operators.handlers.satellite import Satellites
 from orbitloop_operators.handlers.stage_pods import Platform
@@ -51,6 +52,7 @@ def reconcilers(rules: Rules, predict: Predictor) -> Mapping[tuple[str, str], Re
         ("sedna.io/v1alpha1", "JointInferenceService"): JointInferenceServices(
             local_controller=rules.local_controller, autoscaling_version=rules.autoscaling_version
         ),
+        ("sedna.io/v1alpha1", "Model"): Models(),
         ("orbitloop.io/v1alpha1", "ContactPlan"): ContactPlans(predict=predict),
         ("orbitloop.io/v1alpha1", "GroundStation"): GroundStations(),
         ("orbitloop.io/v1alpha1", "LinkPolicy"): LinkPolicies(),
