@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
@@ -12,8 +12,8 @@ from orbitloop.domain.errors import BadInput, Refused
 from orbitloop.domain.learning import Stage
 from orbitloop_operators.handlers.changes import Changes, Document, Key, Notice, Severity, View
 from orbitloop_operators.handlers.inference_workers import tended
-from orbitloop_operators.handlers.job_scene import SEDNA, Missing, Scene, scene_of, sees
-from orbitloop_operators.handlers.node_reports import reporting_node
+from orbitloop_operators.handlers.job_relations import jobs_that_see
+from orbitloop_operators.handlers.job_scene import Missing, Scene, scene_of
 from orbitloop_operators.handlers.round_samples import counted
 from orbitloop_operators.handlers.round_state import (
     Status,
@@ -27,8 +27,6 @@ from orbitloop_operators.handlers.round_steps import Round
 from orbitloop_operators.handlers.satellite_rollout import with_satellites
 from orbitloop_operators.handlers.stage_pods import Platform, swept_pods
 from orbitloop_operators.handlers.whereabouts import Patience, Step, soonest
-
-KIND = "IncrementalLearningJob"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,7 +43,7 @@ class IncrementalLearningJobs:
 
     def related(self, document: Document, view: View) -> Sequence[Key]:
         """Jobs that see ``document``: those that it belongs to, or that name it."""
-        return tuple(dict.fromkeys(_related(document, view)))
+        return tuple(dict.fromkeys(jobs_that_see(document, view)))
 
     def reconcile(self, document: Document, view: View, now: datetime) -> Changes:
         """The job's next step. Raises ``Refused``."""
@@ -96,19 +94,3 @@ def _changes(document: Document, step: Step) -> Changes:
 def _swept(scene: Scene, step: Step) -> Step:
     """The same step, and pods of rounds long past go."""
     return replace(step, delete=(*step.delete, *swept_pods(scene, step.status.round)))
-
-
-def _related(document: Document, view: View) -> Iterator[Key]:
-    metadata = document["metadata"]
-    namespace = metadata.get("namespace", "")
-    if (document["apiVersion"], document["kind"]) == (SEDNA, KIND):
-        yield Key.of(document)
-        return
-    for owner in metadata.get("ownerReferences") or ():
-        if owner.get("kind") == KIND and owner.get("apiVersion") == SEDNA:
-            yield Key(api_version=SEDNA, kind=KIND, namespace=namespace, name=owner["name"])
-    everywhere = reporting_node(document) is not None or document["kind"] == "Satellite"
-    if everywhere or document["kind"] in {"Dataset", "Model"}:
-        for job in view.all(SEDNA, KIND, None if everywhere else namespace):
-            if sees(job, document, view):
-                yield Key.of(job)

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 from orbitloop.api.annotations import SATELLITES
 from orbitloop.api.kinds import parse
@@ -143,49 +142,6 @@ def scene_of(document: Document, view: View, now: datetime) -> Scene:
         train=job.spec.train_spec.trigger.to_domain(),
         deploy=job.spec.deploy_spec.trigger.to_domain(),
     )
-
-
-def sees(job: Document, document: Document, view: View) -> bool:
-    """Whether what a job does may depend on a Dataset, Model, Satellite or node's report."""
-    name = document["metadata"]["name"]
-    spec = job.get("spec") or {}
-    match document["kind"]:
-        case "Dataset":
-            return bool(_named(spec, "dataset") == name)
-        case "Model":
-            paths = (("initialModel",), ("evalSpec", "initialEvalModel"), ("deploySpec", "model"))
-            return any(_named(spec, *path) == name for path in paths)
-        case "Satellite":
-            node = (document.get("spec") or {}).get("nodeName")
-            return _annotated(job["metadata"], name) or node in _nodes(job, view)
-        case _:
-            return name in _nodes(job, view)
-
-
-def _named(spec: Document, *path: str) -> object:
-    found: Any = spec
-    for part in (*path, "name"):
-        found = found.get(part) if isinstance(found, Mapping) else None
-    return found
-
-
-def _annotated(metadata: Document, satellite: str) -> bool:
-    return satellite in names_of_satellites(metadata.get("annotations") or {})
-
-
-def _nodes(job: Document, view: View) -> set[str]:
-    """Nodes on which a job's samples, satellites and pods are."""
-    metadata = job["metadata"]
-    namespace = metadata.get("namespace", "")
-    dataset = Key(
-        api_version=SEDNA, kind="Dataset", namespace=namespace, name=str(_named(job.get("spec") or {}, "dataset"))
-    )
-    satellites = (
-        Key(api_version=ORBITLOOP, kind="Satellite", namespace=namespace, name=name)
-        for name in names_of_satellites(metadata.get("annotations") or {})
-    )
-    found = [*(view.get(key) for key in (dataset, *satellites)), *view.owned(metadata["uid"], "v1", "Pod")]
-    return {str((document.get("spec") or {}).get("nodeName", "")) for document in found if document is not None}
 
 
 def names_of_satellites(annotations: Mapping[str, str]) -> tuple[str, ...]:
