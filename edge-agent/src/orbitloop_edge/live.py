@@ -34,7 +34,7 @@ from orbitloop_edge.adapters.rpc import CallServer
 from orbitloop_edge.adapters.slot_state import read_state
 from orbitloop_edge.adapters.spool_listing import waiting_samples
 from orbitloop_edge.adapters.supervisor import Supervisor
-from orbitloop_edge.controller import CFDP_INBOX, AbsentWorker, Controller, Reach
+from orbitloop_edge.controller import CFDP_INBOX, AbsentWorker, Controller, Node, Reach
 from orbitloop_edge.satellite_file import INFERENCE, NO_WORKER, CfdpTable, Layer, SatelliteFile
 from orbitloop_edge.settings import EdgeSettings
 from orbitloop_edge.usecases.contact import SessionSummary
@@ -235,6 +235,7 @@ def run(file: SatelliteFile, config: Path, patience: Patience) -> None:
                 patience=timedelta(seconds=file.contacts.patience_seconds),
                 senders=file.contacts.senders,
                 egress=egress,
+                node=local_node(file, clock, patience, stack),
             )
         )
         stack.enter_context(CallServer(file.folder / CONTROLLER_SOCKET, intake_calls(controller.spool)))
@@ -254,6 +255,15 @@ def run(file: SatelliteFile, config: Path, patience: Patience) -> None:
             stack.enter_context(Supervisor(command, file.folder))
         while not patience.wait(60.0):
             continue
+
+
+def local_node(file: SatelliteFile, clock: Clock, patience: Patience, stack: ExitStack) -> Node | None:
+    """What looks after workers and datasets, until ``stack`` ends; ``None`` where there are none."""
+    if file.local_controller is None:  # nor is a server loaded
+        return None
+    from orbitloop_edge.node import LocalNode
+
+    return stack.enter_context(LocalNode(file.folder, file.local_controller, clock, patience)).node
 
 
 def itineraries(file: SatelliteFile) -> Callable[[], Itinerary]:

@@ -22,6 +22,7 @@ from orbitloop.domain.units import BitsPerSecond, Bytes
 from orbitloop.wire.complaints import first_complaint
 from orbitloop.wire.messages import Name
 from orbitloop_edge.usecases.passes import Rhythm
+from orbitloop_edge.usecases.worker_reports import Mode
 
 _Positive = Annotated[int, Field(gt=0)]
 _Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -215,6 +216,31 @@ class CfdpTable(_Table):
         return {entity: _checked_address(address) for entity, address in value.items()}
 
 
+class LocalControllerTable(_Table):
+    """``[local_controller]``: workers and datasets on the satellite. Leave it out where there are none.
+
+    Attributes:
+        listen: address at which workers report; another one than this machine's own lets the network in, unasked.
+        port: 9100 is where Sedna's workers look for it.
+        mode: ``compat`` takes reports that nobody can use and drops them, as Sedna does; ``strict`` refuses them.
+        poll_seconds: between two looks at the datasets where the kernel tells of no change.
+        root: folder that holds the node's files, where this process has a root of its own.
+    """
+
+    listen: str = "127.0.0.1"
+    port: Annotated[int, Field(ge=0, lt=2**16)] = 9100
+    mode: Mode = Mode.COMPAT
+    poll_seconds: _Seconds = 30
+    root: Path = Path("/")
+
+    @field_validator("root")
+    @classmethod
+    def _from_the_root_on(cls, value: Path) -> Path:
+        if not value.is_absolute():
+            raise ValueError(f"{str(value)!r} is no absolute path")
+        return value
+
+
 class SatelliteFile(_Table):
     """All of ``satellite.toml``. Relative paths count from the file.
 
@@ -238,6 +264,7 @@ class SatelliteFile(_Table):
     canary: CanaryTable = CanaryTable()
     worker: WorkerTable = WorkerTable()
     cfdp: CfdpTable | None = None
+    local_controller: LocalControllerTable | None = None
 
     @model_validator(mode="after")
     def _reachable(self) -> SatelliteFile:

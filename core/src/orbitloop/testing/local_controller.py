@@ -10,7 +10,7 @@ from typing import cast
 from urllib.parse import unquote
 
 from orbitloop.domain.errors import BadInput
-from orbitloop.wire.worker_messages import Reply, WorkerInfo, read_worker_info
+from orbitloop.wire.worker_messages import Reply, WorkerInfo, check_worker, read_worker_info
 
 
 class RecordingLocalController:
@@ -58,10 +58,9 @@ class RecordingLocalController:
                 return Reply(status=status, message="as told")
             try:
                 info = read_worker_info(body)
+                check_worker(name, info.name)
             except BadInput as error:
                 return Reply(status=400, message=str(error))
-            if info.name != name:
-                return Reply(status=400, message=f"worker name {info.name} in the body is not {name} of the path")
             self.reports.append(info)
             self.bodies.append(body)
             self._news.notify_all()

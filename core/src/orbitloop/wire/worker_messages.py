@@ -195,6 +195,18 @@ class Reply(BaseModel):
         return self.model_dump_json(by_alias=True).encode()
 
 
+def check_worker(in_path: str, in_body: str) -> None:
+    """Check that a request's path and body name the same worker.
+
+    Raises:
+        BadInput: they do not; in the words of Sedna's Local Controller, which its users know.
+    """
+    if in_path != in_body:
+        raise BadInput(
+            f"worker name(name={in_path}) in the api is different from that(name={in_body}) in the message body"
+        )
+
+
 def read_worker_info(body: bytes) -> WorkerInfo:
     """Read what a worker of Sedna posts.
 

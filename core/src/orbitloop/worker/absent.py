@@ -10,7 +10,7 @@ from orbitloop.domain.errors import Refused
 class Absent:
     """Base of what is not there. User code may import, annotate with, and subclass it; making one is refused."""
 
-    remedy = "see docs/reference/worker-library.md for what is"
+    remedy = "see docs/howto/worker-library.md for what is"
 
     def __init__(self, *_args: Any, **_kwargs: Any) -> None:
         _refuse(type(self))

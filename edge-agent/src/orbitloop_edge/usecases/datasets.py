@@ -93,6 +93,10 @@ class Datasets:
             self._wanted = wanted
             self.changed()
 
+    def names(self) -> tuple[str, ...]:
+        """The datasets that are wanted, ``NAMESPACE/NAME``."""
+        return tuple(sorted(self._wanted))
+
     def paths(self) -> frozenset[Path]:
         """The indexes that are watched."""
         return frozenset(one.index.path for one in self._watched.values() if one.index is not None)
