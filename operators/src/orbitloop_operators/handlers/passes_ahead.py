@@ -21,11 +21,9 @@ from orbitloop_operators.handlers.changes import View
 
 MOST_PAIRS = 400
 """Satellites times stations in one plan."""
-_MOST_PAIR_DAYS = 800
-"""Satellites times stations times days that are computed at once: within some seconds."""
+_MOST_PAIR_DAYS = 200
+"""Satellites times stations times days that are computed at once: about a second, in which nothing else is done."""
 _API_VERSION = "orbitloop.io/v1alpha1"
-_FEWEST_A_DAY = 2
-"""Passes of a satellite over a station in a day, where there are any but at the edge of its band of latitudes."""
 
 _Kind = TypeVar("_Kind", bound=Resource)
 
@@ -127,11 +125,7 @@ def predicted(roster: Roster, predict: Predictor, start: datetime) -> Ahead:
             f"{len(roster.satellites)} satellites and {len(roster.stations)} stations are {pairs} pairs, and a plan "
             f"takes {MOST_PAIRS}; name fewer in spec.satellites and spec.stations, and make several plans"
         )
-    horizon = min(roster.hours / 24, _MOST_PAIR_DAYS / max(pairs, 1))
-    enough = MOST_WINDOWS / _FEWEST_A_DAY / max(pairs, 1)
-    ahead = _within(roster, predict, start, min(enough, horizon))
-    if enough < horizon and len(ahead.windows) < MOST_WINDOWS:
-        ahead = _within(roster, predict, start, horizon)
+    ahead = _within(roster, predict, start, min(roster.hours / 24, _MOST_PAIR_DAYS / max(pairs, 1)))
     if len(ahead.windows) <= MOST_WINDOWS:
         return ahead
     until = ahead.windows[MOST_WINDOWS].aos
