@@ -339,3 +339,11 @@ def test_an_object_without_a_spec_disturbs_nobody(kind: str) -> None:
     world.put({"apiVersion": "sedna.io/v1alpha1", "kind": "IncrementalLearningJob", "metadata": {"name": "bare"}})
     document = {key: value for key, value in an_object(kind, "others").items() if key != "spec"}
     assert not world.handler.related(document, world.store)
+
+
+def test_of_a_status_that_another_version_wrote_what_is_understood_is_kept() -> None:
+    world = in_training()
+    strange = {"phase": "Dreaming", "satellites": [{"name": "sat-1", "outcome": "lost"}], "mood": "good"}
+    world.put({**world.job, "status": {**world.status, **strange}})
+    world.settle()
+    assert (world.at, world.status["phase"], world.status["round"]) == ("Train/Running", "Training", 1)

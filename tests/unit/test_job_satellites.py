@@ -237,3 +237,16 @@ def test_why_a_model_cannot_be_offered_is_in_the_message(said: Any, message: str
     world.settle()
     assert message in world.status["message"]
     assert world.status["message"].endswith("of sat-1") is (message == "of sat-1")
+
+
+def test_what_was_trained_on_one_node_of_the_ground_is_evaluated_there_and_trained_on_there_again() -> None:
+    world = flying()
+    world.settle()
+    pod = dict(world.pod("helmets-train-1-1"))
+    world.put({**pod, "spec": {**pod["spec"], "nodeName": "ground-2"}})
+    world.end("helmets-train-1-1", trained())
+    world.settle()
+    affinity = world.pod("helmets-eval-1-1")["spec"]["affinity"]["nodeAffinity"]
+    [term] = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
+    assert term["matchFields"] == [{"key": "metadata.name", "operator": "In", "values": ["ground-2"]}]
+    assert world.status["node"] == "ground-2"

@@ -313,3 +313,19 @@ def test_samples_in_csv_are_listed_in_csv() -> None:
     world.put(merged(a_dataset(10), {"spec": {"format": "CSV"}}))
     world.settle()
     assert env_of(world.pod("helmets-train-1-1"))["TRAIN_DATASET_URL"] == "/home/data/output/data/train/1/data.csv"
+
+
+def test_a_deployment_may_go_where_the_inference_worker_may() -> None:
+    admitted: dict[str, Any] = {
+        "tolerations": [{"key": "edge"}],
+        "imagePullSecrets": [{"name": "lab"}],
+        "serviceAccountName": "worker",
+    }
+    world = World.with_job(deploySpec={"template": a_template(nodeName="edge-9", **admitted)})
+    world.settle()
+    world.end("helmets-train-1-1", trained())
+    world.settle()
+    world.end("helmets-eval-1-1", evaluated())
+    world.settle()
+    spec = world.pod("helmets-deploy-1-1")["spec"]
+    assert {key: spec[key] for key in admitted} == admitted

@@ -18,7 +18,7 @@ from orbitloop.domain.triggers import Trigger
 from orbitloop_operators.handlers.changes import Document, Key, View
 from orbitloop_operators.handlers.node_reports import NodeReport, report_of
 from orbitloop_operators.handlers.nodes import is_in_cluster, satellites_on
-from orbitloop_operators.handlers.worker_pods import Owner, Place
+from orbitloop_operators.handlers.worker_pods import Owner, Place, is_on_node
 
 SEDNA = "sedna.io/v1alpha1"
 ORBITLOOP = "orbitloop.io/v1alpha1"
@@ -100,10 +100,16 @@ class Scene:
         initial = self.spec.eval_spec.initial_model
         return () if initial is None else (initial.name,)
 
-    def ground_place(self, dataset: Dataset) -> Place:
-        """Where a round is trained and evaluated: beside its samples, but for those of a satellite on the ground."""
+    def ground_place(self, dataset: Dataset, last: str) -> Place:
+        """Where a round is trained and evaluated: beside its samples, but for those of a satellite on the ground.
+
+        Args:
+            last: the node of the last training, whose output folder has the models; empty: none yet.
+        """
         node = dataset.spec.node_name
-        return Place(on_ground=True) if satellite_on(self.view, node) is not None else Place(node=node)
+        if satellite_on(self.view, node) is None:
+            return Place(node=node)
+        return Place(on_ground=True, node=last if is_on_node(self.spec.output_dir) else "")
 
     def lacks_node(self, node: str) -> bool:
         """Whether the cluster has nodes, and none of this name."""

@@ -28,23 +28,26 @@ Status = IncrementalLearningJobStatus
 
 
 def status_of(document: Document) -> Status | None:
-    """The status of a job; ``None`` if it has none, or one that nobody can read: then it begins anew.
+    """The status of a job; ``None`` if it has none, or one that does not say where the job is: then it begins anew.
 
-    One that the original Sedna wrote has conditions only; the last of them says where it is.
+    One that the original Sedna wrote has conditions only; the last of them says where it is. Of one that another
+    version wrote, what is not understood is left aside.
     """
-    given = document.get("status")
-    if not given:
-        return None
-    try:
-        status = Status.model_validate(given)
-    except ValidationError:
-        return None
+    status = _understood(document.get("status") or {})
     if status.state is not None and status.stage in _STAGES:
         return status
     if not status.conditions or status.conditions[-1].stage not in _STAGES:
         return None
     last = status.conditions[-1]
     return status.model_copy(update={"stage": last.stage, "state": last.type})
+
+
+def _understood(given: Document) -> Status:
+    try:
+        return Status.model_validate(given)
+    except ValidationError as error:
+        strange = {complaint["loc"][0] for complaint in error.errors()}
+        return Status.model_validate({name: value for name, value in given.items() if name not in strange})
 
 
 def document_of(status: Status) -> dict[str, Any]:

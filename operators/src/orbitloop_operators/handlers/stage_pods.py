@@ -36,6 +36,8 @@ HOT_UPDATE = "/model-hot-update"
 _HOT_UPDATE_VOLUME = "sedna-model-hot-update-volume"
 _ROUND_FOLDER = "/round"
 """Where a round's samples are listed if the job's output goes to an object store."""
+_ADMITTING = ("tolerations", "imagePullSecrets", "serviceAccountName")
+"""What lets a pod onto a node, and its image."""
 _FORMATS = ("txt", "csv")
 
 
@@ -106,7 +108,7 @@ def _train(scene: Scene, status: Status, platform: Platform) -> WorkerPod:
         name=pod_name(scene.owner.name, Stage.TRAIN, status.round, status.attempt),
         worker_type="train",
         template=scene.spec.train_spec.template,
-        place=scene.ground_place(dataset),
+        place=scene.ground_place(dataset, status.node),
         env=env | _told(scene, platform, Stage.TRAIN, status),
         credential=_credential(scene, dataset),
         mounts=(*mounts_for(files=(index, base.url), folders=(output, made)), *lists.mounts),
@@ -126,7 +128,7 @@ def _eval(scene: Scene, status: Status, platform: Platform) -> WorkerPod:
         name=pod_name(scene.owner.name, Stage.EVAL, status.round, status.attempt),
         worker_type="eval",
         template=scene.spec.eval_spec.template,
-        place=scene.ground_place(dataset),
+        place=scene.ground_place(dataset, status.node),
         env=env | _told(scene, platform, Stage.EVAL, status),
         credential=_credential(scene, dataset),
         mounts=(*mounts_for(files=(index, new.url, old.url), folders=(scene.spec.output_dir,)), *lists.mounts),
@@ -169,9 +171,13 @@ def _where_inference_is(scene: Scene) -> dict[str, Any]:
     for pod in scene.pods.values():
         node = (pod.get("spec") or {}).get("nodeName")
         if node and worker_type_of(pod) == "inference":
-            return {"nodeName": node} | {key: template[key] for key in ("tolerations",) if key in template}
-    found = {key: template[key] for key in (*PLACING, "tolerations") if key in template}
-    return found or {"nodeName": scene.needed_dataset().spec.node_name}
+            return {"nodeName": node} | _of(template, *_ADMITTING)
+    placed = _of(template, *PLACING) or {"nodeName": scene.needed_dataset().spec.node_name}
+    return placed | _of(template, *_ADMITTING)
+
+
+def _of(template: Mapping[str, Any], *keys: str) -> dict[str, Any]:
+    return {key: template[key] for key in keys if key in template}
 
 
 def inference_pod(scene: Scene, name: str, place: Place, platform: Platform) -> dict[str, Any]:

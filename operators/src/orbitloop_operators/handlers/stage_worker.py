@@ -169,7 +169,8 @@ class StageWorker(Whereabouts):
         match self.stage:
             case Stage.TRAIN:
                 made = trained_model(result.models, self.scene.spec.output_dir)
-                return self._succeeded((made,), _noted(f"trained {made.url}", result), candidate=made)
+                node = (self.scene.pods[self.name].get("spec") or {}).get("nodeName", "")
+                return self._succeeded((made,), _noted(f"trained {made.url}", result), candidate=made, node=node)
             case Stage.EVAL:
                 return self._evaluated(result)
             case Stage.DEPLOY:

@@ -76,7 +76,7 @@ class Place:
 
     Args:
         node: on this one; empty: wherever the scheduler puts it.
-        on_ground: not on a node at the edge.
+        on_ground: not on a node at the edge; the scheduler puts it onto ``node`` then, or has it wait.
         in_orbit: its node is out of contact most of the time: the pod stays there.
         strictly: whatever the template says.
     """
@@ -242,12 +242,17 @@ def _put(spec: dict[str, Any], place: Place) -> None:
             spec.pop(key, None)
     if any(spec.get(key) for key in PLACING):
         return
-    if place.node:
+    if place.on_ground:
+        spec["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": _ground(place.node)}}
+    elif place.node:
         spec["nodeName"] = place.node
-    elif place.on_ground:
-        expressions = [{"key": _EDGE, "operator": "DoesNotExist"}]
-        terms = {"nodeSelectorTerms": [{"matchExpressions": expressions}]}
-        spec["affinity"] = {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": terms}}
+
+
+def _ground(node: str) -> dict[str, Any]:
+    term: dict[str, Any] = {"matchExpressions": [{"key": _EDGE, "operator": "DoesNotExist"}]}
+    if node:
+        term["matchFields"] = [{"key": "metadata.name", "operator": "In", "values": [node]}]
+    return {"nodeSelectorTerms": [term]}
 
 
 def is_on_node(url: str) -> bool:

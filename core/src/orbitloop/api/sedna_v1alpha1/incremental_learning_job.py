@@ -203,6 +203,7 @@ class IncrementalLearningJobStatus(Status):
         observed_generation: of the spec that was looked at last.
         samples: how many there are.
         segments: samples of the last five rounds, the present one included; what is not trained on evaluates.
+        node: on which the last round was trained: what rounds make is in its output_dir.
         candidate: the model that this round made.
         flying: digest of the deployed model.
         deployed: the deployed model, once a round has deployed one.
@@ -227,6 +228,7 @@ class IncrementalLearningJobStatus(Status):
     observed_generation: int | None = None
     samples: SampleCounts = SampleCounts()
     segments: tuple[Segment, ...] = ()
+    node: str = ""
     candidate: RoundModel | None = None
     flying: str = ""
     deployed: RoundModel | None = None
