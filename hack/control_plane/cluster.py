@@ -21,6 +21,8 @@ from hack.control_plane.binaries import Binaries
 
 _TOKEN = "orbitloop-admin"  # noqa: S105 - of a server on the loopback interface that lives as long as a test
 _READY_S = 60.0
+_GRACE_S = 2.0
+"""An API server with open watches would take its time."""
 
 
 class Failed(Exception):
@@ -156,7 +158,7 @@ class ControlPlane:
         if pid is None or not _runs(pid, name):
             return
         os.kill(pid, signal.SIGTERM)
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + _GRACE_S
         while _runs(pid, name):
             if time.monotonic() > deadline:
                 os.kill(pid, signal.SIGKILL)

@@ -7,11 +7,13 @@ the others. Nothing is written to the objects: no finalizer, no annotation.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import itertools
 import logging
 import threading
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +30,7 @@ _CHATTY = (
     "asyncio",  # kopf's streams complain when they are cancelled while they connect
 )
 _REST_BETWEEN_S = 1.0
+_CREDENTIALS_HOLD = timedelta(days=365)
 _FIRST_RESTS_S = (0.2, 0.5, 1.0, 2.0, 4.0)
 _REST_S = 8.0
 
@@ -133,19 +136,37 @@ class Watches:
             _LOG.error("watches_broke", exc_info=ended)
 
     def _watch(self, registry: kopf.OperatorRegistry, stop: threading.Event) -> None:
+        """Run kopf until it is to stop, or one of its tasks ends: they never do so but by an error, which is raised."""
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.CRITICAL)
-        asyncio.run(
-            kopf.operator(
-                registry=registry,
-                settings=_settings(),
-                standalone=True,
-                clusterwide=not self._namespaces,
-                namespaces=self._namespaces,
-                ready_flag=self._begun,
-                stop_flag=stop,
-            )
+        with contextlib.closing(asyncio.new_event_loop()) as loop:
+            try:
+                loop.run_until_complete(self._until(stop, registry))
+            finally:
+                _abandon(loop)
+
+    async def _until(self, stop: threading.Event, registry: kopf.OperatorRegistry) -> None:
+        roots = await kopf.spawn_tasks(
+            registry=registry,
+            settings=_settings(),
+            standalone=True,
+            clusterwide=not self._namespaces,
+            namespaces=self._namespaces,
+            ready_flag=self._begun,
         )
+        stopping = asyncio.ensure_future(asyncio.to_thread(stop.wait))
+        done, _ = await asyncio.wait((*roots, stopping), return_when=asyncio.FIRST_COMPLETED)
+        for task in done - {stopping}:
+            task.result()
+
+
+def _abandon(loop: asyncio.AbstractEventLoop) -> None:
+    """Cancel what is left, without waiting long: kopf's streams swallow it while they wait for credentials."""
+    tasks = asyncio.all_tasks(loop)
+    for task in tasks:
+        task.cancel()
+    if tasks:
+        loop.run_until_complete(asyncio.wait(tasks, timeout=_REST_BETWEEN_S))
 
 
 class _Definitions:
@@ -187,7 +208,7 @@ def _settings() -> kopf.OperatorSettings:
     settings.networking.connect_timeout = 10.0
     settings.watching.connect_timeout = 10.0
     settings.watching.chunk_size = 500
-    settings.process.ultimate_exiting_timeout = 10.0
+    settings.process.ultimate_exiting_timeout = None  # it would kill this process
     return settings
 
 
@@ -231,7 +252,11 @@ def _document(body: Mapping[str, Any], kind: Watched) -> Document:
 
 
 def _connection(kubeconfig: Path | None) -> kopf.ConnectionInfo:
-    """How kopf reaches the API server: as every other request does."""
+    """How kopf reaches the API server: as every other request does.
+
+    kopf never again takes credentials that are equal to some that were refused, and an API server that starts refuses
+    good ones: the expiration makes each unlike all before.
+    """
     made = configuration_from(kubeconfig)
     token = made.get_api_key_with_prefix("BearerToken") or made.get_api_key_with_prefix("authorization") or ""
     return kopf.ConnectionInfo(
@@ -243,4 +268,5 @@ def _connection(kubeconfig: Path | None) -> kopf.ConnectionInfo:
         password=made.password or None,
         certificate_path=made.cert_file,
         private_key_path=made.key_file,
+        expiration=datetime.now(UTC) + _CREDENTIALS_HOLD,
     )
