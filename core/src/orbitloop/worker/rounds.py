@@ -83,7 +83,7 @@ def cut_round(index: Path, cut: RoundCut) -> RoundLists:
     """
     try:
         with index.open("rb") as file:
-            return _lists(index, _lines(file, index), cut)
+            return _lists(index.absolute(), _lines(file, index), cut)
     except FileNotFoundError as error:
         raise BadInput(f"the index {index} does not exist; check the url of the Dataset") from error
     except IsADirectoryError as error:
@@ -151,9 +151,9 @@ def _absolute(line: bytes, folder: Path, written: IndexFormat) -> bytes:
     if not word or b"\0" in word:
         return line
     name = word.decode(errors="surrogateescape")
-    if Path(name).is_absolute() or "://" in name:
+    if name.startswith("/") or "://" in name:
         return line
-    path = str(folder.absolute() / name)
+    path = f"{folder}/{name}"
     if not _can_be_first(path, written) or not _is_file(path):
         return line
     return path.encode(errors="surrogateescape") + rest
