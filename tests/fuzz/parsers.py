@@ -33,7 +33,9 @@ from orbitloop.testing.builders import a_digest, some_truth
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.wire import bundle, datagrams, update
 from orbitloop.wire.datagram_messages import Announcement, Purpose, Question, Request, packed, read, unpacked
+from orbitloop.wire.desired_state import read_desired_state
 from orbitloop.wire.messages import (
+    Desired,
     Goodbye,
     Hello,
     LedgerPosition,
@@ -45,6 +47,7 @@ from orbitloop.wire.messages import (
     UpdateReport,
     Welcome,
 )
+from orbitloop.wire.node_messages import NodeEvent, NodeEvents
 from orbitloop_mission.space_link.trace import read_trace
 
 DIGEST = a_digest()
@@ -209,6 +212,7 @@ _MESSAGES: tuple[Message, ...] = (
         sequence=7,
         position=LedgerPosition(delivered=4, last=DIGEST),
         unfinished=(DIGEST,),
+        desired=DIGEST,
     ),
     Welcome(
         clock=LAUNCH,
@@ -216,6 +220,8 @@ _MESSAGES: tuple[Message, ...] = (
         held=(_RECEIPT,),
         received=4,
         priorities=Priorities(revision=2, factors={"hard": 2.0}),
+        desired=Desired(digest=DIGEST, size=Bytes(60)),
+        events=True,
     ),
     _RECEIPT,
     Goodbye(
@@ -226,6 +232,11 @@ _MESSAGES: tuple[Message, ...] = (
         bytes_down=Bytes(9),
         bytes_up=Bytes(8),
         complete=True,
+    ),
+    NodeEvents(
+        satellite="sat-1",
+        origin="0" * 32,
+        events=(NodeEvent(sequence=1, subject="dataset/a/b", at=LAUNCH, value={"numberOfSamples": 3, "more": [1.5]}),),
     ),
     UpdateReport(satellite="sat-1", update=DIGEST, outcome=Outcome.APPLIED, flying=DIGEST, at=LAUNCH),
     Telemetry(satellite="sat-1", frames_captured=9, frames_processed=8, captured_bytes=Bytes(1_000), samples_spooled=3),
@@ -251,6 +262,10 @@ PARSERS: dict[str, Parser] = {
                 )
             ),
         ),
+    ),
+    "desired-state": Parser(
+        parse=read_desired_state,
+        seeds=(b'{"version": 1, "node": "sat-1", "datasets": {"a/b": {"url": "/data/b.txt", "format": "txt"}}}',),
     ),
     "cfdp": Parser(parse=read_pdu, seeds=_some_pdus()),
     "elements": Parser(

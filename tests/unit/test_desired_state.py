@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from orbitloop.wire.desired_state import read_desired_state
 from orbitloop_operators.adapters.store import Store
 from orbitloop_operators.handlers.changes import Document
 from orbitloop_operators.handlers.desired_state import desired_state, desired_states, encoded
@@ -69,6 +70,13 @@ def test_the_order_in_which_objects_were_seen_changes_nothing(datasets: dict[str
     }
     assert set(before) == set(datasets.values())
     assert all(before[node] == desired_state(node, a_view(*documents)) for node in before)
+
+
+def test_a_node_reads_what_was_meant() -> None:
+    state = desired_state("sat-1", a_view(a_dataset("one", "sat-1"), a_dataset("two", "sat-1")))
+    read = read_desired_state(encoded(state))
+    assert (read.version, read.node) == (1, "sat-1")
+    assert {name: {"url": each.url, "format": each.format} for name, each in read.datasets.items()} == state["datasets"]
 
 
 def test_its_bytes_are_small_and_are_json() -> None:

@@ -1,0 +1,157 @@
+"""A model file that was trained elsewhere flies on a live satellite, by way of the operators' API of a live gateway."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import httpx
+import numpy as np
+import pytest
+import torch
+
+from orbitloop.adapters.model_files import write_model
+from orbitloop.domain.digests import digest_of
+from orbitloop.domain.units import Digest
+from orbitloop.testing.builders import a_spec
+from orbitloop.wire.model_folder import Model, encode_weights
+from orbitloop_ground.adapters.yolo.export import export_graph
+from orbitloop_ground.adapters.yolo.network import YoloTiny, weights_of
+
+GROUND = [sys.executable, "-c", "import sys; from orbitloop_ground.cli import main; sys.exit(main())"]
+EDGE = [sys.executable, "-m", "orbitloop_edge.cli"]
+TOKEN = "a token of more than sixteen characters"
+GENEROUS_S = 90.0
+
+
+def until(true: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + GENEROUS_S
+    while not true():
+        assert time.monotonic() < deadline, f"{what}: not within {GENEROUS_S} s"
+        time.sleep(0.2)
+
+
+def a_free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as unused:
+        return int(unused.getsockname()[1])
+
+
+@contextmanager
+def running(command: list[object], log: Path) -> Iterator[subprocess.Popen[bytes]]:
+    with log.open("ab") as file, subprocess.Popen([str(word) for word in command], stdout=file, stderr=file) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
+
+
+@dataclass(kw_only=True)
+class Mission:
+    folder: Path
+    keys: Path
+    port: int
+    admin: int
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "satellite.toml"
+
+    def launch(self, model: Model) -> None:
+        """The model is installed on board, and known on the ground; updates need no tiles to be proved on."""
+        write_model(self.folder / "model", model)
+        self.config.write_text(
+            f'satellite = "sat-1"\nfolder = "{self.folder / "sat"}"\nkeys = "{self.keys / "satellites" / "sat-1"}"\n'
+            f'layer = "http"\n[stations.here]\ngateway = "https://127.0.0.1:{self.port}"\n'
+            "[contacts]\ninterval_seconds = 1\n[canary]\nleast = 0\n"
+        )
+        install = [*EDGE, "install", "--config", self.config, "--model", self.folder / "model"]
+        register = [*GROUND, "register", *self._ground, self.folder / "model"]
+        for command in (install, register):
+            subprocess.run([str(word) for word in command], check=True, capture_output=True)
+
+    @property
+    def _ground(self) -> list[object]:
+        return ["--folder", self.folder / "ground", "--keys", self.keys / "ground"]
+
+    def gateway(self) -> Any:
+        (self.folder / "token").write_text(TOKEN)
+        command: list[object] = [*GROUND, "serve", *self._ground, "--port", self.port, "--admin-port", self.admin]
+        return running([*command, "--operator-token", self.folder / "token"], self.folder / "gateway.log")
+
+    def satellite(self) -> Any:
+        return running([*EDGE, "run", "--config", self.config], self.folder / "satellite.log")
+
+    def ask(self, method: str, path: str, **options: Any) -> httpx.Response:
+        url = f"http://127.0.0.1:{self.admin}/v1/operator/nodes{path}"
+        headers = {"Authorization": f"Bearer {TOKEN}"}
+        return httpx.request(method, url, headers=headers, trust_env=False, timeout=60, **options)
+
+    def known(self) -> dict[str, Any]:
+        try:
+            nodes = self.ask("GET", "").json()["nodes"]
+        except httpx.TransportError:  # the gateway is starting
+            return {}
+        return dict(nodes[0]) if nodes else {}
+
+    def outcome(self, file: bytes) -> object:
+        return self.known().get("outcomes", {}).get(digest_of(file))
+
+    def deploy(self, file: bytes) -> dict[str, Any]:
+        path = self.folder / "trained.safetensors"
+        path.write_bytes(file)
+        answer = self.ask("PUT", f"/sat-1/updates/{digest_of(file)}", json={"path": str(path)})
+        assert answer.status_code == 200, answer.text
+        return dict(answer.json())
+
+
+def fine_tuned(weights: Any, seed: int) -> bytes:
+    """A few hundred weights, and all biases, moved in whole steps, as training inside a budget moves them."""
+    chance = np.random.default_rng(seed)
+    made = {name: value.copy() for name, value in weights.items()}
+    for value in made.values():
+        flat = value.reshape(-1)
+        where = chance.choice(flat.size, min(flat.size, 200), replace=False)
+        flat[where] += chance.integers(-9, 10, len(where)).astype(np.float32) * np.float32(2.0**-9)
+    return encode_weights(made)
+
+
+@pytest.fixture
+def mission(tmp_path: Path, keys: Path) -> Mission:
+    return Mission(folder=tmp_path, keys=keys, port=a_free_port(), admin=a_free_port())
+
+
+@pytest.mark.slow
+def test_a_trained_model_flies_as_a_small_delta_and_the_next_one_builds_on_it(mission: Mission) -> None:
+    torch.manual_seed(3)
+    spec = a_spec(tile=320)
+    weights = weights_of(YoloTiny(spec, normalised=False))
+    mission.launch(Model(spec=spec, weights=weights, graph=export_graph(spec)))
+    first, second = fine_tuned(weights, 1), fine_tuned(weights, 2)
+    with mission.satellite():
+        with mission.gateway():
+            until(lambda: "flying" in mission.known(), "the satellite is heard")
+            launched: Digest = mission.known()["flying"]
+            made = mission.deploy(first)
+            assert made["base"] == launched
+            assert made["size"] < 20_000 < len(first) / 100
+        with mission.gateway():  # killed in between: the offer stands
+            until(lambda: mission.outcome(first) == "applied", "the first model flies")
+            assert mission.known()["flying"] == made["result"]
+            assert mission.known()["model"] == digest_of(first)
+    with mission.gateway():
+        until(lambda: bool(mission.known()), "the gateway listens")
+        chained = mission.deploy(second)
+        assert chained["base"] == made["result"]
+        with mission.satellite():
+            until(lambda: mission.outcome(second) == "applied", "the second one flies")
+    status = [*EDGE, "status", "--json", "--config", str(mission.config)]
+    said = json.loads(subprocess.run(status, capture_output=True, text=True, check=True).stdout)
+    assert said["flying"] == chained["result"]
