@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -238,6 +239,28 @@ def test_the_command_exports_what_user_code_reads_as_a_dataset(parts: Dependenci
         expected
     )
     assert np.array(read.y).tolist() == ["200,100,240,140,0"] * len(expected)
+
+
+def test_the_command_goes_on_and_appends_what_comes_down_and_is_labelled_later(
+    parts: Dependencies, tmp_path: Path, keys: Path
+) -> None:
+    came_down(parts, range(6))
+    command = [*GROUND, "export-dataset", "--folder", tmp_path / "ground", "--keys", keys / "ground", "--every", "0.2"]
+    command += ["--satellite", "sat-1", "--to", tmp_path / "data", "--labels", annotated(tmp_path, range(3))]
+    with subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE) as process:
+        try:
+            assert process.stdout is not None
+            assert json.loads(process.stdout.readline())["lines"] == len(for_training(range(3)))
+            (tmp_path / "annotations.json").write_text("half of it is writ")
+            time.sleep(0.5)  # it is read like that at least once
+            annotated(tmp_path, range(6))
+            assert json.loads(process.stdout.readline())["lines"] == len(for_training(range(6)))
+            annotated(tmp_path, range(20))
+            came_down(parts, range(6, 20))
+            assert json.loads(process.stdout.readline())["lines"] == len(for_training(range(20)))
+        finally:
+            process.kill()
+    assert [line.split()[0] for line in lines(tmp_path / "data")] == [image_of(id) for id in for_training(range(20))]
 
 
 def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path, keys: Path) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import itertools
 import json
+import logging
 import signal
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -24,7 +27,7 @@ from orbitloop.adapters.shaping.choice import choose_shaper
 from orbitloop.adapters.signatures import SigningKey
 from orbitloop.adapters.threads import ending_with_any_thread
 from orbitloop.adapters.wall_clock import WallClock
-from orbitloop.domain.errors import BadInput
+from orbitloop.domain.errors import BadInput, OrbitloopError, Refused
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.node_ledger import Export
@@ -65,6 +68,8 @@ from orbitloop_ground.usecases.deploy import Deployer, Terms, Yard
 from orbitloop_ground.usecases.exports import Exporter, canaries
 from orbitloop_ground.usecases.nodes import Nodes
 from orbitloop_ground.usecases.receive import Receiver
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -263,17 +268,38 @@ def register_model(settings: GroundSettings, folder: Path) -> Digest:
     return open_models(settings).put(read_model(folder))
 
 
-def export_dataset(settings: GroundSettings, satellite: str, folder: Path, index: str) -> Export:
-    """Append what came down from ``satellite`` to the dataset in ``folder``.
+def exported_datasets(
+    settings: GroundSettings, satellite: str, folder: IndexedFolder, every: timedelta | None
+) -> Iterator[Export]:
+    """Append what came down from ``satellite`` to the dataset in ``folder``: once, or again and again.
+
+    Annotations are read again each time. What fails is tried again where there is a next time, unless it is refused at
+    the first: annotations that were good may be being written.
 
     Raises:
-        BadInput: the folder or its index cannot be used, or the labels cannot be read.
-        NoSpace: the disk is full; what was appended stays.
+        BadInput: the index cannot be used, or the labels cannot be read.
+        NotYet: the disk is full, or the ledger does not answer; what was appended stays.
     """
     with opened_ledger(settings) as ledger:
         blobs = FolderBlobs(settings.folder / "blobs")
-        exporter = Exporter(ledger=ledger, blobs=blobs, clock=WallClock(), label=tile_labels(settings))
-        return exporter.export(satellite, IndexedFolder(folder, index))
+        for turn in itertools.count():
+            try:
+                exporter = Exporter(ledger=ledger, blobs=blobs, clock=WallClock(), label=tile_labels(settings))
+                export = exporter.export(satellite, folder)
+            except OrbitloopError as error:
+                if every is None or (turn == 0 and isinstance(error, Refused)):
+                    raise
+                _log.warning("export_put_off", extra={"satellite": satellite, "why": str(error)})
+            else:
+                yield export
+            if every is None:
+                return
+            time.sleep(every.total_seconds())
+
+
+def dataset_folder(folder: Path, index: str) -> IndexedFolder:
+    """A dataset on this machine. Raises ``BadInput`` for a folder or an index that cannot be used."""
+    return IndexedFolder(folder, index)
 
 
 @contextmanager

@@ -15,12 +15,13 @@ from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, OrbitloopError
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.updates import PublishedUpdate
-from orbitloop_ground.app import export_dataset, open_authority, opened_ledger, register_model, serve
+from orbitloop_ground.app import dataset_folder, exported_datasets, open_authority, opened_ledger, register_model, serve
 from orbitloop_ground.settings import GroundSettings
 
 Command = Callable[[argparse.Namespace], None]
 
 _ACTIONS = ("list", "renew", "revoke")
+_LONGEST_PAUSE_S = 86_400
 _DIGEST_SHOWN = len("sha256:") + 12
 """Enough of a digest to tell models apart; ``--json`` has all of it."""
 
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
             made.add_argument("--satellite", required=True, metavar="NAME")
             made.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="made if it is not there")
             made.add_argument("--index", default="index.txt", metavar="FILE", help="in that folder (index.txt)")
+            made.add_argument("--every", type=float, metavar="SECONDS", help="go on until SIGTERM; without it, once")
         if name == "register":
             made.add_argument("model", type=Path, metavar="FOLDER")
         if name == "priorities":
@@ -200,8 +202,15 @@ def _publish(told: argparse.Namespace) -> None:
 
 
 def _export(told: argparse.Namespace) -> None:
-    export = export_dataset(_settings(told), told.satellite, told.to, told.index)
-    sys.stdout.write(json.dumps({"index": export.path, "lines": export.lines}) + "\n")
+    if told.every is not None and not 0 < told.every <= _LONGEST_PAUSE_S:
+        raise BadInput(f"--every {told.every:g}: write seconds, more than 0 and at most {_LONGEST_PAUSE_S}")
+    every = None if told.every is None else timedelta(seconds=told.every)
+    lines = -1
+    for export in exported_datasets(_settings(told), told.satellite, dataset_folder(told.to, told.index), every):
+        if export.lines != lines:
+            lines = export.lines
+            sys.stdout.write(json.dumps({"index": export.path, "lines": lines}) + "\n")
+            sys.stdout.flush()
 
 
 def _register(told: argparse.Namespace) -> None:

@@ -22,7 +22,6 @@ from orbitloop_operators.handlers.offers import Offered
 from orbitloop_operators.usecases.bridge import Away, Export, Moved, NodeNews, Position
 
 _CONNECT_S, _ANSWER_S, _UPDATE_S = 5.0, 20.0, 300.0
-_LARGEST_ANSWER = 256 * 2**20
 _SUBJECTS = {"dataset": "datasets", "worker": "workers", "node": "node"}
 
 Given = TypeVar("Given")
