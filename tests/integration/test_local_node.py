@@ -303,6 +303,27 @@ def test_a_deleted_pod_takes_all_that_it_started_with_it(machine: Machine) -> No
     assert machine.log(pod) == "told\n"
 
 
+def test_a_pod_that_is_deleted_before_it_began_is_gone(machine: Machine) -> None:
+    key = Key.of(machine.add(shell("sleep 1000"), nodeName="here"))
+    told: list[Document] = []
+
+    def marked(document: Document) -> None:
+        if not told:
+            told.append(document)
+            machine.delete(key)
+
+    async def delete_at_first_sight() -> None:
+        task = asyncio.create_task(machine.node().run())
+        machine.cluster.watch(marked, lambda key, uid: None)
+        while machine.cluster.get(key) is not None:
+            await asyncio.wait([task], timeout=0.01)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+    asyncio.run(delete_at_first_sight())
+    assert not list((machine.folder / "node" / "pods").glob("*"))
+
+
 def test_who_does_not_listen_is_killed_when_its_time_is_over(machine: Machine) -> None:
     ours = machine.folder / "ours"
     pod = machine.add(

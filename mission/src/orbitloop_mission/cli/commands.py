@@ -14,14 +14,7 @@ from orbitloop.domain.learning import LearningRule
 from orbitloop.domain.mining import mining_rule
 from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.units import Bytes
-from orbitloop_ground.adapters.yolo.pretrain import Recipe
-from orbitloop_mission.cli.console import Terminal
-from orbitloop_mission.cli.pretraining import train_base
-from orbitloop_mission.cli.summary import print_summary
-from orbitloop_mission.embedded.flight import fly
 from orbitloop_mission.embedded.plan import Labels, MissionPlan
-from orbitloop_mission.embedded.telling import report_of
-from orbitloop_mission.report.files import write_report
 
 app = typer.Typer(
     help="Close the learning loop between a satellite and the ground.",
@@ -69,6 +62,12 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print report.json instead of tables.")] = False,
 ) -> None:
     """Fly a whole mission on this machine: detect, send hard samples down, retrain, send a delta up, swap."""
+    from orbitloop_mission.cli.console import Terminal
+    from orbitloop_mission.cli.summary import print_summary
+    from orbitloop_mission.embedded.flight import fly
+    from orbitloop_mission.embedded.telling import report_of
+    from orbitloop_mission.report.files import write_report
+
     _check_bundled(data, model)
     plan = MissionPlan(
         out=out,
@@ -133,4 +132,7 @@ def pretrain(
     ] = 80.0,
 ) -> None:
     """Train a base detector from scratch; on a GPU if there is one."""
+    from orbitloop_ground.adapters.yolo.pretrain import Recipe
+    from orbitloop_mission.cli.pretraining import train_base
+
     train_base(data / "annotations.json", out, recipe=Recipe(steps=steps, width=width, seed=seed), largest=largest)

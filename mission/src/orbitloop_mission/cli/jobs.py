@@ -41,11 +41,11 @@ class JobTerminal:
         self._shown: dict[Key, Sequence[Mapping[str, Any]]] = {}
 
     def __enter__(self) -> Self:
-        self._progress.start()
         return self
 
     def __exit__(self, *_: type[BaseException] | BaseException | TracebackType | None) -> None:
-        self._progress.stop()
+        if self._tasks:
+            self._progress.stop()
 
     def say(self, text: str) -> None:
         """A line, word for word."""
@@ -63,6 +63,7 @@ class JobTerminal:
         note = str(status.get("message", ""))
         note = note if len(note) <= _LONGEST else f"{note[:_LONGEST]}…"
         if key not in self._tasks:
+            self._progress.start()
             self._tasks[key] = self._progress.add_task(what, total=None, note=note)
         self._progress.update(self._tasks[key], description=what, note=note)
 

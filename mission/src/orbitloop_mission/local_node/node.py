@@ -73,6 +73,7 @@ class LocalNode:
         carried = _Carried(run=PodRun(pod, self._around))
         self._carried[pod["metadata"]["uid"]] = carried
         carried.task = self._tasks.create_task(self._carry_out(pod, carried.run))
+        carried.task.add_done_callback(lambda _: self._ended(pod, carried.run))
 
     def _end(self, uid: str) -> None:
         carried = self._carried[uid]
@@ -83,19 +84,21 @@ class LocalNode:
         carried.task.cancel()
 
     async def _carry_out(self, pod: Document, run: PodRun) -> None:
+        cluster = self._around.cluster
+        there = cluster.get(Key.of(pod))
+        if there is not None and not there["spec"].get("nodeName"):
+            cluster.bind(there, self._name)
+        await run.run()
+
+    def _ended(self, pod: Document, run: PodRun) -> None:
+        """Nothing of a pod runs any more; if it was deleted, it is gone now. Called even if it never began."""
         key, uid = Key.of(pod), pod["metadata"]["uid"]
         cluster = self._around.cluster
-        try:
-            there = cluster.get(key)
-            if there is not None and not there["spec"].get("nodeName"):
-                cluster.bind(there, self._name)
-            await run.run()
-        finally:
-            del self._carried[uid]
-            there = cluster.get(key)
-            if there is None or there["metadata"]["uid"] != uid or "deletionTimestamp" in there["metadata"]:
-                cluster.remove(key, uid)
-                shutil.rmtree(run.folder, ignore_errors=True)
+        del self._carried[uid]
+        there = cluster.get(key)
+        if there is None or there["metadata"]["uid"] != uid or "deletionTimestamp" in there["metadata"]:
+            cluster.remove(key, uid)
+            shutil.rmtree(run.folder, ignore_errors=True)
 
     def _clear_up(self) -> None:
         """Remove what belonged to pods that are no longer there."""

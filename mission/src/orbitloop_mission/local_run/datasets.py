@@ -33,7 +33,11 @@ class DatasetWatch:
     """
 
     def __init__(
-        self, cluster: MemoryCluster, observations: Observations, clock: Clock, period: timedelta = timedelta(seconds=1)
+        self,
+        cluster: MemoryCluster,
+        observations: Observations,
+        clock: Clock,
+        period: timedelta = timedelta(milliseconds=500),
     ) -> None:
         self._cluster = cluster
         self._observations = observations
@@ -41,12 +45,19 @@ class DatasetWatch:
         self._period = period
         self._looks: dict[str, tuple[object, int]] = {}
         self._told: dict[str, Mapping[str, Any]] = {}
+        self._rounds = 0
+
+    @property
+    def knows_all(self) -> bool:
+        """Whether every Dataset has been counted, a last line without line feed included."""
+        return self._rounds > 1
 
     async def run(self) -> None:
         """Look until cancelled."""
         while True:
             for document in self._cluster.all(*_KIND):
                 await self._look(document)
+            self._rounds += 1
             await asyncio.sleep(self._period.total_seconds())
 
     async def _look(self, document: Document) -> None:

@@ -26,7 +26,7 @@ from orbitloop_mission.local_run.archive import FolderArchive
 from orbitloop_mission.local_run.datasets import DatasetWatch
 from orbitloop_mission.local_run.observations import Observations
 from orbitloop_mission.local_run.reports import taking_reports
-from orbitloop_mission.local_run.verdicts import Goal, Verdict, verdict
+from orbitloop_mission.local_run.verdicts import Done, Goal, Verdict, verdict
 from orbitloop_mission.local_run.wanted import JOB, check_wanted, not_carried_out, put_wanted
 from orbitloop_mission.manifests.reading import Manifest, read_manifests
 from orbitloop_operators.adapters.memory_cluster import MemoryCluster
@@ -40,8 +40,8 @@ from orbitloop_operators.usecases.loop import Loop, Surroundings
 
 _AT_ONCE = 4
 _TOOLS = "orbitloop/worker-tools"
-_LOOK_S, _SETTLED_S = 0.25, 3.0
-"""How often it is asked whether the run is over, and for how long the answer must stay the same."""
+_LOOK_S, _SETTLED_S = 0.1, 1.0
+"""How often it is asked whether the run is over, and for how long an answer other than "done" must stay the same."""
 
 
 class Narrator(Protocol):
@@ -145,10 +145,9 @@ async def _run(plan: RunPlan, manifests: Sequence[Manifest], images: Images, nar
         reported.append(lambda info: _report(info, cluster, observations))
         leave = cluster.watch(_told(loop, narrator), loop.gone)
         node = LocalNode(name, around)
+        datasets = DatasetWatch(cluster, observations, clock)
         try:
-            return await _first(
-                _watched(cluster, goal), loop.run(), node.run(), DatasetWatch(cluster, observations, clock).run()
-            )
+            return await _first(_watched(cluster, goal, datasets), loop.run(), node.run(), datasets.run())
         finally:
             leave()
 
@@ -211,15 +210,15 @@ def _report(info: WorkerInfo, cluster: MemoryCluster, observations: Observations
     observations.worker(str(pod["spec"].get("nodeName", "")), f"{info.namespace}/{info.name}", said)
 
 
-async def _watched(cluster: MemoryCluster, goal: Goal) -> Ended:
+async def _watched(cluster: MemoryCluster, goal: Goal, datasets: DatasetWatch) -> Ended:
     """The end of the run, once it has been one for a while."""
     since, before = time.monotonic(), None
     while True:
         jobs = cluster.all(*JOB)
-        now = verdict(jobs, goal)
+        now = verdict(jobs, goal) if datasets.knows_all else None
         if now != before:
             since, before = time.monotonic(), now
-        elif now is not None and time.monotonic() - since >= _SETTLED_S:
+        if now is not None and (isinstance(now, Done) or time.monotonic() - since >= _SETTLED_S):
             return Ended(verdict=now, jobs=jobs)
         await asyncio.sleep(_LOOK_S)
 

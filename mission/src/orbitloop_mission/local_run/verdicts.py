@@ -79,7 +79,8 @@ def verdict(jobs: Sequence[Document], goal: Goal) -> Verdict | None:
 def _standing(job: Document, goal: Goal) -> _Standing:
     status = job.get("status") or {}
     if goal.is_reached(Key.of(job), int(status.get("round", 1))):
-        return _Standing.REACHED
+        starts = any(worker.get("state") == "Pending" for worker in status.get("inference") or ())
+        return _Standing.WORKS if starts else _Standing.REACHED
     if status.get("phase") == "Blocked":
         return _Standing.STUCK
     return _Standing.WAITS if status.get("state") == "Waiting" else _Standing.WORKS
