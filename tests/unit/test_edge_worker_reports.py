@@ -15,11 +15,13 @@ import pytest
 from orbitloop.adapters.wall_clock import WallClock
 from orbitloop.domain.errors import BadInput
 from orbitloop.wire.node_messages import LARGEST_VALUE
+from orbitloop.wire.worker_messages import WorkerInfo
 from orbitloop_edge.adapters.host import Patience
 from orbitloop_edge.http.local_controller import LARGEST_BODY
 from orbitloop_edge.node import LocalNode
 from orbitloop_edge.satellite_file import LocalControllerTable
-from orbitloop_edge.usecases.worker_reports import Mode
+from orbitloop_edge.usecases.node_events import Value
+from orbitloop_edge.usecases.worker_reports import Mode, WorkerReports
 
 DIGEST = "sha256:" + "ab" * 32
 REPORT: dict[str, Any] = {
@@ -97,6 +99,43 @@ def test_statistics_and_the_outcome_of_a_hot_update_do_not_drive_each_other_out(
     assert said["ownerInfo"] == {"inferenceNumber": 9}
     post(node, kind="deploy", status="completed", results=None)
     assert (kept(node)["status"], kept(node)["message"]) == ("completed", "")
+
+
+class SlowEvents:
+    """Events of one subject, whose reader loses its turn."""
+
+    def __init__(self) -> None:
+        self.value: Value | None = None
+
+    def record(self, subject: str, value: Value) -> None:
+        self.value = value
+
+    def last(self, subject: str) -> Value | None:
+        value = self.value
+        threading.Event().wait(0.001)
+        return value
+
+
+def test_two_threads_of_one_worker_do_not_drive_each_other_out() -> None:
+    events = SlowEvents()
+    reports = WorkerReports(events=events)
+    kinds: list[dict[str, Any]] = [
+        {"kind": "inference", "ownerInfo": {"inferenceNumber": 7}},
+        {"kind": "deploy", "ownerInfo": None},
+    ]
+    infos = [WorkerInfo.model_validate(REPORT | kind) for kind in kinds]
+
+    def report(number: int) -> None:
+        for _ in range(20):
+            reports.take(infos[number % 2])
+
+    threads = [threading.Thread(target=report, args=(number,)) for number in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert events.value is not None
+    assert (events.value["kind"], events.value["ownerInfo"]) == ("deploy", {"inferenceNumber": 7})
 
 
 def test_what_json_does_not_have_is_left_out(node: LocalNode) -> None:

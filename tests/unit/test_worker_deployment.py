@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -256,6 +259,19 @@ def test_a_deployment_leaves_its_result_as_last_words(tmp_path: Path, monkeypatc
     result = {"format": "onnx", "url": str(served), "digest": digest_of(b"2")}
     words = {"kind": "deploy", "status": "completed", "results": [result], "message": ""}
     assert json.loads((tmp_path / "log").read_text()) == words
+
+
+def test_a_model_on_a_web_server_is_fetched(tmp_path: Path) -> None:
+    (tmp_path / "model.onnx").write_text("2")
+    handler = partial(SimpleHTTPRequestHandler, directory=str(tmp_path))
+    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        served = tmp_path / "served.onnx"
+        assert main(["deploy", "--model", f"{url}/model.onnx?version=2", "--deploy-model", str(served)]) == 0
+        assert served.read_text() == "2"
+        assert main(["deploy", "--model", f"{url}/none.onnx", "--deploy-model", str(served)]) == 1
+        server.shutdown()
 
 
 @pytest.mark.parametrize("words", [[], ["deploy"], ["deploy", "--model", "m"], ["lift-off"]], ids=" ".join)

@@ -17,6 +17,7 @@ from orbitloop_edge.controller import Node
 from orbitloop_edge.http.local_controller import LocalControllerServer, Routes
 from orbitloop_edge.satellite_file import LocalControllerTable
 from orbitloop_edge.usecases.datasets import QUIET, Datasets
+from orbitloop_edge.usecases.node_channel import ToldState
 from orbitloop_edge.usecases.worker_reports import WorkerReports
 
 _BETWEEN_LOOKS_S = 0.2
@@ -78,7 +79,7 @@ class LocalNode:
     @property
     def node(self) -> Node:
         """What contact sessions carry of it."""
-        return Node(events=self.events, desired=self._datasets)
+        return Node(events=self.events, desired=ToldState(self._datasets, self.events))
 
     def _count(self) -> None:
         while not self._end.is_set():

@@ -6,18 +6,22 @@ import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from orbitloop.domain.errors import BadInput
+from orbitloop.domain.digests import digest_of
+from orbitloop.domain.errors import BadInput, Refused
 from orbitloop.domain.units import Digest
 from orbitloop.ports.gateway import Conversation, Crossed, Inbox, Uplink
-from orbitloop.ports.node_channel import DesiredShelf, EventsOutbox
+from orbitloop.ports.node_channel import DesiredShelf, DesiredState, EventsOutbox
 from orbitloop.wire.messages import Desired
 from orbitloop.wire.node_messages import NodeEvent, NodeEvents, batch_of
+from orbitloop_edge.usecases.node_events import NodeEvents as Told
 from orbitloop_edge.usecases.transfers import fetch_artifact
 
 _log = logging.getLogger(__name__)
 
 _MOST_BATCHES = 16
 """Messages with events in one session, each of at most 32 kB: the rest waits, so that samples get their turn."""
+_DESIRED = "node/desired"
+_LONGEST_ERROR = 2_000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,6 +30,28 @@ class DesiredIntake:
 
     inbox: Inbox
     shelf: DesiredShelf
+
+
+class ToldState:
+    """A :class:`~orbitloop.ports.node_channel.DesiredState` whose refusals reach the ground, as event ``node/desired``.
+
+    Args:
+        state: what brings the node towards a document.
+        events: takes ``{digest, error}`` of a document that cannot be used, and once of the next one that can.
+    """
+
+    def __init__(self, state: DesiredState, events: Told) -> None:
+        self._state, self._events = state, events
+
+    def apply(self, document: bytes) -> None:
+        """Bring the node towards ``document``; errors as ``state`` raises them."""
+        try:
+            self._state.apply(document)
+        except Refused as error:
+            self._events.record(_DESIRED, {"digest": digest_of(document), "error": str(error)[:_LONGEST_ERROR]})
+            raise
+        if self._events.last(_DESIRED):
+            self._events.record(_DESIRED, {})
 
 
 def send_events(ground: Conversation, satellite: str, outbox: EventsOutbox) -> int:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 import math
 import re
-from dataclasses import dataclass
+import threading
+from dataclasses import dataclass, field
 from enum import StrEnum
 
 from pydantic import JsonValue
@@ -52,6 +53,7 @@ class WorkerReports:
 
     events: NodeEvents
     mode: Mode = Mode.COMPAT
+    _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
     def take(self, info: WorkerInfo) -> None:
         """Take a report in Sedna's words.
@@ -81,13 +83,14 @@ class WorkerReports:
             if bad := model.unreadable():
                 _log.warning("metrics_unreadable", extra={"worker": info.name, "metrics": list(bad)})
         subject = f"worker/{info.namespace}/{info.name}"
-        self.events.record(subject, _value(info, self.events.last(subject)))
+        with self._turn:  # a worker reports by several threads, and each report is joined to the one before
+            self.events.record(subject, _value(info, self.events.last(subject)))
 
 
 def _check(info: WorkerInfo) -> None:
-    for field, value in (("namespace", info.namespace), ("name", info.name)):
+    for what, value in (("namespace", info.namespace), ("name", info.name)):
         if not _NAME.fullmatch(value):
-            raise BadInput(f"{field} {value[:300]!r} is no name of Kubernetes; use letters, digits, '-' and '.'")
+            raise BadInput(f"{what} {value[:300]!r} is no name of Kubernetes; use letters, digits, '-' and '.'")
     if info.owner_kind.lower() not in OWNER_KINDS:
         known = ", ".join(sorted(OWNER_KINDS))
         raise UnknownOwner(f"ownerKind {info.owner_kind!r} is unknown; use one of {known}")
