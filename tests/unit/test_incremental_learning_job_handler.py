@@ -77,7 +77,7 @@ def test_each_reconcile_makes_at_most_one_step() -> None:
     [
         (None, "Waiting", "0 of 1 samples have arrived; the Local Controller of node edge-1 has not counted"),
         (0, "Waiting", "0 of 1 samples have arrived"),
-        (9, "Waiting", "num_of_samples is 7, asked for is > 7"),
+        (9, "Waiting", "num_of_samples is 7, asked for is > 7; of 9 new samples 7 are for training"),
         (10, "Starting", "pod helmets-train-1-1 starts"),
     ],
     ids=["not counted yet", "none", "eight tenths of nine are seven", "enough"],

@@ -250,3 +250,10 @@ def test_what_was_trained_on_one_node_of_the_ground_is_evaluated_there_and_train
     [term] = affinity["requiredDuringSchedulingIgnoredDuringExecution"]["nodeSelectorTerms"]
     assert term["matchFields"] == [{"key": "metadata.name", "operator": "In", "values": ["ground-2"]}]
     assert world.status["node"] == "ground-2"
+
+
+def test_a_satellite_that_flies_the_model_needs_not_say_that_it_was_applied() -> None:
+    world = on_offer()
+    report(world, "sat-1", flying=a_digest(1))
+    assert world.status["round"] == 2
+    assert world.status["deployed"]["digest"] == a_digest(1)

@@ -15,6 +15,8 @@ from tests.job_world import (
     words,
 )
 
+from orbitloop.testing.builders import a_digest
+
 
 @pytest.mark.parametrize(
     ("stage", "failures", "waits"),
@@ -263,3 +265,24 @@ def test_a_model_whose_name_the_template_gives_needs_no_report() -> None:
     world.settle()
     assert world.at == "Eval/Starting"
     assert world.status["candidate"] == {"url": "/output/train/1/net.pth", "format": "pth", "digest": "", "metrics": ""}
+
+
+def test_a_file_that_was_changed_before_it_was_deployed_is_no_success() -> None:
+    world = in_deployment()
+    result = {"url": "/output/train/1/model.onnx", "digest": a_digest("another")}
+    world.end("helmets-deploy-1-1", words("deploy", results=[result]))
+    world.settle()
+    assert world.at == "Deploy/Failed"
+    assert "it was changed meanwhile" in world.status["lastError"]
+
+
+def test_what_was_deployed_is_known_by_its_digest_even_where_training_did_not_say() -> None:
+    world = in_training()
+    world.end("helmets-train-1-1", words("train", results=[{"url": "/output/train/1/model.onnx"}]))
+    world.settle()
+    world.end("helmets-eval-1-1", evaluated())
+    world.settle()
+    result = {"url": "/output/train/1/model.onnx", "digest": a_digest("model")}
+    world.end("helmets-deploy-1-1", words("deploy", results=[result]))
+    world.settle()
+    assert world.status["flying"] == world.status["deployed"]["digest"] == a_digest("model")

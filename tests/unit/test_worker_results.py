@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from tests.job_world import evaluated, trained
 
 from orbitloop.domain.errors import BadInput
+from orbitloop.testing.builders import a_digest
 from orbitloop.wire.worker_messages import WorkerKind
 from orbitloop_operators.handlers.node_reports import WorkerReport
 from orbitloop_operators.handlers.worker_results import (
@@ -52,7 +53,7 @@ def _use(result: Result) -> None:
     with contextlib.suppress(BadInput):
         assert trained_model(result.models, "/output").url.startswith("/output/")
     with contextlib.suppress(BadInput):
-        new, _ = measured(result.models)
+        new, _ = measured(result.models, "")
         assert metrics_in(metrics_text(new)) == dict(new)
 
 
@@ -72,7 +73,7 @@ def test_a_metric_that_is_no_number_is_refused(value: Any) -> None:
     result = read_last_words([said], WorkerKind.EVAL)
     assert result is not None
     with pytest.raises(BadInput, match="recall of the evaluation is neither a number nor a list of numbers"):
-        measured(result.models)
+        measured(result.models, "")
 
 
 def test_no_words_are_no_result() -> None:
@@ -117,3 +118,26 @@ def test_more_models_than_anybody_compares_are_refused() -> None:
     said["results"] = said["results"] * 5
     with pytest.raises(BadInput, match="names 10 models; at most 8 are read"):
         read_last_words([json.dumps(said)], WorkerKind.EVAL)
+
+
+def measurements(*models: tuple[object, float]) -> str:
+    results = [{"url": "/x", "digest": a_digest(name), "metrics": {"recall": value}} for name, value in models]
+    return json.dumps({"kind": "eval", "status": "completed", "results": results})
+
+
+@pytest.mark.parametrize(
+    "models",
+    [[("new", 0.9), ("old", 0.5)], [("old", 0.5), ("new", 0.9)]],
+    ids=["as Sedna has it", "the other way round"],
+)
+def test_digests_say_which_of_two_models_is_the_new_one(models: list[tuple[object, float]]) -> None:
+    result = read_last_words([measurements(*models)], WorkerKind.EVAL)
+    assert result is not None
+    assert measured(result.models, a_digest("new")) == ({"recall": 0.9}, {"recall": 0.5})
+
+
+def test_the_evaluation_of_another_file_than_was_trained_is_refused() -> None:
+    result = read_last_words([measurements(("other", 0.9), ("old", 0.5))], WorkerKind.EVAL)
+    assert result is not None
+    with pytest.raises(BadInput, match="and the one that was trained"):
+        measured(result.models, a_digest("new"))

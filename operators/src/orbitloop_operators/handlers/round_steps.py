@@ -88,8 +88,8 @@ class Round(Whereabouts):
         return Step(status=self.status.model_copy(update=changes), again=again)
 
     def _explained(self, reason: str) -> str:
-        """Why there are no samples, where the Dataset says that it is in trouble."""
-        dataset = self.scene.dataset()
+        """The reason, and what else there is to know: the Dataset's trouble, or how many samples have come."""
+        dataset, counts = self.scene.dataset(), self.status.samples
         if self.stage is not Stage.TRAIN or dataset is None:
             return reason
         known = dataset.status
@@ -99,7 +99,9 @@ class Round(Whereabouts):
         if known is None or known.number_of_samples is None:
             node = dataset.spec.node_name
             return f"{reason}; the Local Controller of node {node} has not counted Dataset {dataset.name} yet"
-        return reason
+        if not counts.waiting:
+            return reason
+        return f"{reason}; of {counts.waiting} new samples {self._observed().waiting} are for training"
 
     def _check(self) -> None:
         """Raise whatever would keep the stage's worker from being made."""

@@ -20,6 +20,7 @@ from orbitloop_operators.handlers.changes import Severity
 from orbitloop_operators.handlers.job_scene import Scene
 from orbitloop_operators.handlers.node_reports import NodeReport, SatelliteReport
 from orbitloop_operators.handlers.round_state import Status, output_data, seconds_of
+from orbitloop_operators.handlers.stage_pods import candidate_of
 from orbitloop_operators.handlers.whereabouts import Step, Whereabouts
 
 
@@ -51,7 +52,9 @@ def _heard(scene: Scene, before: SatelliteRollout, node: str, digest: Digest | N
     said = _said(scene.report(node))
     if said is None:
         return before.model_copy(update={"node": node})
-    outcome = before.outcome if digest is None else said.outcomes.get(digest, before.outcome)
+    outcome = before.outcome
+    if digest is not None:
+        outcome = Outcome.APPLIED if said.flying == digest else said.outcomes.get(digest, outcome)
     return before.model_copy(update={"node": node, "flying": said.flying or before.flying, "outcome": outcome})
 
 
@@ -88,19 +91,16 @@ class SatelliteDeployment(Whereabouts):
 
     def start(self) -> Step:
         """Offer it to the canary."""
-        new = self.status.candidate
-        if new is None or not new.digest:
-            return self.fail(
-                "NoDigest",
-                "the trained model has no digest, and satellites take only what they can check; train with the worker "
-                "library of orbitloop, which reports it",
-            )
+        if not candidate_of(self.status).digest:
+            return self._without_digest()
         found = next_offers(_members(self.status))
         status = self._offering(found.names if isinstance(found, Offer) else ())
         return self.to(ConditionType.STARTING, status=status, message=self._awaited(status))
 
     def look(self) -> Step:
         """What they say."""
+        if not candidate_of(self.status).digest:
+            return self._without_digest()
         found = next_offers(_members(self.status))
         if self.status.state is ConditionType.STARTING and (not isinstance(found, Offer) or self._was_heard()):
             return self.to(ConditionType.RUNNING, message="a satellite was in contact since the model is on offer")
@@ -118,9 +118,15 @@ class SatelliteDeployment(Whereabouts):
             case _:
                 assert_never(found)
 
+    def _without_digest(self) -> Step:
+        return self.fail(
+            "NoDigest",
+            "the trained model has no digest, and satellites take only what they can check; train with the worker "
+            "library of orbitloop, which reports it",
+        )
+
     def _finished(self, without: tuple[str, ...]) -> Step:
-        new = self.status.candidate
-        assert new is not None
+        new = candidate_of(self.status)
         message = f"the model flies on {len(self.status.satellites) - len(without)} of {len(self.status.satellites)}"
         message += f" satellites; refused by {', '.join(without)}" if without else " satellites"
         more: dict[str, Any] = {"deployed": new, "data": output_data((new,)), "last_error": ""}
@@ -141,11 +147,9 @@ class SatelliteDeployment(Whereabouts):
 
     def _hindrance(self, satellite: SatelliteRollout) -> str:
         """Why the model is not on offer to a satellite after all, as the bridge says."""
-        report, new = self.scene.report(satellite.node), self.status.candidate
-        if report is None or new is None:
-            return ""
+        report = self.scene.report(satellite.node)
         try:
-            why = report.not_offered().get(Digest(new.digest))
+            why = None if report is None else report.not_offered().get(Digest(candidate_of(self.status).digest))
         except BadInput as error:
             why = str(error)
         return f"; not yet to {satellite.name}: {why}" if why else ""

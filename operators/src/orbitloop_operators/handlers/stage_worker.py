@@ -14,11 +14,19 @@ from orbitloop.wire.worker_messages import WorkerKind
 from orbitloop_operators.handlers.changes import Document, Severity
 from orbitloop_operators.handlers.pod_states import Blocked, Ended, Pending, Running, has_ended, is_leaving, pod_state
 from orbitloop_operators.handlers.round_state import output_data
-from orbitloop_operators.handlers.stage_pods import named_by_template, old_model, pod_name, stage_pod, worker_type_of
+from orbitloop_operators.handlers.stage_pods import (
+    candidate_of,
+    named_by_template,
+    old_model,
+    pod_name,
+    stage_pod,
+    worker_type_of,
+)
 from orbitloop_operators.handlers.whereabouts import Step, Whereabouts
 from orbitloop_operators.handlers.worker_pods import is_made_from
 from orbitloop_operators.handlers.worker_results import (
     Result,
+    check_digest,
     measured,
     metrics_text,
     read_last_words,
@@ -174,21 +182,23 @@ class StageWorker(Whereabouts):
             case Stage.EVAL:
                 return self._evaluated(result)
             case Stage.DEPLOY:
-                return self._deployed()
+                return self._deployed(result)
             case _:
                 assert_never(self.stage)
 
     def _evaluated(self, result: Result) -> Step:
-        new, old = measured(result.models)
-        candidate = self.status.candidate or RoundModel(url="")
+        candidate = candidate_of(self.status)
+        new, old = measured(result.models, candidate.digest)
         judged = candidate.model_copy(update={"metrics": metrics_text(deployment_metrics(new, old))})
         before = old_model(self.scene, self.status).model_copy(update={"metrics": metrics_text(old)})
         shown = (candidate.model_copy(update={"metrics": metrics_text(new)}), before)
         return self._succeeded(shown, _noted("evaluated", result), candidate=judged)
 
-    def _deployed(self) -> Step:
-        new = self.status.candidate
-        assert new is not None
+    def _deployed(self, result: Result) -> Step:
+        new = candidate_of(self.status)
+        for model in result.models[:1]:
+            check_digest(model, new.digest, "deployed")
+            new = new.model_copy(update={"digest": model.digest or new.digest})
         inference = self.status.inference
         if not self.scene.spec.deploy_spec.model.hot_update_enabled:
             inference = tuple(one.model_copy(update={"revision": one.revision + 1}) for one in inference)

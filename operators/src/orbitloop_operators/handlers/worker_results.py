@@ -141,15 +141,32 @@ def _plain(output_dir: str) -> str:
     return path_of(output_dir, "outputDir") if is_on_node(output_dir) else output_dir.rstrip("/")
 
 
-def measured(models: Sequence[ReportedModel]) -> tuple[Mapping[str, Metric], Mapping[str, Metric]]:
+def measured(models: Sequence[ReportedModel], candidate: str) -> tuple[Mapping[str, Metric], Mapping[str, Metric]]:
     """The metrics of the new and of the old model; empty for one that was not measured.
 
+    Args:
+        models: the new one first, unless digests say otherwise.
+        candidate: digest of the new model; empty where nobody knows it.
+
     Raises:
-        BadInput: there are none, or too many, or one is neither a number nor a list of numbers.
+        BadInput: there are none, or too many, or one is neither a number nor a list of numbers; or another model than
+            the candidate was measured.
     """
     if not models:
         raise BadInput("the worker says that it evaluated, and names no model with metrics")
-    return _metrics(models[0]), _metrics(models[1]) if len(models) > 1 else {}
+    new = next((one for one in models if candidate and one.digest == candidate), models[0])
+    check_digest(new, candidate, "evaluated")
+    old = next((one for one in models if one is not new), None)
+    return _metrics(new), {} if old is None else _metrics(old)
+
+
+def check_digest(model: ReportedModel, candidate: str, what: str) -> None:
+    """Raises ``BadInput`` if a worker worked with another file than the one that was trained."""
+    if candidate and model.digest and model.digest != candidate:
+        raise BadInput(
+            f"the file that was {what} has the digest {model.digest}, and the one that was trained {candidate}: it was "
+            "changed meanwhile, or the worker ran on a node with another output folder"
+        )
 
 
 def _metrics(model: ReportedModel) -> Mapping[str, Metric]:
