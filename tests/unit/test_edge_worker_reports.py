@@ -7,6 +7,7 @@ import json
 import socket
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -101,35 +102,29 @@ def test_statistics_and_the_outcome_of_a_hot_update_do_not_drive_each_other_out(
     assert (kept(node)["status"], kept(node)["message"]) == ("completed", "")
 
 
-class SlowEvents:
-    """Events of one subject, whose reader loses its turn."""
+class SharedEvents:
+    """Events of one subject, whose reader waits a moment for another one to read the same."""
 
     def __init__(self) -> None:
         self.value: Value | None = None
+        self._both = threading.Barrier(2)
 
     def record(self, subject: str, value: Value) -> None:
         self.value = value
 
     def last(self, subject: str) -> Value | None:
         value = self.value
-        threading.Event().wait(0.001)
+        with suppress(threading.BrokenBarrierError):
+            self._both.wait(0.2)
         return value
 
 
 def test_two_threads_of_one_worker_do_not_drive_each_other_out() -> None:
-    events = SlowEvents()
+    events = SharedEvents()
     reports = WorkerReports(events=events)
-    kinds: list[dict[str, Any]] = [
-        {"kind": "inference", "ownerInfo": {"inferenceNumber": 7}},
-        {"kind": "deploy", "ownerInfo": None},
-    ]
+    kinds: list[dict[str, Any]] = [{"kind": "inference", "ownerInfo": {"inferenceNumber": 7}}, {"kind": "deploy"}]
     infos = [WorkerInfo.model_validate(REPORT | kind) for kind in kinds]
-
-    def report(number: int) -> None:
-        for _ in range(20):
-            reports.take(infos[number % 2])
-
-    threads = [threading.Thread(target=report, args=(number,)) for number in range(4)]
+    threads = [threading.Thread(target=reports.take, args=(info,)) for info in infos]
     for thread in threads:
         thread.start()
     for thread in threads:
