@@ -12,7 +12,7 @@ STAMP   := $(VENV)/.installed
 PYTEST  := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format verify pretrain bench-learning bench-link chaos fuzz control-plane control-plane-down clean
+.PHONY: help setup demo test check format verify pretrain bench-learning bench-link bench-operator chaos fuzz control-plane control-plane-down clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -58,6 +58,9 @@ bench-learning: $(STAMP) ## How much a delta learns, beside its peers; ARGS="...
 
 bench-link: $(STAMP) ## What the space link carries, beside its peers; ARGS="..."
 	$(BIN)/python -m bench.link $(ARGS)
+
+bench-operator: $(STAMP) ## What a thousand jobs take of the Global Manager; ARGS="..."
+	$(BIN)/python -m bench.operator $(ARGS)
 
 chaos: $(STAMP) ## A thousand seeded faults on live processes; ARGS="..."
 	$(BIN)/python -m bench.chaos $(ARGS)

@@ -32,7 +32,6 @@ from rich.table import Table
 from orbitloop.adapters.durable import write_durably
 
 _PATIENCE_S = 300.0
-_IDLE_S = 60.0
 _CONSOLE = Console(stderr=True)
 _REQUESTS = "orbitloop_operators_api_requests_total"
 _LEASES_READ = '{resource="leases",status="200",verb="GET"}'
@@ -44,6 +43,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--jobs", default="100,300,1000", help="how many, separated by commas (%(default)s)")
     parser.add_argument("--satellites", type=int, default=100, help="that they are spread over (%(default)s)")
+    parser.add_argument("--idle", type=float, default=60.0, help="seconds to look at idle (%(default)s)")
     parser.add_argument("--folder", type=Path, default=Path("build/operator"))
     parser.add_argument("--out", type=Path, default=Path("build/bench/operator.json"))
     given = parser.parse_args()
@@ -51,7 +51,7 @@ def main() -> int:
     figures: dict[str, Any] = {"satellites": given.satellites, "scale": []}
     try:
         for jobs in map(int, given.jobs.split(",")):
-            figures["scale"].append(measure(given.folder / str(jobs), jobs, given.satellites))
+            figures["scale"].append(measure(given.folder / str(jobs), jobs, given.satellites, given.idle))
     except Missing as missing:
         sys.stderr.write(f"bench.operator: {missing}; make control-plane builds it\n")
         return 1
@@ -63,11 +63,11 @@ def main() -> int:
     return 0
 
 
-def measure(folder: Path, jobs: int, satellites: int) -> dict[str, Any]:
+def measure(folder: Path, jobs: int, satellites: int, idle: float) -> dict[str, Any]:
     """One number of jobs."""
     with control_plane(folder / "alone") as api:
         alone = apply(api, jobs, satellites, begin=lambda: None, follow=_written_by_a_client(api))
-        idle_alone = _requests_in_a_minute(api)
+        idle_alone = _requests_in_a_minute(api, idle)
     with control_plane(folder / "managed") as api, (folder / "manager.log").open("ab") as log:
         manager = Manager.start(api.plane.kubeconfig, log)
         try:
@@ -76,9 +76,10 @@ def measure(folder: Path, jobs: int, satellites: int) -> dict[str, Any]:
             _until(manager.is_quiet)
             transitions = sum(found.conditions.values())
             figures["requests_per_transition"] = _requests(manager) / transitions
+            figures["requests"] = manager.requests()
             figures["rss_mb"] = manager.resident_mb()
             written = _writes(manager)
-            figures["idle_requests_per_minute"] = _requests_in_a_minute(api) - idle_alone
+            figures["idle_requests_per_minute"] = _requests_in_a_minute(api, idle) - idle_alone
             figures["idle_writes_per_minute"] = _writes(manager) - written
             manager.kill()
             manager, figures["restart_s"] = _restart(api, log, jobs)
@@ -165,10 +166,10 @@ def _restart(api: Api, log: Any, jobs: int) -> tuple[Manager, float]:
     return manager, steady
 
 
-def _requests_in_a_minute(api: Api) -> float:
+def _requests_in_a_minute(api: Api, seconds: float) -> float:
     before = api.requests()
-    time.sleep(_IDLE_S)
-    return (api.requests() - before - 1) * 60 / _IDLE_S  # one of them asked for the count
+    time.sleep(seconds)
+    return (api.requests() - before - 1) * 60 / seconds  # one of them asked for the count
 
 
 def _requests(manager: Manager) -> float:

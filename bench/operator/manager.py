@@ -45,6 +45,15 @@ class Manager:
         """Sum of a metric over its labels, of those that hold a text."""
         return sum(value for key, value in self.metrics().items() if key.startswith(name) and holds in key)
 
+    def requests(self) -> dict[str, float]:
+        """How many of each kind it sent: ``POST pods 201``."""
+        found: dict[str, float] = {}
+        for key, value in self.metrics().items():
+            if key.startswith("orbitloop_operators_api_requests_total"):
+                labels = dict(re.findall(r'(\w+)="([^"]*)"', key))
+                found[f"{labels['verb']} {labels['resource']} {labels['status']}"] = value
+        return found
+
     def resident_mb(self) -> float:
         """The most memory that it ever had resident, MB."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()

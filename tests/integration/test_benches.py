@@ -9,6 +9,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from tests.control_plane import Cluster
 
 pytestmark = pytest.mark.timeout(400)
 
@@ -50,3 +51,22 @@ def test_a_recorded_pass_is_replayed_for_us_and_for_every_peer(who: str, tmp_pat
     found = json.loads(ran.stdout)
     assert found["offered"] == sum(frames - bad for frames, bad in seconds) * 1_008
     assert 0 < found["acknowledged"] < found["delivered"] <= found["offered"]
+
+
+@pytest.mark.slow
+def test_a_few_jobs_are_measured_beside_the_api_server_alone(cluster: Cluster, tmp_path: Path) -> None:
+    assert cluster.plane.whole  # or there are no binaries, and the fixture has said so
+    out = tmp_path / "operator.json"
+    ran = run(
+        "bench.operator",
+        *("--jobs", "5", "--satellites", "2", "--idle", "3", "--folder", str(tmp_path / "planes"), "--out", str(out)),
+    )
+    assert ran.returncode == 0, ran.stderr[-3_000:]
+    found = json.loads(out.read_text())
+    (scale,) = found["scale"]
+    assert scale["jobs"] == 5
+    assert 0 < scale["api_server_p50_s"] <= scale["api_server_p99_s"]
+    assert 0 < scale["first_condition_p50_s"] <= scale["first_condition_p99_s"]
+    assert (scale["idle_writes_per_minute"], scale["restart_status_writes"]) == (0, 0)
+    assert scale["requests_per_transition"] >= 1
+    assert found["restart_s"] == scale["restart_s"] > 0
