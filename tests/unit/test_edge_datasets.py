@@ -295,11 +295,9 @@ def test_a_document_that_is_no_desired_state_is_refused_and_the_one_before_stays
 ) -> None:
     with pytest.raises(BadInput, match=message):
         node.datasets.apply(document)
-    assert [(subject, message in str(value)) for subject, value in node.events.told] == [("node/desired", True)]
-    node.want()
     node.index.write_text("a\n")
     node.look()
-    assert node.counts()[1:] == ["", 1]
+    assert node.counts() == [1]
 
 
 @pytest.fixture(params=["inotify", "polling"])

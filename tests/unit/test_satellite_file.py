@@ -34,6 +34,7 @@ def test_paths_count_from_the_file_and_the_rest_has_defaults(tmp_path: Path) -> 
     assert file.layer is Layer.AUTO
     assert file.contacts.plan is None
     assert file.cfdp is None
+    assert file.local_controller is None
     assert file.rhythm().interval == timedelta(seconds=60)
 
 
@@ -65,6 +66,10 @@ def test_the_link_becomes_a_policy(tmp_path: Path) -> None:
         (LEAST + "[cfdp]\nentity = 2\nlisten = '10.0.0.2:7002'\nremotes = { 1 = '10.0.0.1' }", "write host:port"),
         (LEAST + "[cfdp]\nentity = 2\nlisten = '7002'\nremotes = { 1 = '10.0.0.1:7001' }", "write host:port"),
         (LEAST + "[cfdp]\nentity = 2\nlisten = '10.0.0.2:7002'\nremotes = { a = '10.0.0.1:7001' }", "cfdp.remotes"),
+        (LEAST + "[local_controller]\nport = 65536", "local_controller.port"),
+        (LEAST + "[local_controller]\nmode = 'lenient'", "local_controller.mode: .*'compat' or 'strict'"),
+        (LEAST + "[local_controller]\nroot = 'rootfs'", "local_controller.root: .* is no absolute path"),
+        (LEAST + "[local_controller]\npoll_seconds = 0", "local_controller.poll_seconds"),
         ('layer = "datagrams"\n' + LEAST, "stations.here has no address"),
     ],
 )

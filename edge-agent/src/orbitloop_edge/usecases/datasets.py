@@ -20,7 +20,6 @@ from orbitloop_edge.usecases.node_events import NodeEvents, Value
 
 _log = logging.getLogger(__name__)
 
-_DESIRED = "node/desired"
 QUIET = timedelta(seconds=2)
 """How long a last line without line feed, or a fault, has to stay before it counts: others write while we look."""
 
@@ -86,16 +85,9 @@ class Datasets:
         """Watch what a desired state names, and nothing else; the same again changes nothing.
 
         Raises:
-            BadInput: it is no desired state; the ground is told as well, as ``node/desired``.
-            NoSpace: the disk is full.
+            BadInput: it is no desired state.
         """
-        try:
-            wanted = read_desired_state(document).datasets
-        except BadInput as error:
-            self.events.record(_DESIRED, {"error": str(error)})
-            raise
-        if self.events.last(_DESIRED) is not None:
-            self.events.record(_DESIRED, {"error": ""})
+        wanted = read_desired_state(document).datasets
         if wanted != self._wanted:
             _log.info("datasets_wanted", extra={"datasets": sorted(wanted)})
             self._wanted = wanted
