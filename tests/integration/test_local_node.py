@@ -365,6 +365,21 @@ def test_a_volume_may_be_read_only_where_there_is_a_root_of_its_own(machine: Mac
     assert not (machine.folder / "x").exists()
 
 
+AS_SOMEBODY = """
+import asyncio, os
+from orbitloop_mission.local_node.processes import may_mount
+print(os.getuid(), asyncio.run(may_mount()))
+"""
+
+
+def test_mounts_take_no_root_where_users_may_have_namespaces() -> None:
+    apart = ["unshare", "--user", "--map-user=1000", "--map-group=1000"]
+    if subprocess.run([*apart, "unshare", "--user", "--mount", "true"], capture_output=True, check=False).returncode:
+        pytest.skip("users may not have namespaces here")
+    ran = subprocess.run([*apart, sys.executable, "-c", AS_SOMEBODY], capture_output=True, text=True, check=True)
+    assert ran.stdout == "1000 True\n"
+
+
 STARTER = """
 import asyncio, json, sys
 from orbitloop_mission.local_node.processes import Launch, Process
