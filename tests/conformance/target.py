@@ -19,6 +19,7 @@ _PATHS = {
     "Service": "/api/v1/namespaces/{0}/services",
     "ServiceAccount": "/api/v1/namespaces/{0}/serviceaccounts",
     "Secret": "/api/v1/namespaces/{0}/secrets",
+    "HorizontalPodAutoscaler": "/apis/autoscaling/v1/namespaces/{0}/horizontalpodautoscalers",
     "Deployment": "/apis/apps/v1/namespaces/{0}/deployments",
     "Dataset": "/apis/sedna.io/v1alpha1/namespaces/{0}/datasets",
     "Model": "/apis/sedna.io/v1alpha1/namespaces/{0}/models",
@@ -28,7 +29,7 @@ _PATHS = {
     "LifelongLearningJob": "/apis/sedna.io/v1alpha1/namespaces/{0}/lifelonglearningjobs",
 }
 _MADE = ("IncrementalLearningJob", "JointInferenceService", "FederatedLearningJob", "LifelongLearningJob")
-_LEFT = ("Deployment", "Service", "Pod", "Dataset", "Model", "Secret")
+_LEFT = ("HorizontalPodAutoscaler", "Deployment", "Service", "Pod", "Dataset", "Model", "Secret")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

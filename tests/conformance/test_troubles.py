@@ -1,0 +1,180 @@
+"""What goes wrong: it is told, it is tried again, and it stops nothing else."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+
+import pytest
+from tests.conformance.jobs import Job, a_dataset, a_job, a_model
+from tests.conformance.target import path_of
+from tests.conformance.world import World
+from tests.global_manager import until
+
+LONG_AGO = "2020-01-01T00:00:00Z"
+
+
+@pytest.fixture
+def job(world: World) -> Job:
+    """A job that may begin to train."""
+    world.has(a_job("helmets"))
+    world.count("sites", 10)
+    return Job(world=world, name="helmets")
+
+
+def fail(job: Job, stage: str, says: str) -> str:
+    """The worker of a stage fails; its pod's name."""
+    job.comes_to(f"{stage}/Ready")
+    pod = job.starts(stage.lower())
+    job.comes_to(f"{stage}/Running")
+    name = str(pod["metadata"]["name"])
+    job.world.kubelet.ends(name, code=1, message=says)
+    return name
+
+
+def pass_time(job: Job) -> None:
+    """A failure is long ago, for whoever remembers it in the status."""
+    path = path_of("IncrementalLearningJob", job.world.namespace, job.name)
+    job.world.target.patch(f"{path}/status", {"status": {"failedAt": LONG_AGO}})
+
+
+def test_a_worker_that_fails_fails_its_stage_and_is_tried_again(job: Job) -> None:
+    first = fail(job, "Train", "out of memory")
+    job.comes_to("Train/Failed")
+    pass_time(job)
+    job.comes_to("Train/Waiting")
+    job.comes_to("Train/Ready")
+    again = job.pod("train")["metadata"]["name"]
+    assert again != first
+    assert again.startswith("helmets-train-")
+
+
+def test_an_evaluation_that_fails_is_no_evaluation(job: Job) -> None:
+    job.train()
+    fail(job, "Eval", "no such file")
+    job.comes_to("Eval/Failed")
+    assert "Deploy/Waiting" not in job.steps()
+
+
+@pytest.mark.stricter
+def test_a_failure_says_why_and_rests_before_the_next_try(job: Job) -> None:
+    fail(job, "Train", "RuntimeError: out of memory")
+    told = job.comes_to("Train/Failed")
+    until(lambda: job.status["phase"] == "BackingOff", "the job rested", lambda: json.dumps(job.status))
+    status = job.status
+    assert told["reason"]
+    assert "out of memory" in told["message"]
+    assert "out of memory" in status["lastError"]
+    assert datetime.fromisoformat(status["retryAt"]) > datetime.fromisoformat(status["failedAt"])
+    assert job.live("train") == []
+
+
+@pytest.mark.stricter
+def test_a_failed_evaluation_is_tried_again_without_another_training(job: Job) -> None:
+    job.train()
+    fail(job, "Eval", "no such file")
+    job.comes_to("Eval/Failed")
+    pass_time(job)
+    job.comes_to("Eval/Waiting")
+    job.evaluate({"precision": [0.9]}, {"precision": [0.1]})
+    assert len(job.pods("train")) == 1
+
+
+@pytest.mark.stricter
+def test_a_round_ends_after_three_failures(job: Job) -> None:
+    for _ in range(3):
+        fail(job, "Train", "out of memory")
+        job.comes_to("Train/Failed")
+        pass_time(job)
+    until(lambda: job.status["round"] == 2, "the round was closed", lambda: json.dumps(job.status))
+    assert (job.status["attempt"], job.status["failures"]) == (1, 0)
+    assert (
+        len({one["metadata"]["name"] for one in job.workers.values()} & {f"helmets-train-1-{n}" for n in (1, 2, 3)})
+        == 3
+    )
+
+
+@pytest.mark.stricter
+def test_a_worker_that_is_deleted_while_it_runs_has_failed(job: Job) -> None:
+    job.comes_to("Train/Ready")
+    name = job.starts("train")["metadata"]["name"]
+    job.comes_to("Train/Running")
+    path = path_of("Pod", job.world.namespace, name)
+    job.world.target.ask("DELETE", f"{path}?gracePeriodSeconds=0")
+    assert name in job.comes_to("Train/Failed")["message"]
+
+
+@pytest.mark.stricter
+def test_an_image_that_cannot_be_pulled_is_named_and_waited_for(job: Job) -> None:
+    job.comes_to("Train/Starting")
+    name = job.pod("train")["metadata"]["name"]
+    job.world.kubelet.waits(name, "ErrImagePull", "not found")
+    until(lambda: job.status["phase"] == "Blocked", "the job was blocked", lambda: json.dumps(job.status))
+    assert "conformance.invalid/train" in job.status["lastError"]
+    assert "Train/Failed" not in job.steps()
+    job.world.kubelet.runs(name)
+    job.comes_to("Train/Running")
+
+
+@pytest.mark.stricter
+def test_what_a_worker_says_must_make_sense(job: Job) -> None:
+    job.comes_to("Train/Ready")
+    pod = job.starts("train")
+    job.world.ends_well(pod, "train", job.name, [{"format": "onnx", "url": "/etc/passwd"}])
+    assert "/etc/passwd" in job.comes_to("Train/Failed")["message"]
+
+
+@pytest.mark.stricter
+@pytest.mark.parametrize(
+    ("change", "missing", "created"),
+    [
+        ({"dataset": {"name": "nowhere"}}, "Dataset nowhere", a_dataset("nowhere")),
+        ({"initialModel": {"name": "nothing"}}, "Model nothing", a_model("nothing", "/models/nothing.onnx")),
+        ({"deploySpec": {"model": {"name": "none"}}}, "Model none", a_model("none", "/served-none/model.onnx")),
+    ],
+    ids=["a Dataset", "the initial Model", "the Model that is served"],
+)
+def test_what_is_missing_is_named_and_waited_for(
+    world: World, change: dict[str, object], missing: str, created: dict[str, object]
+) -> None:
+    world.count("sites", 10)
+    world.has(a_job("lacking", **change))
+    job = Job(world=world, name="lacking")
+    assert missing in job.comes_to("Train/Failed")["message"]
+    world.has(created)
+    world.count("nowhere" if "Dataset" in missing else "sites", 11)
+    job.comes_to("Train/Waiting")
+    job.comes_to("Train/Ready")
+
+
+@pytest.mark.stricter
+def test_a_job_in_trouble_stops_no_other(world: World) -> None:
+    world.has(a_job("lacking", dataset={"name": "nowhere"}), a_job("helmets"))
+    world.count("sites", 10)
+    Job(world=world, name="lacking").comes_to("Train/Failed")
+    Job(world=world, name="helmets").train()
+
+
+@pytest.mark.stricter
+def test_a_history_has_an_end(job: Job) -> None:
+    """Sedna's grows until etcd takes the job no more."""
+    job.comes_to("Train/Starting")
+    path = path_of("IncrementalLearningJob", job.world.namespace, job.name)
+    now = f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"
+    step = {"type": "Waiting", "stage": "Train", "status": "True", "lastTransitionTime": now, "lastHeartbeatTime": now}
+    history = [step, *job.status["conditions"]] * 40
+    job.world.target.patch(f"{path}/status", {"status": {"conditions": history}})
+    job.starts("train")
+    until(lambda: job.at == "Train/Running", "the job went on", lambda: json.dumps(job.status))
+    assert len(job.status["conditions"]) <= 30
+
+
+def test_a_deleted_job_starts_nothing_more(job: Job) -> None:
+    job.comes_to("Train/Starting")
+    job.pod("train")
+    world = job.world
+    world.target.ask("DELETE", path_of("IncrementalLearningJob", world.namespace, job.name))
+    world.has(a_job("later"))
+    Job(world=world, name="later").comes_to("Train/Starting")
+    assert world.target.named("IncrementalLearningJob", world.namespace, job.name) is None
+    assert len(job.pods("train")) <= 1
