@@ -122,13 +122,14 @@ def evaluated(new: Any = 0.9, old: Any = 0.5) -> str:
 
 @dataclass
 class World:
-    """Objects, the moment, and what was told."""
+    """Objects, the moment, what was told, and whether the API server refuses new pods."""
 
     handler: IncrementalLearningJobs = field(default_factory=lambda: IncrementalLearningJobs(platform=PLATFORM))
     now: datetime = NOON
     store: Store = field(default_factory=Store)
     told: list[Notice] = field(default_factory=list)
     writes: int = 0
+    is_refusing: bool = False
     versions: Any = field(default_factory=lambda: itertools.count(1))
 
     @classmethod
@@ -205,6 +206,9 @@ class World:
     def once(self) -> Changes:
         """Reconcile, and carry out what is wanted."""
         changes = self.ask()
+        if self.is_refusing and any(self.store.get(Key.of(pod)) is None for pod in changes.create):
+            error = Refused("cannot create Pod: exceeded quota; ask for more")
+            changes = self.handler.refused(self.job, error, self.now)
         for pod in changes.create:
             known = self.store.get(Key.of(pod))
             if known is None:

@@ -229,21 +229,25 @@ def test_an_inference_worker_that_ended_is_made_again_after_a_rest() -> None:
     assert list(world.pods()) == ["helmets-inference-2"]
 
 
-def test_an_inference_worker_in_trouble_is_told_of_once() -> None:
+def test_an_inference_worker_that_crashes_again_and_again_is_told_of_once_until_it_is_steady() -> None:
     world = World.with_job(samples=0)
     world.settle()
-    crash = {"exitCode": 1, "reason": "Error", "message": "no module named torch"}
-    container = {
-        "name": "worker",
-        "state": {"waiting": {"reason": "CrashLoopBackOff"}},
-        "lastState": {"terminated": crash},
-    }
+    last = {"terminated": {"exitCode": 1, "reason": "Error", "message": "no module named torch"}}
     for _ in range(3):
-        world.set_pod("helmets-inference-1", {"phase": "Running", "containerStatuses": [container]})
+        crashed = {"name": "worker", "state": {"waiting": {"reason": "CrashLoopBackOff"}}, "lastState": last}
+        world.set_pod("helmets-inference-1", {"phase": "Running", "containerStatuses": [crashed]})
         world.settle()
+        world.pass_by(minutes=5)
+        began = {"running": {"startedAt": world.now.strftime("%Y-%m-%dT%H:%M:%SZ")}}
+        started = {"name": "worker", "state": began, "lastState": last}
+        world.set_pod("helmets-inference-1", {"phase": "Running", "containerStatuses": [started]})
+        assert world.settle().again == timedelta(minutes=10)
     warnings = [notice.message for notice in world.told if notice.severity == "Warning"]
     assert len(warnings) == 1
     assert "ends again and again: exit code 1: no module named torch" in warnings[0]
+    world.pass_by(minutes=10)
+    world.settle()
+    assert world.status["inference"][0]["message"] == ""
 
 
 def test_a_changed_template_reaches_the_inference_worker() -> None:

@@ -347,3 +347,11 @@ def test_of_a_status_that_another_version_wrote_what_is_understood_is_kept() -> 
     world.put({**world.job, "status": {**world.status, **strange}})
     world.settle()
     assert (world.at, world.status["phase"], world.status["round"]) == ("Train/Running", "Training", 1)
+
+
+def test_a_round_whose_model_is_forgotten_is_closed() -> None:
+    world = in_evaluation()
+    world.put({**world.job, "status": {key: value for key, value in world.status.items() if key != "candidate"}})
+    world.settle()
+    assert (world.at, world.status["round"]) == ("Train/Waiting", 2)
+    assert "nobody knows any more what it trained" in world.status["conditions"][-1]["message"]

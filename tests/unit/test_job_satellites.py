@@ -257,3 +257,15 @@ def test_a_satellite_that_flies_the_model_needs_not_say_that_it_was_applied() ->
     report(world, "sat-1", flying=a_digest(1))
     assert world.status["round"] == 2
     assert world.status["deployed"]["digest"] == a_digest(1)
+
+
+def test_satellites_whose_names_begin_alike_do_not_wait_for_each_others_workers() -> None:
+    world = flying("sat-1", "sat-1-2")
+    world.settle()
+    world.end("helmets-inference-sat-1-1", code=1)
+    world.pass_by(minutes=2)
+    world.settle()
+    assert sorted(name for name in world.pods() if "inference" in name) == [
+        "helmets-inference-sat-1-2",
+        "helmets-inference-sat-1-2-1",
+    ]

@@ -12,11 +12,11 @@ from orbitloop_operators.handlers.pod_states import (
     Blocked,
     Ended,
     Pending,
+    crash_of,
     has_ended,
     is_leaving,
     moment_of,
     pod_state,
-    trouble,
 )
 from orbitloop_operators.handlers.stage_pods import Platform, inference_pod, worker_type_of
 from orbitloop_operators.handlers.whereabouts import AT_ONCE, Patience, Step, soonest
@@ -132,18 +132,23 @@ class _Tending:
                 kept = subject and subject in self.before.message
                 return self._as("Blocked", self.before.message if kept else f"pod {self._name}: {message}")
             case _:
-                bad = trouble(pod)
-                return self._as("Running", f"pod {self._name}: {bad}" if bad else "")
+                return self._running(pod)
 
     @property
     def _name(self) -> str:
         return f"{self.post.prefix}{self.before.revision}"
 
+    def _running(self, pod: Document) -> _Done:
+        crash = crash_of(pod, self.scene.now)
+        if crash is None:
+            return self._as("Running")
+        return _Done(worker=self._now("Running", f"pod {self._name}: {crash.message}"), again=crash.steady_after)
+
     def _absent(self, wanted: Document) -> _Done:
         others = [
             name
             for name, pod in _inference_pods(self.scene).items()
-            if name.startswith(self.post.prefix) and not has_ended(pod)
+            if name.startswith(self.post.prefix) and name[len(self.post.prefix) :].isdigit() and not has_ended(pod)
         ]
         if others:
             return self._as("Pending")  # the one before still ends

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, TypeAlias
 
 from orbitloop_operators.handlers.changes import Document
@@ -101,24 +101,35 @@ def has_ended(pod: Document) -> bool:
     return isinstance(pod_state(pod), Ended)
 
 
-def trouble(pod: Document) -> str:
-    """What is wrong with a pod that should run for good: it cannot start, or its containers end again and again."""
-    match pod_state(pod):
-        case Blocked(message=message):
-            return message
-        case Ended(why=why):
-            return why or "it ended"
-        case _:
-            return next((_crash(one) for one in _containers(pod) if _waiting(one).get("reason") == _CRASHING), "")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Crash:
+    """A container that ends again and again, though it should run for good.
+
+    Args:
+        message: why it ended last.
+        steady_after: it counts as steady if it runs that much longer; ``None``: it does not run now.
+    """
+
+    message: str
+    steady_after: timedelta | None = None
 
 
+def crash_of(pod: Document, now: datetime) -> Crash | None:
+    """The first container of a pod that does not run steadily; the same is said of it while it comes and goes."""
+    for container in _containers(pod):
+        last = (container.get("lastState") or {}).get("terminated") or {}
+        message = f"container {container.get('name', '')} ends again and again: {_ending(last)}"
+        if _waiting(container).get("reason") == "CrashLoopBackOff":
+            return Crash(message=message)
+        began = moment_of(((container.get("state") or {}).get("running") or {}).get("startedAt"))
+        if last.get("exitCode", 0) != 0 and began is not None and now < began + _STEADY:
+            return Crash(message=message, steady_after=began + _STEADY - now)
+    return None
+
+
+_STEADY = timedelta(minutes=10)
+"""Longer than the kubelet rests between two starts."""
 _BETWEEN_PULLS = "ImagePullBackOff"
-_CRASHING = "CrashLoopBackOff"
-
-
-def _crash(container: Mapping[str, Any]) -> str:
-    last = (container.get("lastState") or {}).get("terminated") or {}
-    return f"container {container.get('name', '')} ends again and again: {_ending(last)}"
 
 
 def _blocked(pod: Document) -> Blocked | None:

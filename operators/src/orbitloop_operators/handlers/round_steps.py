@@ -44,6 +44,8 @@ class Round(Whereabouts):
             Missing: something that the job names is not there.
             BadInput: something that it names cannot be worked with.
         """
+        if self.stage is not Stage.TRAIN and self.status.candidate is None:
+            return self._closed("nobody knows any more what it trained")
         match self.status.state:
             case ConditionType.WAITING | None:
                 return self._waiting()
