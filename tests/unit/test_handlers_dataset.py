@@ -61,6 +61,17 @@ def test_what_was_said_is_kept_while_there_is_no_report(said: dict[str, Any]) ->
     assert restarted.reconcile(a_dataset()).status == before
 
 
+def test_what_a_node_says_of_the_file_of_before_does_not_count() -> None:
+    world = a_world(SATELLITE)
+    world.report("sat-1", datasets={"lab/frames": COUNT | {"url": "/data/x.txt"}})
+    world.reconcile(a_dataset())
+    moved = a_dataset(url="/data/y.txt")
+    world.put({**moved, "metadata": {**moved["metadata"], "generation": 2}})
+    assert condition(world.reconcile(a_dataset())) == ("Unknown", "WaitingForNode")
+    world.report("sat-1", datasets={"lab/frames": COUNT | {"url": "/data/y.txt"}})
+    assert condition(world.reconcile(a_dataset())) == ("True", "Counted")
+
+
 def test_a_dataset_that_was_pointed_elsewhere_waits_for_its_node_again() -> None:
     world = a_world(SATELLITE)
     world.report("sat-1", datasets={"lab/frames": COUNT})

@@ -43,7 +43,7 @@ class Datasets:
         node = dataset.spec.node_name
         report = report_of(view, node)
         said = None if report is None else report.dataset(dataset.namespace, dataset.name)
-        if said is None:
+        if said is None or said.url not in {"", dataset.spec.url}:
             return self._unheard(document, dataset, view, now)
         if said.error:
             message = f"{dataset.spec.url} on node {node}: {said.error}"
@@ -59,7 +59,7 @@ class Datasets:
         return refusal(document, error, now)
 
     def _unheard(self, document: Document, dataset: Dataset, view: View, now: datetime) -> Changes:
-        """The node has not spoken of it, or not since this process began: what was known stays."""
+        """The node has not spoken of it as it is now, or not since this process began: what was known stays."""
         node = dataset.spec.node_name
         if not is_known(view, node):
             return conditioned(document, kept(document, *_COUNT), [unknown_node(node)], now)

@@ -35,11 +35,13 @@ class DatasetReport(Status):
         number_of_samples: lines of the index.
         update_time: when they were counted.
         error: why they could not be counted; empty if they could.
+        url: of the index; empty where the node does not say.
     """
 
     number_of_samples: Count | None = None
     update_time: AwareDatetime | None = None
     error: str = ""
+    url: str = ""
 
 
 class WorkerReport(Status):
