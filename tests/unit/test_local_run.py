@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from orbitloop.domain.errors import BadInput
+from orbitloop.domain.errors import BadInput, NoSpace
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop_mission.cli.jobs import JobTerminal, print_jobs
+from orbitloop_mission.local_node.logs import shorten
 from orbitloop_mission.local_run.archive import FolderArchive
 from orbitloop_mission.local_run.datasets import DatasetWatch, counted
 from orbitloop_mission.local_run.observations import Observations
@@ -135,6 +136,36 @@ def test_a_file_that_holds_no_object_is_named(tmp_path: Path, text: str) -> None
     (tmp_path / "x.json").write_text(text)
     with pytest.raises(BadInput, match=r"x\.json holds no object; delete it, or give another --state"):
         cluster_on(tmp_path)
+
+
+class FullDisk:
+    def keep(self, document: Document) -> None:
+        raise NoSpace("the disk is full")
+
+    def drop(self, key: Key) -> None:
+        raise NoSpace("the disk is full")
+
+
+def test_what_cannot_be_kept_is_not_changed(tmp_path: Path) -> None:
+    kept = cluster_on(tmp_path).apply(config_map())
+    cluster = MemoryCluster(CLOCK, "tests", new_uid=lambda: "uid", archive=FullDisk(), kept=[kept])
+    with pytest.raises(NoSpace):
+        cluster.apply({**config_map(), "data": {"a": "1"}})
+    with pytest.raises(NoSpace):
+        cluster.remove(Key.of(kept), kept["metadata"]["uid"])
+    assert cluster.get(Key.of(kept)) == kept
+
+
+def test_a_long_log_is_put_aside_once_and_written_on(tmp_path: Path) -> None:
+    log = tmp_path / "default" / "pod" / "c.log"
+    log.parent.mkdir(parents=True)
+    with log.open("ab") as writer:
+        for text in (b"old " * 10, b"middle " * 10, b"new"):
+            writer.write(text)
+            writer.flush()
+            shorten(tmp_path, 30)
+    assert log.read_bytes() == b"new"
+    assert log.with_name("c.log.1").read_bytes() == b"middle " * 10
 
 
 def read(text: str) -> list[Manifest]:

@@ -6,6 +6,7 @@ import asyncio
 import shutil
 from dataclasses import dataclass, field
 
+from orbitloop_mission.local_node.logs import keep_short
 from orbitloop_mission.local_node.pod_run import PodRun, Surroundings
 from orbitloop_operators.handlers.changes import Document, Key
 
@@ -41,6 +42,7 @@ class LocalNode:
         self._clear_up()
         async with asyncio.TaskGroup() as tasks:
             self._tasks = tasks
+            tasks.create_task(keep_short(self._around.folder / "logs"))
             leave = self._around.cluster.watch(self._changed, self._gone)
             try:
                 await asyncio.Event().wait()

@@ -230,5 +230,5 @@ def _tail(path: Path, begin: int, most: int) -> str:
     """The last ``most`` bytes of a file from ``begin`` on, as text."""
     with path.open("rb") as file:
         end = file.seek(0, 2)
-        file.seek(max(begin, end - most))
+        file.seek(max(begin if begin <= end else 0, end - most))  # it may have been shortened meanwhile
         return file.read(most).decode(errors="replace")

@@ -234,8 +234,16 @@ async def _first(main: Coroutine[Any, Any, Ended], *others: Coroutine[Any, Any, 
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
     for task in done:
-        task.result()
+        if (error := task.exception()) is not None:
+            raise _cause(error)
     return result.result()
+
+
+def _cause(error: BaseException) -> BaseException:
+    """What went wrong, out of the groups that tasks wrap it in."""
+    while isinstance(error, BaseExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 def _once(say: Callable[[str], object]) -> Callable[[str], None]:

@@ -14,6 +14,8 @@ from orbitloop_operators.handlers.changes import Document, Key
 JOB = ("sedna.io/v1alpha1", "IncrementalLearningJob")
 _SEDNA = "sedna.io/v1alpha1"
 _DATA = {"Dataset", "Model"}
+_READY = {"conditions": [{"type": "Ready", "status": "True", "reason": "ThisMachine"}]}
+"""Status of a node that this machine plays."""
 
 
 def check_wanted(manifests: Sequence[Manifest]) -> None:
@@ -53,7 +55,7 @@ def put_wanted(cluster: MemoryCluster, manifests: Sequence[Manifest], node: str)
             if Key.of(document) not in wanted and not document["metadata"].get("ownerReferences"):
                 cluster.remove(Key.of(document), document["metadata"]["uid"])
     for name in sorted({node, *_nodes(manifests)}):
-        cluster.apply(_node(name))
+        cluster.apply(_node(name), status=_READY)
     for manifest in manifests:
         cluster.apply(manifest.document)
 

@@ -63,7 +63,7 @@ class MemoryCluster:
         clock: objects and Events carry its time.
         component: who says what Events say.
         new_uid: makes uids; the first five characters of another one make a generated name unique.
-        archive: where objects outlive the process.
+        archive: where objects outlive the process; what it raises, the write raises, and nothing has changed.
         kept: objects that an archive had; they keep their versions and uids.
     """
 
@@ -154,10 +154,13 @@ class MemoryCluster:
             return known
         return self._overwrite(ours, known["metadata"]["resourceVersion"])
 
-    def apply(self, document: Document) -> Document:
+    def apply(self, document: Document, status: Mapping[str, Any] | None = None) -> Document:
         """What a user wants, as ``kubectl apply`` has it: made if it is not there, else with this spec; as it is.
 
         Labels and annotations that others have put on it stay.
+
+        Args:
+            status: that the object begins with; ``None``: none.
 
         Raises:
             Refused: its schema does not allow it.
@@ -171,7 +174,7 @@ class MemoryCluster:
                     metadata[part] = {**known["metadata"].get(part, {}), **document["metadata"].get(part, {})}
             return self._overwrite({**document, "metadata": metadata}, known["metadata"]["resourceVersion"])
         _admit(document, f"create {wanted(document)}")
-        made = self._new(document)
+        made = self._new(document) | ({} if status is None else {"status": dict(status)})
         self._put(made)
         return made
 
@@ -193,8 +196,8 @@ class MemoryCluster:
         there = self._objects.get(key)
         if there is None or there["metadata"]["uid"] != uid:
             return
-        del self._objects[key]
         self._archive.drop(key)
+        del self._objects[key]
         for _, gone in list(self._told):
             gone(key, uid)
         self._collect(uid)
@@ -273,10 +276,10 @@ class MemoryCluster:
         return changed
 
     def _put(self, document: dict[str, Any]) -> None:
-        self._version += 1
-        document["metadata"] = {**document["metadata"], "resourceVersion": str(self._version)}
-        self._objects[Key.of(document)] = document
+        document["metadata"] = {**document["metadata"], "resourceVersion": str(self._version + 1)}
         self._archive.keep(document)
+        self._version += 1
+        self._objects[Key.of(document)] = document
         for changed, _ in list(self._told):
             changed(document)
 
