@@ -60,15 +60,20 @@ class Datasets:
 
     def _unheard(self, document: Document, dataset: Dataset, view: View, now: datetime) -> Changes:
         """The node has not spoken of it as it is now, or not since this process began: what was known stays."""
-        node = dataset.spec.node_name
+        node, known = dataset.spec.node_name, _known(document)
         if not is_known(view, node):
-            return conditioned(document, kept(document, *_COUNT), [unknown_node(node)], now)
+            return conditioned(document, known, [unknown_node(node)], now)
         before = still_said(document, COUNTED, MISSING)
         if before is not None:
-            return conditioned(document, kept(document, *_COUNT), [before], now)
+            return conditioned(document, known, [before], now)
         message = f"node {node} has not counted {dataset.spec.url} yet; it does once its Local Controller is heard"
-        waiting = Finding(holds=None, reason="WaitingForNode", message=message)
-        return conditioned(document, kept(document, *_COUNT), [waiting], now)
+        return conditioned(document, known, [Finding(holds=None, reason="WaitingForNode", message=message)], now)
+
+
+def _known(document: Document) -> dict[str, object]:
+    """The count that was known, unless it is of a spec of before."""
+    seen = (document.get("status") or {}).get("observedGeneration")
+    return kept(document, *_COUNT) if seen in {None, document["metadata"].get("generation")} else {}
 
 
 def _counted(node: str) -> Finding:
