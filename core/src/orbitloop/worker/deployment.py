@@ -2,24 +2,20 @@
 
 from __future__ import annotations
 
-import re
-import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
-from orbitloop.adapters.durable import copy_durably, sync_folder, write_durably
-from orbitloop.domain.digests import hexadecimal
+from orbitloop.adapters.durable import copy_durably, sync_folder
+from orbitloop.adapters.model_versions import ModelVersions
 from orbitloop.domain.errors import BadInput, NotYet, Refused
 from orbitloop.domain.units import Digest
 from orbitloop.ports.clock import Clock
+from orbitloop.wire.update_files import Loaded, Wanted
 from orbitloop.wire.worker_messages import WorkerStatus
 from orbitloop.worker.files import FileOps
-from orbitloop.worker.log import LOGGER
-from orbitloop.worker.update_files import CONFIG, LOADED, Loaded, Wanted, loaded_in, wanted_in
 
-_VERSION = re.compile(r"[0-9a-f]{64}")
 _BETWEEN_LOOKS_S = 0.2
 
 
@@ -90,74 +86,40 @@ class HotDeployment:
             Refused: the worker could not take it over; it serves the one before.
             NotYet: the worker has not answered yet.
         """
-        digest = _digest(model)
-        path = self._version(digest) / model.name
-        self._put(model, path, digest)
-        wanted = self._announced(path, digest)
-        answer = self._answer(wanted)
-        if answer.status is not WorkerStatus.COMPLETED:
-            raise Refused(f"the inference worker did not take over {model.name} ({digest}): {answer.message}")
-        self._prune(digest)
-        return Deployed(path=path, digest=digest)
-
-    def _version(self, digest: Digest) -> Path:
-        return self.folder / hexadecimal(digest)
-
-    def _put(self, model: Path, path: Path, digest: Digest) -> None:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        versions, digest = ModelVersions(self.folder), _digest(model)
+        path = versions.path(digest, model.name)
         if not path.is_file() or _digest(path) != digest:
             copy_durably(model, path, expected=digest)
-        path.parent.touch()  # versions are kept by their age
         sync_folder(self.folder)
+        wanted = self._announced(versions, digest, model.name)
+        answer = self._answer(versions, wanted)
+        if answer.status is not WorkerStatus.COMPLETED:
+            raise Refused(f"the inference worker did not take over {model.name} ({digest}): {answer.message}")
+        versions.prune(digest, self.keep)
+        return Deployed(path=path, digest=digest)
 
-    def _announced(self, path: Path, digest: Digest) -> Wanted:
+    def _announced(self, versions: ModelVersions, digest: Digest, name: str) -> Wanted:
         """The update as it is in the file: the one that is there, unless that is another one, or has failed."""
-        current, answer = self._current(), self._last_answer()
-        if current is not None and (current.path, current.digest) == (str(path), digest):
+        current, answer = versions.current(), versions.answer()
+        if current is not None and versions.is_announced(digest, name):
             failed = answer is not None and answer.answers(current) and answer.status is WorkerStatus.FAILED
             if not failed:
                 return current
-        wanted = Wanted(path=str(path), updated=self.clock.now().isoformat(), digest=digest)
-        write_durably(self.folder / CONFIG, wanted.body())
-        return wanted
+        return versions.announce(digest, name, self.clock.now().isoformat())
 
-    def _answer(self, wanted: Wanted) -> Loaded:
+    def _answer(self, versions: ModelVersions, wanted: Wanted) -> Loaded:
         ends = self.monotonic() + self.patience.total_seconds()
         while True:
-            answer = self._last_answer()
+            answer = versions.answer()
             if answer is not None and answer.answers(wanted) and answer.status is not WorkerStatus.RUNNING:
                 return answer
             if self.monotonic() >= ends:
                 waited = f"{self.patience.total_seconds():g} s"
                 raise NotYet(
                     f"no inference worker has taken over {wanted.path} within {waited}; check that it runs, and "
-                    f"that its MODEL_HOT_UPDATE_CONFIG is {self.folder / CONFIG}"
+                    f"that its MODEL_HOT_UPDATE_CONFIG is {versions.config}"
                 )
             self.pause(_BETWEEN_LOOKS_S)
-
-    def _current(self) -> Wanted | None:
-        text = _text(self.folder / CONFIG)
-        try:
-            return None if text is None else wanted_in(text)
-        except BadInput:
-            return None  # it is replaced
-
-    def _last_answer(self) -> Loaded | None:
-        text = _text(self.folder / LOADED)
-        try:
-            return None if text is None else loaded_in(text)
-        except BadInput:
-            return None  # of another kind of worker: ours replaces it whole
-
-    def _prune(self, served: Digest) -> None:
-        versions = [path for path in self.folder.iterdir() if _VERSION.fullmatch(path.name) and path.is_dir()]
-        others = [path for path in versions if path != self._version(served)]
-        others.sort(key=lambda path: path.stat().st_mtime_ns, reverse=True)
-        for path in others[self.keep - 1 :]:
-            try:
-                shutil.rmtree(path)
-            except OSError as error:
-                LOGGER.warning("the old version %s could not be removed: %s; remove it by hand", path, error)
 
 
 def _digest(model: Path) -> Digest:
@@ -168,10 +130,3 @@ def _digest(model: Path) -> Digest:
             f"the model {model} does not exist; check what the training saved, and that its folder is mounted"
         )
     return Digest(f"sha256:{FileOps.get_file_hash(str(model))}")
-
-
-def _text(path: Path) -> str | None:
-    try:
-        return path.read_text(encoding="utf-8")
-    except (FileNotFoundError, UnicodeDecodeError):
-        return None

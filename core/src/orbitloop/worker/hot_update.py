@@ -1,6 +1,6 @@
 """Hot update: a new model named by a file, taken over while the worker goes on answering.
 
-What came of each update is left in ``loaded.json`` beside it; see :mod:`orbitloop.worker.update_files` for both.
+What came of each update is left in ``loaded.json`` beside it; see :mod:`orbitloop.wire.update_files` for both.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from pathlib import Path
 from orbitloop.adapters.durable import write_durably
 from orbitloop.domain.errors import BadInput, NoSpace, OrbitloopError, Untrusted
 from orbitloop.domain.units import Digest
+from orbitloop.wire.update_files import LOADED, Loaded, Wanted, wanted_in
 from orbitloop.wire.worker_messages import WorkerStatus
 from orbitloop.worker.files import FileOps
 from orbitloop.worker.log import LOGGER
 from orbitloop.worker.serving import Serving
-from orbitloop.worker.update_files import LOADED, Loaded, Wanted, wanted_in
 
 _SHORTEST_PERIOD_SECONDS = 0.01
 
