@@ -101,7 +101,8 @@ class Reception:
         """What became of an update. Raises ``Impersonated``."""
         _demand(sender, report.satellite)
         self._ledger.record_report(report, self._clock.now())
-        _log.info("update_report", extra={"satellite": sender, "outcome": str(report.outcome)})
+        fields = {"update": report.update, "outcome": str(report.outcome), "why": report.reason}
+        _log.info("update_report", extra={"satellite": sender, **fields})
 
     def telemetry(self, sender: str, telemetry: Telemetry) -> None:
         """Counters since launch. Raises ``Impersonated``."""
