@@ -85,7 +85,7 @@ def implementation(
             return
         cluster: Cluster = request.getfixturevalue("cluster")
         name = f"conformance-{uuid.uuid4().hex[:8]}"
-        options = ("--lease-name", name, "--autoscaling-version", "v2beta2")  # the API server here is of 2020
+        options = ("--lease-name", name)
         with global_manager(cluster, tmp_path_factory.mktemp("operators"), *options) as manager:
             until(manager.is_ready, "the Global Manager was ready")
             yield
