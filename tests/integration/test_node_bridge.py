@@ -31,7 +31,7 @@ from orbitloop_operators.handlers.changes import Document
 from orbitloop_operators.handlers.desired_state import desired_state, encoded
 from orbitloop_operators.handlers.node_reports import NodeReport, report_of
 from orbitloop_operators.handlers.offers import Offered
-from orbitloop_operators.usecases.bridge import Away, NodeBridge, Position, Shores
+from orbitloop_operators.usecases.bridge import Away, NodeBridge, Position, Shores, UnknownNode
 
 GROUND = [sys.executable, "-c", "import sys; from orbitloop_ground.cli import main; sys.exit(main())"]
 TOKEN = "a token of more than sixteen characters"
@@ -229,7 +229,7 @@ def test_a_token_that_is_not_the_gateways_is_an_error_that_says_so(tmp_path: Pat
 
 
 def test_a_node_that_the_gateway_does_not_know_is_an_error_that_says_so(tmp_path: Path, keys: Path) -> None:
-    with served(tmp_path, keys) as (gateway, _), pytest.raises(BadInput, match="has no keys"):
+    with served(tmp_path, keys) as (gateway, _), pytest.raises(UnknownNode, match="has no keys"):
         asyncio.run(gateway.want("sat-99", b"{}"))
 
 

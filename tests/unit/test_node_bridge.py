@@ -15,7 +15,7 @@ from orbitloop_operators.handlers.changes import Document, Key
 from orbitloop_operators.handlers.desired_state import desired_state, encoded
 from orbitloop_operators.handlers.node_reports import report_of
 from orbitloop_operators.handlers.offers import Offered, offered
-from orbitloop_operators.usecases.bridge import Away, Export, Moved, NodeBridge, NodeNews, Position, Shores
+from orbitloop_operators.usecases.bridge import Away, Export, Moved, NodeBridge, NodeNews, Position, Shores, UnknownNode
 
 MODEL, FLYING = digest_of(b"model"), digest_of(b"weights")
 
@@ -178,6 +178,18 @@ def test_one_node_that_is_refused_does_not_keep_the_others_and_is_tried_again_la
     assert [node for node, _ in scene.gateway.wanted] == ["sat-2"]
     scene.tend(after_s=2)
     assert [node for node, _ in scene.gateway.wanted] == ["sat-2", "sat-1"]
+
+
+def test_a_node_that_the_gateway_does_not_know_is_left_in_peace_until_it_is_heard(scene: Scene) -> None:
+    scene.store.put(a_dataset("images", "edge-1"))
+    scene.gateway.errors = [UnknownNode("no keys")]
+    scene.heard()
+    scene.tend()
+    scene.tend(after_s=600)
+    assert scene.gateway.wanted == []
+    scene.heard(news("edge-1"), sequence=2)
+    scene.tend()
+    assert [node for node, _ in scene.gateway.wanted] == ["edge-1"]
 
 
 def test_while_the_gateway_is_away_it_is_asked_for_nothing_further_and_gets_all_later(scene: Scene) -> None:

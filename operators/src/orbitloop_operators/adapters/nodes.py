@@ -19,9 +19,10 @@ from orbitloop.domain.errors import BadInput, NotYet, Refused, Untrusted
 from orbitloop.domain.units import Digest
 from orbitloop.wire.complaints import first_complaint
 from orbitloop_operators.handlers.offers import Offered
-from orbitloop_operators.usecases.bridge import Away, Export, Moved, NodeNews, Position
+from orbitloop_operators.usecases.bridge import Away, Export, Moved, NodeNews, Position, UnknownNode
 
 _CONNECT_S, _ANSWER_S, _UPDATE_S = 5.0, 20.0, 300.0
+_NOT_FOUND = 404
 _SUBJECTS = {"dataset": "datasets", "worker": "workers", "node": "node"}
 
 Given = TypeVar("Given")
@@ -170,7 +171,7 @@ def _fault(gateway: str, status: int, body: bytes) -> NotYet | Refused:
         return NotYet(message)
     if status in (401, 403):
         return Untrusted(message)
-    return BadInput(message)
+    return UnknownNode(message) if status == _NOT_FOUND else BadInput(message)
 
 
 async def _unhurried(ask: Callable[[], Given]) -> Given:

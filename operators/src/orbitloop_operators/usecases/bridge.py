@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from orbitloop.domain.digests import digest_of
-from orbitloop.domain.errors import NotYet, OrbitloopError
+from orbitloop.domain.errors import NotYet, OrbitloopError, Refused
 from orbitloop.domain.units import Digest
 from orbitloop_operators.handlers.changes import Document, Key, View
 from orbitloop_operators.handlers.desired_state import desired_state, desired_states, encoded
@@ -23,11 +23,19 @@ _WAIT_S = 50.0
 _FIRST_REST_S, _LONGEST_REST_S = 1.0, 300.0
 _LONGEST_AWAY_S = 15.0
 _LISTING_S = 0.5
+_GATHER_S = 0.5
+"""Changes of so long are looked at together: a thousand jobs that move at once are one look."""
+_UNKNOWN_S = 3_600.0
+"""Rest for nodes that have no keys, as most nodes of a cluster; one that is heard is not among them any more."""
 _KINDS = frozenset({"Dataset", "Satellite", "IncrementalLearningJob"})
 
 
 class Away(NotYet):
     """The gateway does not answer."""
+
+
+class UnknownNode(Refused):
+    """The gateway knows no such node."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -171,6 +179,8 @@ class NodeBridge:
             self._poked.set()
         self._position = moved.position
         for news in moved.nodes:
+            if news.node not in self._news:
+                self._rests.clear()  # it may have been unknown before
             self._news[news.node] = news
             self._left[news.node] = news.wanted
             self._poked.set()
@@ -185,6 +195,7 @@ class NodeBridge:
             pause = None if due is None else max(0.0, due - self._monotonic())
             with suppress(TimeoutError):  # then something is to be tried again
                 await asyncio.wait_for(self._poked.wait(), pause)
+            await asyncio.sleep(_GATHER_S)
 
     def next_try(self) -> float | None:
         """When something is to be tried again, by the monotonic clock."""
@@ -253,31 +264,31 @@ class NodeBridge:
     def _put_off(self, what: object, error: OrbitloopError) -> None:
         before = self._rests.get(what)
         length = _FIRST_REST_S if before is None else min(2 * before.length, _LONGEST_REST_S)
+        if isinstance(error, UnknownNode):
+            length = _UNKNOWN_S
         if before is None or before.why != str(error):
             _LOG.warning("gateway_refuses", extra={"why": str(error), "rest_s": length})
         self._rests[what] = _Rest(due=self._monotonic() + length, length=length, why=str(error))
 
     def _tell(self) -> None:
         """Give the cluster the report of each node whose report is another than before."""
+        indexes = self._indexes()
         for node, news in self._news.items():
-            observed = self._with_exports(news) | self._with_complaints(news)
+            observed = _with_exports(news, indexes.get(node, [])) | self._with_complaints(news)
             if self._told.get(node) == observed:
                 continue
             self._told[node] = observed
             self._version += 1
             self._observed(report_document(node, self._version, observed))
 
-    def _with_exports(self, news: NodeNews) -> dict[str, Any]:
-        """What came down and lies on the ground counts, where a Dataset of the node has its index there."""
-        counted = {export.path: {"numberOfSamples": export.lines, "updateTime": export.at} for export in news.exports}
-        if not counted:
-            return dict(news.observed)
-        datasets = dict(news.observed.get("datasets") or {})
-        for dataset in self._view.all("sedna.io/v1alpha1", "Dataset"):
+    def _indexes(self) -> dict[str, list[tuple[str, str]]]:
+        """The Datasets of each node that is known, as name and URL of the index."""
+        found: dict[str, list[tuple[str, str]]] = {}
+        for dataset in self._view.all("sedna.io/v1alpha1", "Dataset") if self._news else ():
             spec, metadata = dataset.get("spec") or {}, dataset["metadata"]
-            if spec.get("nodeName") == news.node and spec.get("url") in counted:
-                datasets[f"{metadata.get('namespace', '')}/{metadata['name']}"] = counted[spec["url"]]
-        return {**news.observed, "datasets": datasets}
+            name = f"{metadata.get('namespace', '')}/{metadata['name']}"
+            found.setdefault(str(spec.get("nodeName")), []).append((name, str(spec.get("url"))))
+        return found
 
     def _with_complaints(self, news: NodeNews) -> dict[str, Any]:
         """Why models are not offered to it, by their digest."""
@@ -287,3 +298,12 @@ class NodeBridge:
             if isinstance(what, tuple) and isinstance(what[0], Offered) and what[0].node == news.node
         }
         return {"notOffered": why} if why else {}
+
+
+def _with_exports(news: NodeNews, indexes: list[tuple[str, str]]) -> dict[str, Any]:
+    """What came down and lies on the ground counts, where a Dataset of the node has its index there."""
+    counted = {export.path: {"numberOfSamples": export.lines, "updateTime": export.at} for export in news.exports}
+    mine = {name: counted[url] for name, url in indexes if url in counted}
+    if not mine:
+        return dict(news.observed)
+    return {**news.observed, "datasets": {**(news.observed.get("datasets") or {}), **mine}}
