@@ -23,7 +23,7 @@ def lab(cluster: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
     cluster.kubectl("apply", "-f", "crds/")
     cluster.kubectl("create", "namespace", NAMESPACE)
     folder = tmp_path_factory.mktemp("manager")
-    with global_manager(cluster, folder, "--lease-name", "kinds", "--autoscaling-version", "v2beta2") as manager:
+    with global_manager(cluster, folder, "--lease-name", "kinds") as manager:
         until(manager.is_ready, "it was ready")
         yield cluster
         assert "reconcile_broke" not in manager.log.read_text()

@@ -76,7 +76,7 @@ def operate(settings: OperatorSettings) -> None:
 
 
 async def _operate(settings: OperatorSettings) -> None:
-    rules = settings.rules()
+    rules = settings.rules(settings.autoscaling_version or await _autoscaling_version(settings))
     operator = _composed(settings, reconcilers(rules, contact_windows), watched(rules.autoscaling_version))
     probes = Probes(ready=operator.is_ready, metrics=operator.metrics.text)
     server = serve_probes(settings.probes_host, settings.probes_port, probes)
@@ -94,6 +94,15 @@ async def _operate(settings: OperatorSettings) -> None:
             await operator.lease.give_back()
         server.shutdown()
         operator.server.close()
+
+
+async def _autoscaling_version(settings: OperatorSettings) -> str:
+    """The newest version of HorizontalPodAutoscalers with metrics that the API server serves."""
+    server = ApiServer(configuration_from(settings.kubeconfig), Metrics(int), threads=1)
+    try:
+        return "v2" if await server.served("autoscaling/v2") else "v2beta2"
+    finally:
+        server.close()
 
 
 async def _lead(operator: _Operator) -> None:

@@ -41,7 +41,8 @@ class OperatorSettings(BaseSettings):
         at_once: objects that are worked on at a time.
         local_controller: what workers are told their Local Controller is at.
         tools_image: image with orbitloop's worker tools, for the init containers of worker pods.
-        autoscaling_version: of HorizontalPodAutoscalers; v2beta2 before Kubernetes 1.23.
+        autoscaling_version: of HorizontalPodAutoscalers: v2, or v2beta2 before Kubernetes 1.23; by default the API
+            server is asked.
     """
 
     model_config = SettingsConfigDict(env_prefix=_PREFIX, frozen=True, extra="forbid")
@@ -63,7 +64,7 @@ class OperatorSettings(BaseSettings):
     at_once: int = Field(default=8, ge=1, le=64)
     local_controller: str = "http://localhost:9100"
     tools_image: str = "ghcr.io/orbitloop/orbitloop:0.1.0"
-    autoscaling_version: str = Field(default="v2", pattern="^v2(beta2)?$")
+    autoscaling_version: str | None = Field(default=None, pattern="^v2(beta2)?$")
 
     @model_validator(mode="after")
     def _gateway_is_let_in(self) -> Self:
@@ -71,12 +72,12 @@ class OperatorSettings(BaseSettings):
             raise ValueError("gateway and gateway_token go together: give both, or neither")
         return self
 
-    def rules(self) -> Rules:
+    def rules(self, autoscaling_version: str) -> Rules:
         """What the reconcilers are told."""
         return Rules(
             local_controller=self.local_controller,
             tools_image=self.tools_image,
-            autoscaling_version=self.autoscaling_version,
+            autoscaling_version=autoscaling_version,
         )
 
     @classmethod
