@@ -36,14 +36,15 @@ def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "stricter: beyond Sedna's contract, what orbitloop makes good or promises more")
 
 
-def _option(config: pytest.Config, name: str) -> str:
+def given_for(config: pytest.Config, name: str) -> str:
+    """What the command line gives for an option, if anything."""
     return str(config.getoption(f"--conformance-{name}", default=""))
 
 
 @pytest.fixture(scope="session")
 def foreign(pytestconfig: pytest.Config) -> Path | None:
     """The kubeconfig of another implementation."""
-    given = _option(pytestconfig, "kubeconfig") or os.environ.get("KUBECONFIG_CONFORMANCE", "")
+    given = given_for(pytestconfig, "kubeconfig") or os.environ.get("KUBECONFIG_CONFORMANCE", "")
     return Path(given) if given else None
 
 
@@ -52,7 +53,7 @@ def ways(pytestconfig: pytest.Config, foreign: Path | None) -> Ways:
     """How it hears of samples and results; ours needs none of them."""
     if foreign is None:
         return Ways()
-    return Ways(count=_option(pytestconfig, "count"), local_controller=_option(pytestconfig, "local-controller"))
+    return Ways(count=given_for(pytestconfig, "count"), local_controller=given_for(pytestconfig, "local-controller"))
 
 
 @pytest.fixture(scope="session")
@@ -110,7 +111,7 @@ def files(
     pytestconfig: pytest.Config, foreign: Path | None, tmp_path_factory: pytest.TempPathFactory
 ) -> NodeFiles | None:
     """Those of the node, where they can be looked at."""
-    given = _option(pytestconfig, "node-root")
+    given = given_for(pytestconfig, "node-root")
     if given:
         return NodeFiles(root=Path(given), executes=False)
     return NodeFiles(root=tmp_path_factory.mktemp("node"), executes=True) if foreign is None else None

@@ -88,10 +88,8 @@ def test_a_round_ends_after_three_failures(job: Job) -> None:
         pass_time(job)
     until(lambda: job.status["round"] == 2, "the round was closed", lambda: json.dumps(job.status))
     assert (job.status["attempt"], job.status["failures"]) == (1, 0)
-    assert (
-        len({one["metadata"]["name"] for one in job.workers.values()} & {f"helmets-train-1-{n}" for n in (1, 2, 3)})
-        == 3
-    )
+    made = {one["metadata"]["name"] for one in job.workers.values()}
+    assert made >= {f"helmets-train-1-{attempt}" for attempt in (1, 2, 3)}
 
 
 @pytest.mark.stricter
