@@ -162,6 +162,7 @@ def a_document(*names: str, folder: Path, filler: int = 0) -> bytes:
     return json.dumps(document).encode()
 
 
+@pytest.mark.slow
 def test_a_desired_state_comes_up_once_whoever_is_killed_in_the_middle_of_it(mission: Mission) -> None:
     document = a_document("images", folder=mission.folder, filler=150_000)
     with ExitStack() as ground:
@@ -188,6 +189,7 @@ def test_a_desired_state_comes_up_once_whoever_is_killed_in_the_middle_of_it(mis
     assert len(mission.events("desired_state_taken")) == 1
 
 
+@pytest.mark.slow
 def test_what_happens_at_a_node_is_known_on_the_ground_whoever_is_killed_in_between(mission: Mission) -> None:
     index = mission.folder / "images.txt"
     index.write_text("a.png\nb.png\n")

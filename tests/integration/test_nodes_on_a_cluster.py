@@ -25,6 +25,8 @@ from orbitloop.wire.node_messages import NodeEvent, NodeEvents
 from orbitloop_ground.app import opened_ledger
 from orbitloop_ground.settings import GroundSettings
 
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
 GROUND = [sys.executable, "-c", "import sys; from orbitloop_ground.cli import main; sys.exit(main())"]
 NAMESPACE = "nodes"
 FLYING = digest_of(b"weights")

@@ -33,7 +33,7 @@ from orbitloop.wire.update import unpack_update
 from orbitloop_ground.app import open_models, opened_ledger
 from orbitloop_ground.settings import GroundSettings
 
-pytestmark = pytest.mark.timeout(300)
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
 GROUND = [sys.executable, "-c", "import sys; from orbitloop_ground.cli import main; sys.exit(main())"]
 NAMESPACE = "by-satellites"
