@@ -409,7 +409,8 @@ def test_too_few_samples_are_no_failure_and_no_success(machine: Machine, monkeyp
     (machine.folder / "index.txt").write_text("1 2\n2 4\n")
     code, _, complained = machine.complaint(monkeypatch, "--once")
     assert code == 75
-    assert complained == "orbitloop: IncrementalLearningJob slope: num_of_samples is 1, asked for is >= 5\n"
+    says = "num_of_samples is 1, asked for is >= 5; of 2 new samples 1 are for training"
+    assert complained == f"orbitloop: IncrementalLearningJob slope: {says}\n"
 
 
 def test_a_dataset_that_is_not_there_is_said(machine: Machine, monkeypatch: pytest.MonkeyPatch) -> None:
