@@ -48,15 +48,11 @@ class Node:
         self.index = folder / "index.txt"
         self.events = Events()
         self.clock = VirtualClock(START)
-        self.changes = 0
         self.restart()
 
     def restart(self) -> None:
-        self.datasets = Datasets(events=self.events, opened=IndexFile, clock=self.clock, changed=self._changed)
+        self.datasets = Datasets(events=self.events, opened=IndexFile, clock=self.clock)
         self.want()
-
-    def _changed(self) -> None:
-        self.changes += 1
 
     def want(self, url: str | None = None, written: str = "txt") -> None:
         document = {"version": 1, "datasets": {"ns/helmets": {"url": url or str(self.index), "format": written}}}
@@ -240,7 +236,7 @@ def test_a_file_that_is_away_for_a_moment_is_no_news(node: Node) -> None:
 @pytest.mark.parametrize(
     ("url", "written", "error"),
     [
-        ("s3://bucket/index.txt", "txt", "is not on the node; its Local Controller watches files"),
+        ("s3://bucket/index.txt", "txt", "is not on the node; its Local Controller works with files"),
         ("data/index.txt", "txt", "is no absolute path"),
         ("/data/../etc/passwd", "txt", "is no absolute path"),
         ("file:///data/index.txt", "coco", "the format 'coco' is unknown; write txt or csv"),
@@ -264,7 +260,7 @@ def test_another_url_is_counted_and_told_even_if_it_counts_the_same(node: Node) 
     assert node.datasets.paths() == {other}
     node.datasets.apply(b'{"version": 1}')
     node.settle()
-    assert (node.counts(), node.datasets.paths(), node.changes) == ([2, 2], frozenset(), 3)
+    assert (node.counts(), node.datasets.paths()) == ([2, 2], frozenset())
 
 
 def test_what_could_not_be_kept_is_told_at_the_next_look(node: Node) -> None:

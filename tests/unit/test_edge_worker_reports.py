@@ -257,7 +257,7 @@ def test_many_workers_report_at_once(node: LocalNode) -> None:
 def test_people_can_look(node: LocalNode) -> None:
     post(node)
     assert ask(node, "GET", "/healthz") == (200, {"Status": 200, "Message": "OK"})
-    assert ask(node, "GET", "/v1/state") == (200, {"datasets": {}, "eventsWaiting": 1})
+    assert ask(node, "GET", "/v1/state") == (200, {"datasets": {}, "models": {}, "eventsWaiting": 1})
 
 
 def test_a_port_that_is_taken_is_one_clear_error(node: LocalNode, tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def test_the_link_becomes_a_policy(tmp_path: Path) -> None:
         (LEAST + "[local_controller]\nport = 65536", "local_controller.port"),
         (LEAST + "[local_controller]\nmode = 'lenient'", "local_controller.mode: .*'compat' or 'strict'"),
         (LEAST + "[local_controller]\nroot = 'rootfs'", "local_controller.root: .* is no absolute path"),
+        (LEAST + "[local_controller]\nmodel_folders = ['/a/../b']", "model_folders.0: .* is no absolute path"),
         (LEAST + "[local_controller]\npoll_seconds = 0", "local_controller.poll_seconds"),
         ('layer = "datagrams"\n' + LEAST, "stations.here has no address"),
     ],

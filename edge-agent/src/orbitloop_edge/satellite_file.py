@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.mining import MiningRule, mining_rule
@@ -48,6 +48,15 @@ def _checked_address(value: str) -> str:
     if not host or not (port.isascii() and port.isdigit() and 0 < int(port) < 2**16):
         raise ValueError(f"{value!r} is no address; write host:port")
     return value
+
+
+def _from_the_root_on(value: Path) -> Path:
+    if not value.is_absolute() or ".." in value.parts:
+        raise ValueError(f"{str(value)!r} is no absolute path")
+    return value
+
+
+_Absolute = Annotated[Path, AfterValidator(_from_the_root_on)]
 
 
 class StationTable(_Table):
@@ -225,20 +234,15 @@ class LocalControllerTable(_Table):
         mode: ``compat`` takes reports that nobody can use and drops them, as Sedna does; ``strict`` refuses them.
         poll_seconds: between two looks at the datasets where the kernel tells of no change.
         root: folder that holds the node's files, where this process has a root of its own.
+        model_folders: folders of the node below which models are written for the user's inference workers.
     """
 
     listen: str = "127.0.0.1"
     port: Annotated[int, Field(ge=0, lt=2**16)] = 9100
     mode: Mode = Mode.COMPAT
     poll_seconds: _Seconds = 30
-    root: Path = Path("/")
-
-    @field_validator("root")
-    @classmethod
-    def _from_the_root_on(cls, value: Path) -> Path:
-        if not value.is_absolute():
-            raise ValueError(f"{str(value)!r} is no absolute path")
-        return value
+    root: _Absolute = Path("/")
+    model_folders: tuple[_Absolute, ...] = (Path("/var/lib/sedna/model-hot-update"),)
 
 
 class SatelliteFile(_Table):

@@ -8,7 +8,6 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import unquote, urlsplit
 
 from pydantic import JsonValue
 
@@ -17,6 +16,7 @@ from orbitloop.domain.index_lines import IndexCount, IndexFormat
 from orbitloop.ports.clock import Clock
 from orbitloop.wire.desired_state import WantedDataset, read_desired_state
 from orbitloop_edge.usecases.node_events import NodeEvents, Value
+from orbitloop_edge.usecases.node_paths import path_on_node
 
 _log = logging.getLogger(__name__)
 
@@ -70,14 +70,12 @@ class Datasets:
         opened: gives the index at a path.
         clock: when it was counted.
         root: folder below which the node's paths are, where this process has a root of its own.
-        changed: called when other datasets are wanted.
     """
 
     events: NodeEvents
     opened: Callable[[Path, IndexFormat], Index]
     clock: Clock
     root: Path = Path("/")
-    changed: Callable[[], None] = lambda: None
     _wanted: Mapping[str, WantedDataset] = field(default_factory=dict)
     _watched: dict[str, _Watched] = field(default_factory=dict)
 
@@ -91,7 +89,6 @@ class Datasets:
         if wanted != self._wanted:
             _log.info("datasets_wanted", extra={"datasets": sorted(wanted)})
             self._wanted = wanted
-            self.changed()
 
     def names(self) -> tuple[str, ...]:
         """The datasets that are wanted, ``NAMESPACE/NAME``."""
@@ -121,7 +118,7 @@ class Datasets:
 
     def _begun(self, name: str, dataset: WantedDataset) -> _Watched:
         try:
-            path = _path(dataset.url)
+            path = path_on_node(dataset.url)
             index = self.opened(self.root / path.relative_to("/"), IndexFormat.of(dataset.format))
         except BadInput as error:
             return _Watched(wanted=dataset, index=None, fault=str(error))
@@ -175,14 +172,3 @@ def _samples(count: IndexCount, told: int | None, *, settled: bool) -> int:
     """How many there are. A last line that counted once goes on to count while more is written to it."""
     with_last = count.samples(with_last=True)
     return with_last if settled or with_last == told else count.samples(with_last=False)
-
-
-def _path(url: str) -> Path:
-    """The absolute path on the node that a URL is."""
-    scheme, separator, _ = url.partition("://")
-    if separator and scheme.lower() != "file":
-        raise BadInput(f"the url {url!r} is not on the node; its Local Controller watches files: write a path")
-    path = Path(unquote(urlsplit(url).path) if separator else url)
-    if not path.is_absolute() or ".." in path.parts or "\0" in url:
-        raise BadInput(f"the url {url!r} is no absolute path; write it from the root on, such as /data/index.txt")
-    return path
