@@ -12,7 +12,7 @@ STAMP   := $(VENV)/.installed
 PYTEST  := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format verify pretrain bench-learning bench-link bench-operator chaos fuzz control-plane control-plane-down clean
+.PHONY: help setup demo test check format verify pretrain bench-learning bench-link bench-operator chaos fuzz conformance control-plane control-plane-down clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -68,6 +68,9 @@ chaos: $(STAMP) ## A thousand seeded faults on live processes; ARGS="..."
 fuzz: $(STAMP) ## Fuzz every parser of what crosses space, a minute each; ARGS="..." goes to libFuzzer
 	@for name in $$($(BIN)/python -m tests.fuzz.parsers); do \
 	  echo "--- $$name"; $(BIN)/python -m tests.fuzz.coverage_guided $$name -max_total_time=60 $(ARGS) || exit 1; done
+
+conformance: $(STAMP) ## Ask an implementation of Sedna's kinds what it keeps: ours, or ARGS="--conformance-kubeconfig FILE"
+	$(PYTEST) tests/conformance $(ARGS)
 
 control-plane: $(STAMP) ## Start a real kube-apiserver and etcd here, built if need be; ARGS="..."
 	@$(BIN)/python -m hack.control_plane up $(ARGS)
