@@ -279,3 +279,22 @@ def test_a_running_loop_wakes_for_what_changes_and_what_becomes_due() -> None:
 
     asyncio.run(scenario())
     assert set(world.reconciler.looked_at) == {"job"}
+
+
+@pytest.mark.parametrize("ticks", range(4))
+def test_a_loop_ends_when_it_is_cancelled_in_whatever_moment(ticks: int) -> None:
+    world = World(always(Changes()))
+
+    async def scenario() -> bool:
+        running = asyncio.create_task(world.loop.run())
+        for _ in range(5):
+            await asyncio.sleep(0)  # it waits
+        world.loop.changed(document(JOB, "job"))
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        running.cancel()
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return running.done()
+
+    assert asyncio.run(scenario())

@@ -109,7 +109,8 @@ class Process:
             with contextlib.suppress(BrokenPipeError):  # it ends by itself just now
                 stdin.write(b"t")
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self.wait(), grace_s)
+            async with asyncio.timeout(grace_s):
+                await self.wait()
         stdin.close()
         await self.wait()
 

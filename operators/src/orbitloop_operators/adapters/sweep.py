@@ -47,7 +47,8 @@ class Sweep:
         """Sweep until cancelled."""
         while True:
             try:
-                await asyncio.wait_for(self._woken.wait(), _PERIOD_S)
+                async with asyncio.timeout(_PERIOD_S):
+                    await self._woken.wait()
             except TimeoutError:
                 self._asked.update(self._kinds)
             await asyncio.sleep(_REST_S)

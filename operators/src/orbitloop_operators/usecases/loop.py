@@ -162,7 +162,10 @@ class Loop:
                 return key
             due = self._agenda.next_due()
             try:
-                await asyncio.wait_for(self._woken.wait(), None if due is None else max(due - now, 0.0))
+                async with asyncio.timeout(
+                    None if due is None else max(due - now, 0.0)
+                ):  # wait_for loses cancellations
+                    await self._woken.wait()
             except TimeoutError:
                 continue
 
