@@ -79,6 +79,47 @@ def test_a_node_reads_what_was_meant() -> None:
     assert {name: {"url": each.url, "format": each.format} for name, each in read.datasets.items()} == state["datasets"]
 
 
+def a_job(name: str, /, *nodes: str, **model: Any) -> Document:
+    job = a_document("IncrementalLearningJob", name, {"deploySpec": {"model": {"name": "served"} | model}})
+    return {**job, "status": {"satellites": [{"name": f"at-{node}", "node": node} for node in nodes]}}
+
+
+SERVED = a_document("Model", "served", {"url": "/models/served.onnx", "format": "onnx"})
+
+
+def test_a_satellites_node_is_to_serve_what_flies_to_the_jobs_own_workers() -> None:
+    view = a_view(SERVED, a_job("hot", "sat-1", "sat-2", hotUpdateEnabled=True), a_job("cold", "sat-1"))
+    file = {"url": "/models/served.onnx", "format": "onnx"}
+    folder = "/var/lib/sedna/model-hot-update/default/incrementallearningjob/hot"
+    hot = file | {"hotUpdate": {"folder": folder, "seenAt": "/model-hot-update"}}
+    assert desired_state("sat-1", view)["models"] == {"default/hot": hot, "default/cold": file}
+    assert desired_state("sat-2", view)["models"] == {"default/hot": hot}
+    assert desired_states(view)["sat-1"] == desired_state("sat-1", view)
+    read = read_desired_state(encoded(desired_state("sat-1", view))).models
+    assert (read["default/cold"].hot_update, read["default/cold"].url) == (None, "/models/served.onnx")
+    assert read["default/hot"].hot_update is not None
+    assert (read["default/hot"].hot_update.folder, read["default/hot"].hot_update.seen_at) == (
+        folder,
+        "/model-hot-update",
+    )
+
+
+@pytest.mark.parametrize(
+    "job",
+    [
+        a_job("lost", "sat-1", name="none"),
+        a_job("ground"),
+        a_document("IncrementalLearningJob", "new", {}),
+        {**a_document("IncrementalLearningJob", "odd", {}), "status": "?"},
+        {**a_document("IncrementalLearningJob", "odder", {}), "status": {"satellites": ["sat-1", {"node": "sat-1"}]}},
+    ],
+    ids=lambda job: job["metadata"]["name"],
+)
+def test_a_job_without_satellites_or_model_asks_nothing_of_a_node(job: Document) -> None:
+    states = desired_states(a_view(SERVED, job))
+    assert all("models" not in state for state in states.values())
+
+
 def test_its_bytes_are_small_and_are_json() -> None:
     state = desired_state("sat-1", a_view(a_dataset("größe", "sat-1")))
     assert json.loads(encoded(state)) == state

@@ -33,6 +33,8 @@ from orbitloop_operators.handlers.worker_pods import (
 
 HOT_UPDATE = "/model-hot-update"
 """Where inference workers find new models, and the file that names the newest."""
+HOT_UPDATES = "/var/lib/sedna/model-hot-update"
+"""Folder of the nodes for new models."""
 _HOT_UPDATE_VOLUME = "sedna-model-hot-update-volume"
 _ROUND_FOLDER = "/round"
 """Where a round's samples are listed if the job's output goes to an object store."""
@@ -53,7 +55,7 @@ class Platform:
 
     local_controller: str
     tools_image: str
-    hot_updates: str = "/var/lib/sedna/model-hot-update"
+    hot_updates: str = HOT_UPDATES
 
 
 def pod_name(job: str, stage: Stage, round: int, attempt: int) -> str:
@@ -219,8 +221,13 @@ def inference_pod(scene: Scene, name: str, place: Place, platform: Platform) -> 
 def hot_update_mount(scene: Scene, platform: Platform) -> Mount:
     """The folder in which an inference worker finds new models."""
     owner = scene.owner
-    folder = f"{platform.hot_updates}/{owner.namespace}/{owner.kind.lower()}/{owner.name}"
+    folder = hot_update_folder(owner.namespace, owner.name, platform.hot_updates)
     return Mount(folder=folder, at=HOT_UPDATE, name=_HOT_UPDATE_VOLUME)
+
+
+def hot_update_folder(namespace: str, job: str, below: str = HOT_UPDATES) -> str:
+    """The folder of the node in which new models of a job are."""
+    return f"{below}/{namespace}/incrementallearningjob/{job}"
 
 
 def worker_type_of(pod: Mapping[str, Any]) -> str:

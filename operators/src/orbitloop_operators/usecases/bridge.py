@@ -27,7 +27,7 @@ _GATHER_S = 0.5
 """Changes of so long are looked at together: a thousand jobs that move at once are one look."""
 _UNKNOWN_S = 3_600.0
 """Rest for nodes that have no keys, as most nodes of a cluster; one that is heard is not among them any more."""
-_KINDS = frozenset({"Dataset", "Satellite", "IncrementalLearningJob"})
+_KINDS = frozenset({"Dataset", "Satellite", "IncrementalLearningJob", "Model"})
 
 
 class Away(NotYet):
