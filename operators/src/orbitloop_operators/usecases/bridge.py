@@ -121,7 +121,7 @@ class Shores:
     gateway: Gateway
     view: View
     is_complete: Callable[[], bool]
-    observed: Callable[[Document], None]
+    observed: Callable[[Document], object]
     monotonic: Callable[[], float]
 
 
@@ -194,7 +194,8 @@ class NodeBridge:
             due = self.next_try()
             pause = None if due is None else max(0.0, due - self._monotonic())
             with suppress(TimeoutError):  # then something is to be tried again
-                await asyncio.wait_for(self._poked.wait(), pause)
+                async with asyncio.timeout(pause):
+                    await self._poked.wait()
             await asyncio.sleep(_GATHER_S)
 
     def next_try(self) -> float | None:
