@@ -196,6 +196,26 @@ def test_a_model_without_a_digest_does_not_fly() -> None:
     assert "has no digest" in world.status["lastError"]
 
 
+@pytest.mark.parametrize(("hot", "revisions"), [(False, {"sat-1": 2, "sat-2": 1, "sat-3": 2}), (True, {})])
+def test_without_hot_update_workers_begin_anew_where_the_model_flies(hot: bool, revisions: dict[str, int]) -> None:
+    world = flying("sat-1", "sat-2", "sat-3", deploySpec={"model": {"hotUpdateEnabled": hot}})
+    world.settle()
+    world.end("helmets-train-1-1", trained())
+    world.settle()
+    world.end("helmets-eval-1-1", evaluated())
+    world.settle()
+    for satellite, outcome in (("sat-1", "applied"), ("sat-2", "refused"), ("sat-3", "applied")):
+        report(world, satellite, outcome)
+    assert world.status["round"] == 2
+    expected = {f"helmets-inference-sat-{number}-{revisions.get(f'sat-{number}', 1)}" for number in (1, 2, 3)}
+    for name in [name for name in world.pods() if "-inference-" in name and name not in expected]:
+        world.end(name, "")
+    world.settle()
+    assert {name for name in world.pods() if "-inference-" in name} >= expected
+    found = {one["satellite"]: one["revision"] for one in world.status["inference"]}
+    assert found == {name: revisions.get(name, 1) for name in ("sat-1", "sat-2", "sat-3")}
+
+
 def test_each_of_several_satellites_has_an_inference_worker_of_its_own() -> None:
     world = flying("sat-1", "sat-2", deploySpec={"template": a_template(nodeName="node-sat-1")})
     world.settle()

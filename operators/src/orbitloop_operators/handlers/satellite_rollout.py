@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, assert_never
 
-from orbitloop.api.sedna_v1alpha1.incremental_learning_job import SatelliteRollout
+from orbitloop.api.sedna_v1alpha1.incremental_learning_job import InferenceWorker, SatelliteRollout
 from orbitloop.api.sedna_v1alpha1.parts import ConditionType
 from orbitloop.domain.constellation import Finished, Member, Offer, Stop, next_offers, rings
 from orbitloop.domain.errors import BadInput
@@ -130,8 +130,17 @@ class SatelliteDeployment(Whereabouts):
         message = f"the model flies on {len(self.status.satellites) - len(without)} of {len(self.status.satellites)}"
         message += f" satellites; refused by {', '.join(without)}" if without else " satellites"
         more: dict[str, Any] = {"deployed": new, "data": output_data((new,)), "last_error": ""}
+        if not self.scene.spec.deploy_spec.model.hot_update_enabled:
+            more["inference"] = self._begun_anew(without)
         step = self.to(ConditionType.COMPLETED, status=self._offering(()), message=message, **more)
         return step.telling(Severity.NORMAL, "DeployCompleted", f"round {self.status.round}: {message}")
+
+    def _begun_anew(self, without: tuple[str, ...]) -> tuple[InferenceWorker, ...]:
+        """The inference workers; those on satellites that fly the model begin anew, with the file that is there now."""
+        return tuple(
+            one if one.satellite in without else one.model_copy(update={"revision": one.revision + 1})
+            for one in self.status.inference
+        )
 
     def _offering(self, names: tuple[str, ...]) -> Status:
         satellites = tuple(one.model_copy(update={"offered": one.name in names}) for one in self.status.satellites)
