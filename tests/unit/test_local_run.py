@@ -79,6 +79,37 @@ def test_a_run_is_over_when_its_jobs_are(statuses: list[dict[str, Any]], goal: G
     assert verdict(jobs, goal) == found
 
 
+def service(**condition: str) -> Document:
+    return {**job("s", conditions=[{"status": "True", **condition}]), "kind": "JointInferenceService"}
+
+
+BOTH_RUN = service(type="Running")
+FAILS = service(type="Failed", message="no weights")
+
+
+@pytest.mark.parametrize(
+    ("jobs", "goal", "found"),
+    [
+        ([BOTH_RUN], ONCE, Done()),
+        ([BOTH_RUN], TWO, Done()),
+        ([BOTH_RUN], FOREVER, None),
+        ([BOTH_RUN, job(**WORKS)], ONCE, None),
+        ([BOTH_RUN, job(**THIRD)], TWO, Done()),
+        ([{**job("s"), "kind": "JointInferenceService"}], ONCE, None),
+        ([service(type="Pending", reason="Starting")], ONCE, None),
+        ([FAILS], FOREVER, Stuck(message="JointInferenceService s: no weights")),
+        ([FAILS, job(**WAITS)], FOREVER, None),
+        (
+            [service(type="Pending", reason="MissingModel", message="no Model m")],
+            FOREVER,
+            Stuck(message="JointInferenceService s: no Model m"),
+        ),
+    ],
+)
+def test_a_service_has_done_its_part_while_it_runs(jobs: list[Document], goal: Goal, found: Verdict | None) -> None:
+    assert verdict(jobs, goal) == found
+
+
 def test_one_more_round_is_counted_from_where_the_run_began() -> None:
     begun = Goal(once=True, begun={Key.of(job()): 2})
     assert verdict([job(**SECOND)], begun) == Waits(message="IncrementalLearningJob a: 1 of 5")
@@ -196,7 +227,7 @@ def test_what_a_manifest_has_no_more_is_gone_and_what_others_have_added_stays(tm
 
 
 def test_a_manifest_without_a_job_is_refused() -> None:
-    with pytest.raises(BadInput, match=r"^m\.yaml: no IncrementalLearningJob in it"):
+    with pytest.raises(BadInput, match=r"^m\.yaml: no IncrementalLearningJob and no JointInferenceService in it"):
         check_wanted(read(DATASET.replace("URL", "/a")))
 
 
@@ -210,7 +241,8 @@ spec:
   trainingWorkers: [{dataset: {name: d}, template: {spec: {containers: [{name: a, image: i}]}}}]
 """
     assert list(not_carried_out(read(DATASET.replace("URL", "/a") + service))) == [
-        "m.yaml:8: FederatedLearningJob f is not carried out: one machine runs IncrementalLearningJobs"
+        "m.yaml:8: FederatedLearningJob f is not carried out: there are IncrementalLearningJob and "
+        "JointInferenceService"
     ]
 
 
@@ -300,6 +332,15 @@ def test_an_evaluation_is_shown_with_what_it_compared() -> None:
     assert "evaluated: ap 0.250 → 0.500, each – → [1.000, 0.250]" in said.getvalue()
 
 
+def test_a_service_is_shown_when_it_changes() -> None:
+    said = io.StringIO()
+    with JobTerminal(Console(file=said, width=200)) as terminal:
+        for one in (service(type="Pending", message="starts"), *2 * [service(type="Running", message="both run")]):
+            terminal.job(one)
+    lines = [" ".join(line.split()) for line in said.getvalue().splitlines() if line.strip()]
+    assert lines == ["s Pending starts", "s Running both run"]
+
+
 def test_a_warning_is_shown_the_first_time() -> None:
     about = {"kind": "Dataset", "name": "d"}
     event = {"involvedObject": about, "type": "Warning", "reason": "Lost", "message": "look", "count": 1}
@@ -322,5 +363,5 @@ def test_the_table_shows_where_each_job_stands() -> None:
     print_jobs(Console(file=said, width=200), [job(**status), job("b")])
     assert [line.split() for line in said.getvalue().splitlines()[-3:] if line.strip()] == [
         ["a", "2", "Train", "Waiting", "7", "/m.npz"],
-        ["b", "1", "0"],
+        ["b", "0"],
     ]

@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from orbitloop_operators.handlers.changes import Document, Key
+from orbitloop_operators.handlers.service_conditions import state_of
 
 _COLOURS = {"Completed": "green", "Failed": "red", "Running": "bold"}
 _LONGEST = 60
@@ -54,13 +55,31 @@ class JobTerminal:
     def job(self, document: Document) -> None:
         """A line for each new step of a job, and its bar; of what was before this run, the last step."""
         key, status = Key.of(document), document.get("status") or {}
+        if key.kind != "IncrementalLearningJob":
+            self._service(key, state_of(document))
+            return
         conditions = status.get("conditions") or []
         news = _new(self._shown[key], conditions) if key in self._shown else conditions[-1:]
         for condition in news:
             self._step(key, condition)
         self._shown[key] = conditions
-        what = f"{key.name}: round {status.get('round', 1)}, {status.get('phase', 'Waiting')}"
-        note = str(status.get("message", ""))
+        self._bar(
+            key,
+            f"{key.name}: round {status.get('round', 1)}, {status.get('phase', 'Waiting')}",
+            str(status.get("message", "")),
+        )
+
+    def _service(self, key: Key, state: Document | None) -> None:
+        """A line whenever a service is otherwise than before, and its bar."""
+        if state is None:
+            return
+        said = {name: state.get(name, "") for name in ("type", "reason", "message")}
+        if self._shown.get(key) != [said]:
+            self._line(key.name, (str(said["type"]), _COLOURS.get(str(said["type"]), "")), str(said["message"]))
+        self._shown[key] = [said]
+        self._bar(key, f"{key.name}: {said['type']}", str(said["message"]))
+
+    def _bar(self, key: Key, what: str, note: str) -> None:
         note = note if len(note) <= _LONGEST else f"{note[:_LONGEST]}…"
         if key not in self._tasks:
             self._progress.start()
@@ -113,10 +132,11 @@ def print_jobs(console: Console, jobs: Sequence[Document]) -> None:
         status = job.get("status") or {}
         deployed = (status.get("deployed") or {}).get("url", "")
         used = (status.get("samples") or {}).get("used", 0)
-        stage, state = str(status.get("stage", "")), str(status.get("state", ""))
+        service = state_of(job) or {} if job["kind"] != "IncrementalLearningJob" else {}
+        stage, state = str(status.get("stage", "")), str(service.get("type") or status.get("state", ""))
         table.add_row(
             Text(job["metadata"]["name"]),
-            str(status.get("round", 1)),
+            str(status.get("round", "")),
             stage,
             state,
             str(used),

@@ -13,6 +13,7 @@ from orbitloop.ports.clock import Clock
 from orbitloop_mission.local_node.environment import Incomplete, Sources, environment, expanded
 from orbitloop_mission.local_node.images import Images
 from orbitloop_mission.local_node.processes import Bound, Launch, Outcome, Process, translated
+from orbitloop_mission.local_node.services import HERE, hosts_file, names_of
 from orbitloop_mission.local_node.statuses import (
     ContainerState,
     Running,
@@ -161,6 +162,11 @@ class PodRun:
         _make_empty(words)
         target = container.get("terminationMessagePath") or _TERMINATION_LOG
         mounts = [*bound_volumes(container, self.folder, sources), Bound(source=str(words), target=target)]
+        services = names_of(around.cluster.all("v1", "Service"), self._key.namespace)
+        if services and around.own_root:
+            mounts.append(Bound(source=str(hosts_file(services, self.folder / "hosts")), target="/etc/hosts"))
+        elif services:
+            values = {variable: HERE if value in services else value for variable, value in values.items()}
         launch = Launch(
             argv=[*command, *arguments],
             env=values,

@@ -24,10 +24,12 @@ from orbitloop_mission.local_node.pod_run import Surroundings as NodeSurrounding
 from orbitloop_mission.local_node.processes import may_mount
 from orbitloop_mission.local_run.archive import FolderArchive
 from orbitloop_mission.local_run.datasets import DatasetWatch
+from orbitloop_mission.local_run.deployments import KIND as DEPLOYMENT
+from orbitloop_mission.local_run.deployments import Deployments
 from orbitloop_mission.local_run.observations import Observations
 from orbitloop_mission.local_run.reports import taking_reports
 from orbitloop_mission.local_run.verdicts import Done, Goal, Verdict, verdict
-from orbitloop_mission.local_run.wanted import JOB, check_wanted, not_carried_out, put_wanted
+from orbitloop_mission.local_run.wanted import CARRIED_OUT, JOB, check_wanted, not_carried_out, put_wanted
 from orbitloop_mission.manifests.reading import Manifest, read_manifests
 from orbitloop_operators.adapters.memory_cluster import MemoryCluster
 from orbitloop_operators.adapters.metrics import Metrics
@@ -39,6 +41,7 @@ from orbitloop_operators.usecases.agenda import Agenda, BackOff
 from orbitloop_operators.usecases.loop import Loop, Surroundings
 
 _AT_ONCE = 4
+_POD = ("v1", "Pod")
 _TOOLS = "orbitloop/worker-tools"
 _LOOK_S, _SETTLED_S = 0.1, 1.0
 """How often it is asked whether the run is over, and for how long an answer other than "done" must stay the same."""
@@ -52,7 +55,7 @@ class Narrator(Protocol):
         ...
 
     def job(self, document: Document) -> None:
-        """A job, whenever it has changed."""
+        """A job or a service, whenever it has changed."""
         ...
 
     def event(self, document: Document) -> None:
@@ -173,7 +176,7 @@ def _loop(cluster: MemoryCluster, clock: WallClock, server: str, state: Path) ->
         Surroundings(
             objects=Store(),
             writes=cluster,
-            reconcilers=reconcilers(rules, contact_windows),
+            reconcilers={**reconcilers(rules, contact_windows), DEPLOYMENT: Deployments()},
             clock=clock,
             monotonic=time.monotonic,
             meter=Metrics(lambda: len(agenda)),
@@ -189,32 +192,42 @@ def _told(loop: Loop, narrator: Narrator) -> Callable[[Document], None]:
 
     def changed(document: Document) -> None:
         kind = (document["apiVersion"], document["kind"])
-        if kind == JOB:
+        if kind in CARRIED_OUT:
             narrator.job(document)
         elif kind == ("v1", "Event"):
             narrator.event(document)
-        if kind in concerns and concerns[kind](document):
+        if kind == _POD or (kind in concerns and concerns[kind](document)):
             loop.changed(document)
 
     return changed
 
 
 def _report(info: WorkerInfo, cluster: MemoryCluster, observations: Observations) -> None:
-    pod = cluster.get(Key(api_version="v1", kind="Pod", namespace=info.namespace, name=info.name))
-    if pod is None:
+    node = _node_of(info, cluster)
+    if node is None:
         return  # of a worker that is none of ours
     told = info.model_dump(
         mode="json", by_alias=True, exclude_none=True, exclude={"name", "namespace", "owner_name", "owner_kind"}
     )
     said = {name: value for name, value in told.items() if name != "reason"} | {"message": info.reason}
-    observations.worker(str(pod["spec"].get("nodeName", "")), f"{info.namespace}/{info.name}", said)
+    observations.worker(node, f"{info.namespace}/{info.name}", said)
+
+
+def _node_of(info: WorkerInfo, cluster: MemoryCluster) -> str | None:
+    """Where a worker is: the pod of its name, or one of the Deployment of its name."""
+    for pod in cluster.all(*_POD):
+        metadata = pod["metadata"]
+        names = {metadata["name"], *(owner["name"] for owner in metadata.get("ownerReferences", ()))}
+        if metadata["namespace"] == info.namespace and info.name in names:
+            return str(pod["spec"].get("nodeName", ""))
+    return None
 
 
 async def _watched(cluster: MemoryCluster, goal: Goal, datasets: DatasetWatch) -> Ended:
     """The end of the run, once it has been one for a while."""
     since, before = time.monotonic(), None
     while True:
-        jobs = cluster.all(*JOB)
+        jobs = [job for kind in CARRIED_OUT for job in cluster.all(*kind)]
         now = verdict(jobs, goal) if datasets.knows_all else None
         if now != before:
             since, before = time.monotonic(), now

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import TypeAlias
 
 from orbitloop_operators.handlers.changes import Document, Key
+from orbitloop_operators.handlers.service_conditions import state_of
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +54,9 @@ class Waits:
 Verdict: TypeAlias = Done | Stuck | Waits
 
 
+_MENDED_BY_SOMEBODY = {"MissingModel", "NoNode", "UnknownNode"}
+
+
 class _Standing(StrEnum):
     WORKS = "works"
     REACHED = "reached"
@@ -61,8 +65,12 @@ class _Standing(StrEnum):
 
 
 def verdict(jobs: Sequence[Document], goal: Goal) -> Verdict | None:
-    """How the run has ended; ``None``: it goes on."""
-    standings = {Key.of(job): (_standing(job, goal), job.get("status") or {}) for job in jobs}
+    """How the run has ended; ``None``: it goes on.
+
+    Args:
+        jobs: IncrementalLearningJobs, and JointInferenceServices, which have done their part while they run.
+    """
+    standings = {Key.of(job): _judged(job, goal) for job in jobs}
     found = [standing for standing, _ in standings.values()]
     if _Standing.WORKS in found or (_Standing.WAITS in found and not goal.once):
         return None
@@ -74,6 +82,20 @@ def verdict(jobs: Sequence[Document], goal: Goal) -> Verdict | None:
     if _Standing.WAITS in found:
         return Waits(message=_told(standings, _Standing.WAITS, "message"))
     return Done()
+
+
+def _judged(job: Document, goal: Goal) -> tuple[_Standing, Document]:
+    """How far a job is, and the status that says so."""
+    if job["kind"] == "IncrementalLearningJob":
+        return _standing(job, goal), job.get("status") or {}
+    state = state_of(job) or {}
+    said = {"lastError": state.get("message", ""), "message": state.get("message", "")}
+    if state.get("type") == "Running":
+        ends = goal.once or goal.rounds is not None
+        return (_Standing.REACHED, {}) if ends else (_Standing.WAITS, said)
+    if state.get("type") == "Failed" or state.get("reason") in _MENDED_BY_SOMEBODY:
+        return _Standing.STUCK, said
+    return _Standing.WORKS, said
 
 
 def _standing(job: Document, goal: Goal) -> _Standing:

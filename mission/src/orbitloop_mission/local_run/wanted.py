@@ -12,6 +12,8 @@ from orbitloop_operators.adapters.memory_cluster import MemoryCluster
 from orbitloop_operators.handlers.changes import Document, Key
 
 JOB = ("sedna.io/v1alpha1", "IncrementalLearningJob")
+SERVICE = ("sedna.io/v1alpha1", "JointInferenceService")
+CARRIED_OUT = (JOB, SERVICE)
 _SEDNA = "sedna.io/v1alpha1"
 _DATA = {"Dataset", "Model"}
 _READY = {"conditions": [{"type": "Ready", "status": "True", "reason": "ThisMachine"}]}
@@ -22,11 +24,11 @@ def check_wanted(manifests: Sequence[Manifest]) -> None:
     """Refuse manifests in which there is nothing to run.
 
     Raises:
-        BadInput: no IncrementalLearningJob is among them.
+        BadInput: no IncrementalLearningJob and no JointInferenceService is among them.
     """
-    if not any((one.document["apiVersion"], one.document["kind"]) == JOB for one in manifests):
+    if not any((one.document["apiVersion"], one.document["kind"]) in CARRIED_OUT for one in manifests):
         place = manifests[0].place.rpartition(":")[0]
-        raise BadInput(f"{place}: no IncrementalLearningJob in it; there is nothing to run")
+        raise BadInput(f"{place}: no {JOB[1]} and no {SERVICE[1]} in it; there is nothing to run")
 
 
 def not_carried_out(manifests: Sequence[Manifest]) -> Iterator[str]:
@@ -34,8 +36,8 @@ def not_carried_out(manifests: Sequence[Manifest]) -> Iterator[str]:
     for manifest in manifests:
         version, kind = manifest.document["apiVersion"], manifest.document["kind"]
         name = manifest.document["metadata"]["name"]
-        if version == _SEDNA and (version, kind) != JOB and kind not in _DATA:
-            yield f"{manifest.place}: {kind} {name} is not carried out: one machine runs IncrementalLearningJobs"
+        if version == _SEDNA and (version, kind) not in CARRIED_OUT and kind not in _DATA:
+            yield f"{manifest.place}: {kind} {name} is not carried out: there are {JOB[1]} and {SERVICE[1]}"
         elif kind == "Satellite":
             yield f"{manifest.place}: Satellite {name} has no link here: what is to fly waits; see `orbitloop demo`"
 
