@@ -85,12 +85,7 @@ class Yard:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Deployed:
-    """An update that is on offer, or what flies already.
-
-    Args:
-        built: which update brings which model; ``update`` is empty for a model that was launched.
-        size: bytes of the update.
-    """
+    """An update that is on offer, or brought what flies already: of ``size`` bytes."""
 
     built: Built
     size: Bytes
