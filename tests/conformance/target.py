@@ -27,8 +27,14 @@ _PATHS = {
     "JointInferenceService": "/apis/sedna.io/v1alpha1/namespaces/{0}/jointinferenceservices",
     "FederatedLearningJob": "/apis/sedna.io/v1alpha1/namespaces/{0}/federatedlearningjobs",
     "LifelongLearningJob": "/apis/sedna.io/v1alpha1/namespaces/{0}/lifelonglearningjobs",
+    "FeatureExtractionService": "/apis/sedna.io/v1alpha1/namespaces/{0}/featureextractionservices",
+    "VideoAnalyticsJob": "/apis/sedna.io/v1alpha1/namespaces/{0}/videoanalyticsjobs",
+    "ReidJob": "/apis/sedna.io/v1alpha1/namespaces/{0}/reidjobs",
+    "ObjectSearchService": "/apis/sedna.io/v1alpha1/namespaces/{0}/objectsearchservices",
+    "ObjectTrackingService": "/apis/sedna.io/v1alpha1/namespaces/{0}/objecttrackingservices",
 }
-_MADE = ("IncrementalLearningJob", "JointInferenceService", "FederatedLearningJob", "LifelongLearningJob")
+JOBS_AND_SERVICES = tuple(kind for kind in _PATHS if kind.endswith(("Job", "Service")) and kind != "Service")
+"""Sedna's kinds whose statuses have conditions."""
 _LEFT = ("HorizontalPodAutoscaler", "Deployment", "Service", "Pod", "Dataset", "Model", "Secret")
 
 
@@ -93,7 +99,7 @@ class Target:
 
     def empty(self, namespace: str) -> None:
         """Delete all that a test, and the implementation, made; then the namespace."""
-        for kind in (*_MADE, *_LEFT):
+        for kind in (*JOBS_AND_SERVICES, *_LEFT):
             for one in self.all(kind, namespace):
                 path = path_of(kind, namespace, one["metadata"]["name"])
                 self.ask("DELETE", f"{path}?gracePeriodSeconds=0")

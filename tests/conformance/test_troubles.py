@@ -3,15 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
+from tests.conformance.conftest import a_world
 from tests.conformance.jobs import Job, a_dataset, a_job, a_model
-from tests.conformance.target import path_of
-from tests.conformance.world import World
+from tests.conformance.target import JOBS_AND_SERVICES, Target, path_of
+from tests.conformance.world import Ways, World
 from tests.global_manager import until
 
 LONG_AGO = "2020-01-01T00:00:00Z"
+
+
+@pytest.fixture(scope="module")
+def manifests(target: Target, ways: Ways, running: None) -> Iterator[World]:
+    """Manifests of every kind, and nothing of what they need beside them."""
+    with a_world(target, ways) as made:
+        target.kubectl("-n", made.namespace, "apply", "-f", str(Path(__file__).parent / "manifests"))
+        yield made
 
 
 @pytest.fixture
@@ -151,6 +162,19 @@ def test_a_job_in_trouble_stops_no_other(world: World) -> None:
     world.count("sites", 10)
     Job(world=world, name="lacking").comes_to("Train/Failed")
     Job(world=world, name="helmets").train()
+
+
+@pytest.mark.stricter
+@pytest.mark.parametrize("kind", JOBS_AND_SERVICES)
+def test_no_job_or_service_is_left_without_a_word(manifests: World, kind: str) -> None:
+    """Whoever does not carry a kind out says so."""
+
+    def silent() -> list[str]:
+        every = manifests.target.all(kind, manifests.namespace)
+        return [one["metadata"]["name"] for one in every if not (one.get("status") or {}).get("conditions")]
+
+    assert manifests.target.all(kind, manifests.namespace)
+    until(lambda: not silent(), f"every {kind} had a condition", lambda: str(silent()))
 
 
 @pytest.mark.stricter

@@ -20,6 +20,7 @@ SECRET: Document = {
 HOT, COLD = "warm", "cold"
 ROUNDS = (10, 30)
 """Samples when each round begins."""
+SELECTED = {"disk": "fast"}
 NEW, OLD = {"precision": [0.9, 0.8]}, {"precision": [0.5, 0.6]}
 
 
@@ -82,7 +83,7 @@ def hot_job() -> Document:
         outputDir="/output/warm",
         credentialName="bucket",
         trainSpec={"template": train | labelled},
-        evalSpec={"initialEvalModel": {"name": "base"}},
+        evalSpec={"initialEvalModel": {"name": "base"}, "template": a_template("eval", nodeSelector=SELECTED)},
         deploySpec=deploy | {"template": infer | labelled},
     )
 
