@@ -198,6 +198,14 @@ def test_a_satellite_that_was_never_heard_is_not_yet_to_be_served(ground: Ground
         ground.deploy("sat-1", as_safetensors(some_weights()))
 
 
+def test_a_node_without_a_model_of_ours_is_offered_none(ground: Ground) -> None:
+    told = {"satellite": "sat-1", "flying": None, "clock": LAUNCH, "queued_samples": 0, "queued_bytes": 0}
+    welcome = ground.parts.reception.hello("sat-1", Hello.model_validate(told))
+    assert welcome.offer is None
+    with pytest.raises(NotYet, match="no model of ours"):
+        ground.deploy("sat-1", as_safetensors(some_weights()))
+
+
 def test_what_flies_and_is_unknown_on_the_ground_is_named(ground: Ground) -> None:
     ground.heard("sat-1", digest_of(b"something"))
     with pytest.raises(BadInput, match="register the folder"):

@@ -92,11 +92,12 @@ class Mission:
     keys: Path
     port: int = field(default_factory=a_free_port)
     admin: int = field(default_factory=a_free_port)
+    has_model: bool = True
 
     def __post_init__(self) -> None:
         (self.folder / "token").write_text(TOKEN)
         self.relay = CountingRelay(self.port)
-        harness = [sys.executable, str(HARNESS), str(self.folder / "sat"), "0", "0", "0"]
+        harness = [sys.executable, str(HARNESS), str(self.folder / "sat"), "0", "0", "0"] if self.has_model else "none"
         (self.folder / "satellite.toml").write_text(
             f'satellite = "sat-1"\nfolder = "{self.folder / "sat"}"\nkeys = "{self.keys / "satellites" / "sat-1"}"\n'
             f'layer = "http"\n[stations.here]\ngateway = "{self.relay.url}"\n'
@@ -213,6 +214,18 @@ def test_what_happens_at_a_node_is_known_on_the_ground_whoever_is_killed_in_betw
             index.write_text("a.png\n")
             mission.more_sessions(3)
             assert mission.counted("images") in (4, None)
+
+
+def test_a_node_that_flies_no_model_of_ours_is_looked_after_all_the_same(tmp_path: Path, keys: Path) -> None:
+    mission = Mission(folder=tmp_path, keys=keys, has_model=False)
+    (tmp_path / "images.txt").write_text("a.png\nb.png\n")
+    with mission.gateway(), mission.satellite():
+        mission.want(a_document("images", folder=tmp_path))
+        until(lambda: mission.counted("images") == 2, "two samples are known")
+        assert mission.known()["flying"] is None
+        assert mission.known()["lastContact"] is not None
+    assert mission.events("put_off") == []
+    mission.relay.close()
 
 
 def test_a_node_without_any_desired_state_holds_its_sessions_as_before(mission: Mission) -> None:

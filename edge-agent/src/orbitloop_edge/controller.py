@@ -245,9 +245,13 @@ class Controller:
         """Bring the node to the desired state that is here, unless that is done."""
         self._desired.settle()
 
-    def _flying(self, status: WorkerStatus | None) -> Digest:
+    def _flying(self, status: WorkerStatus | None) -> Digest | None:
+        """What flies; ``None`` on a node that looks after workers and datasets, and has no model of ours."""
+        slots = self._settings.folder / "slots"
+        if status is None and self._aboard.events is not None and not slots.exists():
+            return None
         try:
-            return read_state(self._settings.folder / "slots").flying
+            return read_state(slots).flying
         except BadInput:
             if status is None:
                 raise

@@ -60,6 +60,8 @@ class Hello(Message):
     """The satellite opens a session: who it is, what flies, what waits.
 
     Args:
+        flying: digest of the weights in service; ``None`` on a node that has no model of ours, which a ground of last
+            month does not let in.
         session: random name of this contact session; empty from satellites that had none yet.
         sequence: counts sessions since launch and never goes back: an older one is a replay. 0 where it is not counted.
         position: how far the ground's ledger is, as the satellite knows it.
@@ -69,7 +71,7 @@ class Hello(Message):
     """
 
     satellite: Name
-    flying: DigestText
+    flying: DigestText | None = None
     clock: AwareDatetime
     queued_samples: int = Field(ge=0)
     queued_bytes: Size

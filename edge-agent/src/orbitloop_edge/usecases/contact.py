@@ -100,12 +100,12 @@ class Occasion:
     """What one contact is about.
 
     Args:
-        flying: digest of the weights in service.
+        flying: digest of the weights in service; ``None`` on a node that has no model of ours to fly.
         budget: most bytes of bundles that may go down.
         telemetry: counters since launch; ``None`` where nobody knows them now.
     """
 
-    flying: Digest
+    flying: Digest | None
     budget: Bytes
     telemetry: Telemetry | None
 
@@ -283,8 +283,8 @@ class ContactSession:
         """What the ground has for the satellite, one after the other: what should be done before what should fly."""
         if welcome.desired is not None:
             self._receive_desired(welcome.desired, tally)
-        if welcome.offer is not None and tally.linked:
-            self._receive_update(welcome.offer, occasion, tally)
+        if welcome.offer is not None and occasion.flying is not None and tally.linked:
+            self._receive_update(welcome.offer, occasion.flying, tally)
 
     def _receive_desired(self, wanted: Desired, tally: _Tally) -> None:
         def crossed(count: Bytes) -> None:
@@ -294,17 +294,17 @@ class ContactSession:
             with tally.noting():
                 fetch_desired(self._ground, wanted, self._aboard.desired, crossed)
 
-    def _receive_update(self, offer: Offer, occasion: Occasion, tally: _Tally) -> None:
+    def _receive_update(self, offer: Offer, flying: Digest, tally: _Tally) -> None:
         with tally.noting():
-            if (why := self._objection(offer, occasion)) is not None:
-                self._aboard.outbox.put(self._refused(tally, offer, occasion, why))
-            elif (path := self._fetch(offer, occasion, tally)) is not None:
-                tally.report = prove_pending(path, offer, self._aboard, self._on_update, occasion.flying)
+            if (why := self._objection(offer, flying)) is not None:
+                self._aboard.outbox.put(self._refused(tally, offer, flying, why))
+            elif (path := self._fetch(offer, flying, tally)) is not None:
+                tally.report = prove_pending(path, offer, self._aboard, self._on_update, flying)
         if tally.report is not None and tally.linked:
             with tally.noting():
                 self._send_reports(tally)
 
-    def _fetch(self, offer: Offer, occasion: Occasion, tally: _Tally) -> Path | None:
+    def _fetch(self, offer: Offer, flying: Digest, tally: _Tally) -> Path | None:
         def crossed(count: Bytes) -> None:
             self._crossed(tally, Direction.UP, count)
 
@@ -314,20 +314,20 @@ class ContactSession:
             path = fetch_artifact(self._ground, offer, self._aboard.inbox, crossed)
         except Refused as error:
             self._aboard.inbox.discard(offer.digest)
-            self._aboard.outbox.put(self._refused(tally, offer, occasion, str(error)))
+            self._aboard.outbox.put(self._refused(tally, offer, flying, str(error)))
             return None
         self._aboard.pending.put(offer)
         return path
 
-    def _objection(self, offer: Offer, occasion: Occasion) -> str | None:
+    def _objection(self, offer: Offer, flying: Digest) -> str | None:
         if offer.size > self._aboard.largest_update:
             return f"{offer.size} bytes exceed the {self._aboard.largest_update} that an update may have"
-        if offer.base != occasion.flying:
-            return f"made for {offer.base}, but {occasion.flying} flies"
+        if offer.base != flying:
+            return f"made for {offer.base}, but {flying} flies"
         return None
 
-    def _refused(self, tally: _Tally, offer: Offer, occasion: Occasion, why: str) -> UpdateReport:
-        tally.report = _refusal(self._aboard, offer, occasion.flying, why)
+    def _refused(self, tally: _Tally, offer: Offer, flying: Digest, why: str) -> UpdateReport:
+        tally.report = _refusal(self._aboard, offer, flying, why)
         return tally.report
 
     def _crossed(self, tally: _Tally, direction: Direction, count: Bytes) -> None:

@@ -85,7 +85,7 @@ class Reception:
                 f"session {hello.sequence} of {sender} is over, {self._ledger.last_session(sender)[0]} was the last; "
                 "if its disk was replaced, readmit the satellite"
             )
-        update = self._ledger.offer_for(sender, hello.flying)
+        update = None if hello.flying is None else self._ledger.offer_for(sender, hello.flying)
         _log.info("contact", extra={"satellite": sender, "sequence": hello.sequence, "offers": update is not None})
         return Welcome(
             clock=now,

@@ -117,7 +117,9 @@ class Deployer:
         with self._turn:
             flying = self._yard.ledger.flying(satellite)
             if flying is None:
-                raise NotYet(f"{satellite} has not been heard yet; what flies there is unknown")
+                raise NotYet(
+                    f"{satellite} has not been heard yet, or has no model of ours; what flies there is unknown"
+                )
             for known in self._yard.ledger.built(satellite, model):
                 if flying in (known.base, known.result) and (update := self._published(known)) is not None:
                     return Deployed(built=known, size=update.size)

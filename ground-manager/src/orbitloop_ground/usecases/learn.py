@@ -141,6 +141,8 @@ class GlobalManager:
             raise BadInput(f"{self._satellite} has not been heard yet; what flies is unknown")
         if reports and reports[-1].at > hello[1].clock:
             return reports[-1].flying
+        if hello[1].flying is None:
+            raise BadInput(f"{self._satellite} has no model of ours on board; install one")
         return hello[1].flying
 
     def _observe(self, state: Round) -> Observed:
