@@ -204,6 +204,10 @@ def test_a_report_is_read_as_the_handlers_read_it(tmp_path: Path, keys: Path) ->
         told = {"satellite": "sat-1", "flying": FLYING, "clock": LAUNCH, "queued_samples": 7, "queued_bytes": 700}
         ledger.record_hello(Hello.model_validate(told), LAUNCH)
         ledger.record_events(an_event(12), LAUNCH)
+        others = (("model/default/job", {"error": "no room"}), ("node/desired", {"error": "odd"}), ("worker/a/b", {}))
+        for number, (subject, value) in enumerate(others, start=20):
+            event = NodeEvent.model_validate({"sequence": number, "subject": subject, "at": LAUNCH, "value": value})
+            ledger.record_events(NodeEvents(satellite="sat-1", origin="0" * 32, events=(event,)), LAUNCH)
         moved = asyncio.run(gateway.moved(Position(), 0))
     (news,) = moved.nodes
     report = NodeReport(node="sat-1", observed=news.observed)
@@ -213,6 +217,9 @@ def test_a_report_is_read_as_the_handlers_read_it(tmp_path: Path, keys: Path) ->
     assert (satellite.flying, satellite.queued_samples, satellite.queued_bytes) == (FLYING, 7, 700)
     assert dataset is not None
     assert dataset.number_of_samples == 12
+    assert news.observed["models"] == {"default/job": {"error": "no room"}}
+    assert news.observed["node"] == {"desired": {"error": "odd"}}
+    assert "workers" not in news.observed, "of a worker without a value nothing is known any more"
 
 
 def test_a_token_that_is_not_the_gateways_is_an_error_that_says_so(tmp_path: Path, keys: Path) -> None:

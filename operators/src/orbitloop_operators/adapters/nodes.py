@@ -23,7 +23,8 @@ from orbitloop_operators.usecases.bridge import Away, Export, Moved, NodeNews, P
 
 _CONNECT_S, _ANSWER_S, _UPDATE_S = 5.0, 20.0, 300.0
 _NOT_FOUND = 404
-_SUBJECTS = {"dataset": "datasets", "worker": "workers", "node": "node"}
+_OWN = "node"
+"""Subjects of the node itself; all others are by kind: ``datasets``, ``workers``, ``models``."""
 
 Given = TypeVar("Given")
 
@@ -75,8 +76,8 @@ class _Node(_Said):
             observed["lastContact"] = self.last_contact
         for event in self.events:
             kind, _, name = event.subject.partition("/")
-            if kind in _SUBJECTS and event.value:  # without a value, nothing is known of it any more
-                observed.setdefault(_SUBJECTS[kind], {})[name] = event.value
+            if event.value:  # without a value, nothing is known of it any more
+                observed.setdefault(kind if kind == _OWN else f"{kind}s", {})[name] = event.value
         if self.flying is not None:
             observed["satellite"] = {
                 "flying": self.model or self.flying,  # in the cluster a model goes by its file's digest
