@@ -204,7 +204,11 @@ def test_a_report_is_read_as_the_handlers_read_it(tmp_path: Path, keys: Path) ->
         told = {"satellite": "sat-1", "flying": FLYING, "clock": LAUNCH, "queued_samples": 7, "queued_bytes": 700}
         ledger.record_hello(Hello.model_validate(told), LAUNCH)
         ledger.record_events(an_event(12), LAUNCH)
-        others = (("model/default/job", {"error": "no room"}), ("node/desired", {"error": "odd"}), ("worker/a/b", {}))
+        others: tuple[tuple[str, dict[str, str]], ...] = (
+            ("model/default/job", {"error": "no room"}),
+            ("node/desired", {"error": "odd"}),
+            ("worker/a/b", {}),
+        )
         for number, (subject, value) in enumerate(others, start=20):
             event = NodeEvent.model_validate({"sequence": number, "subject": subject, "at": LAUNCH, "value": value})
             ledger.record_events(NodeEvents(satellite="sat-1", origin="0" * 32, events=(event,)), LAUNCH)
