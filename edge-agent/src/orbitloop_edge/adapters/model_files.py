@@ -6,16 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from orbitloop.adapters.durable import write_durably
-from orbitloop.adapters.model_files import read_weights
 from orbitloop.adapters.model_versions import ModelVersions
 from orbitloop.domain.digests import digest_of, hexadecimal
 from orbitloop.domain.errors import BadInput, NotYet
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Digest
-from orbitloop.domain.versions import weights_digest
 from orbitloop.wire.desired_state import HotUpdate
-from orbitloop.wire.model_folder import encode_weights, read_file
-from orbitloop.wire.onnx_file import with_weights
 from orbitloop_edge.adapters.slot_state import read_state
 from orbitloop_edge.usecases.node_paths import path_on_node
 
@@ -57,6 +53,12 @@ class SlotsModel:
             raise BadInput(
                 f"a satellite's model cannot be had as {format!r}; give the deploy Model the format onnx or safetensors"
             )
+        # What reads tensors weighs 1 MB, and most satellites never need it here.
+        from orbitloop.adapters.model_files import read_weights
+        from orbitloop.domain.versions import weights_digest
+        from orbitloop.wire.model_folder import encode_weights, read_file
+        from orbitloop.wire.onnx_file import with_weights
+
         state = read_state(self.folder)
         _, weights = read_weights(self.folder / state.active)
         if weights_digest(weights) != state.flying:
