@@ -18,6 +18,7 @@ from typing import IO, Any, Protocol
 from tests.control_plane import Cluster
 
 PATIENCE_S = 60.0
+BETWEEN_LOOKS_S = 0.03
 
 
 def until(holds: Callable[[], bool], what: str, why: Callable[[], str] = str) -> None:
@@ -25,7 +26,7 @@ def until(holds: Callable[[], bool], what: str, why: Callable[[], str] = str) ->
     deadline = time.monotonic() + PATIENCE_S
     while not holds():
         assert time.monotonic() < deadline, f"it never came to pass that {what}\n{why()}"
-        time.sleep(0.1)
+        time.sleep(BETWEEN_LOOKS_S)
 
 
 @dataclass(slots=True, kw_only=True)

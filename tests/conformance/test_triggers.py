@@ -96,13 +96,6 @@ def test_a_training_waits_for_its_hours(lab: World) -> None:
     does_not_begin(Job(world=lab, name="waits-for-hours"))
 
 
-def test_a_dataset_keeps_its_count(world: World) -> None:
-    world.has(begins_if(AT_ONCE, "counts"))
-    world.count("sites", 7)
-    Job(world=world, name="counts").comes_to("Train/Ready")
-    assert world.target.named("Dataset", world.namespace, "sites")["status"]["numberOfSamples"] == 7
-
-
 def test_samples_are_used_once(world: World) -> None:
     world.has(begins_if(asks("num_of_samples", ">=", 10), "once"))
     job = Job(world=world, name="once")

@@ -71,7 +71,7 @@ def test_an_evaluation_that_fails_is_no_evaluation(job: Job) -> None:
 def test_a_failure_says_why_and_rests_before_the_next_try(job: Job) -> None:
     fail(job, "Train", "RuntimeError: out of memory")
     told = job.comes_to("Train/Failed")
-    until(lambda: job.status["phase"] == "BackingOff", "the job rested", lambda: json.dumps(job.status))
+    until(lambda: job.status.get("phase") == "BackingOff", "the job rested", lambda: json.dumps(job.status))
     status = job.status
     assert told["reason"]
     assert "out of memory" in told["message"]
@@ -97,7 +97,7 @@ def test_a_round_ends_after_three_failures(job: Job) -> None:
         fail(job, "Train", "out of memory")
         job.comes_to("Train/Failed")
         pass_time(job)
-    until(lambda: job.status["round"] == 2, "the round was closed", lambda: json.dumps(job.status))
+    until(lambda: job.status.get("round") == 2, "the round was closed", lambda: json.dumps(job.status))
     assert (job.status["attempt"], job.status["failures"]) == (1, 0)
     made = {one["metadata"]["name"] for one in job.workers.values()}
     assert made >= {f"helmets-train-1-{attempt}" for attempt in (1, 2, 3)}
@@ -118,7 +118,7 @@ def test_an_image_that_cannot_be_pulled_is_named_and_waited_for(job: Job) -> Non
     job.comes_to("Train/Starting")
     name = job.pod("train")["metadata"]["name"]
     job.world.kubelet.waits(name, "ErrImagePull", "not found")
-    until(lambda: job.status["phase"] == "Blocked", "the job was blocked", lambda: json.dumps(job.status))
+    until(lambda: job.status.get("phase") == "Blocked", "the job was blocked", lambda: json.dumps(job.status))
     assert "conformance.invalid/train" in job.status["lastError"]
     assert "Train/Failed" not in job.steps()
     job.world.kubelet.runs(name)
