@@ -23,7 +23,7 @@ Metrics: TypeAlias = Mapping[str, Metric]
 """What a condition can ask for, by name."""
 
 NUM_OF_SAMPLES = "num_of_samples"
-"""The metric of a training trigger: samples that no round has used."""
+"""The metric of a training trigger: samples for training that no round has used."""
 
 EPSILON = 1e-6
 """Numbers that differ by less count as equal, as in Sedna."""

@@ -24,7 +24,7 @@ class TrainSpec(WorkerSpec):
     """How a round is trained.
 
     Attributes:
-        trigger: when a round begins; its metric is num_of_samples, samples that no round has used.
+        trigger: when a round begins; its metric is num_of_samples, the samples for training that no round has used.
     """
 
     trigger: TriggerSpec
