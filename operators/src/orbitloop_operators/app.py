@@ -23,12 +23,12 @@ from orbitloop_operators.adapters.api_server import ApiServer, configuration_fro
 from orbitloop_operators.adapters.authority import Authority
 from orbitloop_operators.adapters.cluster import Cluster
 from orbitloop_operators.adapters.lease import Lease, LeaseRule
+from orbitloop_operators.adapters.listing import Listing, Told
 from orbitloop_operators.adapters.metrics import Metrics
 from orbitloop_operators.adapters.nodes import HttpGateway
 from orbitloop_operators.adapters.registration import Registration
 from orbitloop_operators.adapters.store import Store
-from orbitloop_operators.adapters.sweep import Sweep
-from orbitloop_operators.adapters.watches import Told, Watches
+from orbitloop_operators.adapters.watches import Watches
 from orbitloop_operators.handlers.changes import Document, Key, Reconciler
 from orbitloop_operators.handlers.registry import reconcilers
 from orbitloop_operators.handlers.watched import Watched, watched
@@ -55,7 +55,7 @@ class _Operator:
     server: ApiServer
     lease: Lease | None
     loop: Loop
-    sweep: Sweep
+    listing: Listing
     watches: Watches
     admission: Admission | None
     bridge: NodeBridge | None
@@ -110,7 +110,7 @@ async def _lead(operator: _Operator) -> None:
     parts: list[Callable[[], Coroutine[Any, Any, None]]] = [
         operator.watches.run,
         operator.loop.run,
-        operator.sweep.run,
+        operator.listing.run,
     ]
     if operator.admission is not None:
         parts.append(operator.admission.run)
@@ -158,16 +158,23 @@ def _composed(
         if bridge is not None:
             bridge.gone(key)
 
-    sweep = Sweep(cluster, store, gone, [(kind.api_version, kind.kind) for kind in watched])
-    told = Told(listed=store.put, changed=changed, gone=gone, listed_again=sweep.ask)
-    watches = Watches(watched, told, server.served, settings.kubeconfig, settings.namespaces)
+    told = Told(changed=changed, gone=gone)
+    listing = Listing(cluster, store, told, watched, settings.namespaces)
+    watches = Watches(
+        watched,
+        told,
+        listing,
+        server.served,
+        kubeconfig=settings.kubeconfig,
+        namespaces=settings.namespaces,
+    )
     return _Operator(
         settings=settings,
         metrics=metrics,
         server=server,
         lease=lease,
         loop=loop,
-        sweep=sweep,
+        listing=listing,
         watches=watches,
         admission=_admission(settings, server, loop, clock) if settings.admission else None,
         bridge=bridge,

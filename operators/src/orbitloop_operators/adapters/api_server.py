@@ -136,7 +136,7 @@ class ApiServer:
         self._meter = meter
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="api-server")
         self._may_write = may_write
-        self._plurals: dict[tuple[str, str], str] = {}
+        self._resources: dict[tuple[str, str], tuple[str, bool]] = {}
 
     async def ask(self, request: Request) -> Answer:
         """The answer, however long the API server is away."""
@@ -170,13 +170,20 @@ class ApiServer:
         Raises:
             NotYet: it serves no such kind.
         """
-        if (api_version, kind) not in self._plurals:
+        return (await self._resource(api_version, kind))[0]
+
+    async def has_namespaces(self, api_version: str, kind: str) -> bool:
+        """Whether objects of a kind live in namespaces. Raises ``NotYet`` as :meth:`plural` does."""
+        return (await self._resource(api_version, kind))[1]
+
+    async def _resource(self, api_version: str, kind: str) -> tuple[str, bool]:
+        if (api_version, kind) not in self._resources:
             answer = await self.ask(Request(verb="GET", path=path_to(api_version, ""), resource="discovery"))
             for resource in answer.document.get("resources") or ():
                 if "/" not in resource["name"]:
-                    self._plurals[api_version, resource["kind"]] = resource["name"]
+                    self._resources[api_version, resource["kind"]] = (resource["name"], bool(resource["namespaced"]))
         try:
-            return self._plurals[api_version, kind]
+            return self._resources[api_version, kind]
         except KeyError:
             raise NotYet(f"{kind} of {api_version} is not served by this cluster; install its CRD") from None
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from orbitloop.domain.errors import Refused
@@ -13,6 +13,8 @@ from orbitloop_operators.handlers.changes import Document, Key, Notice
 from orbitloop_operators.usecases.errors import Stale
 
 _NOT_FOUND, _CONFLICT = 404, 409
+_PAGE = 500
+"""Objects a page of a listing."""
 
 
 class Cluster:
@@ -96,20 +98,28 @@ class Cluster:
         return None if answer.status == _NOT_FOUND else _good(answer, f"write the status of {words(key)}")
 
     async def names(self, api_version: str, kind: str) -> Mapping[Key, str]:
-        """The uid of each object of a kind, without the objects themselves."""
+        """The uid of each object of a kind."""
+        return {Key.of(document): document["metadata"]["uid"] async for document in self.listed(api_version, kind)}
+
+    async def listed(self, api_version: str, kind: str, namespaces: Sequence[str] = ()) -> AsyncIterator[Document]:
+        """All objects of a kind, in some namespaces or in all, a page at a time.
+
+        Raises:
+            NotYet: the kind is not served.
+            Refused: the API server will not list it.
+        """
         plural = await self._server.plural(api_version, kind)
-        found: dict[Key, str] = {}
-        query = {"limit": "500"}
-        while True:
-            path = path_to(api_version, plural)
-            answer = await self._server.ask(Request(verb="GET", path=path, resource=plural, query=query))
-            page = _good(answer, f"list {plural}")
-            for item in page["items"]:
-                key = Key.of({**item, "apiVersion": api_version, "kind": kind})
-                found[key] = item["metadata"]["uid"]
-            if not page["metadata"].get("continue"):
-                return found
-            query = {"limit": "500", "continue": page["metadata"]["continue"]}
+        everywhere = not namespaces or not await self._server.has_namespaces(api_version, kind)
+        for namespace in ("",) if everywhere else namespaces:
+            path, query = path_to(api_version, plural, namespace), {"limit": str(_PAGE)}
+            while True:
+                answer = await self._server.ask(Request(verb="GET", path=path, resource=plural, query=query))
+                page = _good(answer, f"list {plural}")
+                for item in page["items"]:
+                    yield {**item, "apiVersion": api_version, "kind": kind}
+                if not page["metadata"].get("continue"):
+                    break
+                query = {"limit": str(_PAGE), "continue": page["metadata"]["continue"]}
 
     async def tell(self, document: Document, notice: Notice) -> None:
         """An Event; the same one again counts one more.

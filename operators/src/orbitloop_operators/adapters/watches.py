@@ -1,7 +1,7 @@
-"""What changes in the cluster, by kopf: each kind is listed and then watched.
+"""What changes in the cluster, by kopf. Nothing is written to the objects: no finalizer, no annotation.
 
-kopf indexes every object before it hands out the first event, so that the first look at any object already knows all
-the others. Nothing is written to the objects: no finalizer, no annotation.
+kopf could hold back its first events until it has indexed all objects, but each object then wakes all others that wait:
+with thousands of them that takes minutes. So all is listed before kopf begins.
 """
 
 from __future__ import annotations
@@ -15,11 +15,12 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping, 
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import kopf
 
 from orbitloop_operators.adapters.api_server import configuration_from
+from orbitloop_operators.adapters.listing import Told
 from orbitloop_operators.handlers.changes import Document, Key
 from orbitloop_operators.handlers.watched import Watched
 
@@ -42,30 +43,43 @@ class Patience:
         return itertools.chain(_FIRST_RESTS_S, itertools.repeat(_REST_S))
 
 
+class Listed(Protocol):
+    """Asks for objects as a whole."""
+
+    async def complete(self, kinds: Sequence[Watched]) -> None:
+        """Have all objects of these kinds be known, and tell of them."""
+        ...
+
+    def ask(self, kind: Watched) -> None:
+        """Do so soon, for one kind: its watch was lost for so long that deletions may have been missed."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Told:
-    """Who is told.
+class Ears:
+    """Who hears what the watches see, in another thread.
 
     Args:
-        listed: an object as it was when its kind was listed or it changed; before any ``changed``.
-        changed: the same, once all kinds have been listed.
-        gone: an object was deleted.
-        listed_again: a watch was lost for so long that a kind was listed anew; deletions may have been missed.
+        loop: that they are told in, in order.
+        told: of what changed and what is gone.
+        listed: asked, where a watch may have missed something.
     """
 
-    listed: Callable[[Document], object]
-    changed: Callable[[Document], object]
-    gone: Callable[[Key, str], object]
-    listed_again: Callable[[str, str], object]
+    loop: asyncio.AbstractEventLoop
+    told: Told
+    listed: Listed
 
-    def from_another_thread(self, loop: asyncio.AbstractEventLoop) -> Told:
-        """The same, told in ``loop``."""
-        return Told(
-            listed=lambda document: loop.call_soon_threadsafe(self.listed, document),
-            changed=lambda document: loop.call_soon_threadsafe(self.changed, document),
-            gone=lambda key, uid: loop.call_soon_threadsafe(self.gone, key, uid),
-            listed_again=lambda version, kind: loop.call_soon_threadsafe(self.listed_again, version, kind),
-        )
+    def changed(self, document: Document) -> None:
+        """An object as it is now."""
+        self.loop.call_soon_threadsafe(self.told.changed, document)
+
+    def gone(self, key: Key, uid: str) -> None:
+        """An object was deleted."""
+        self.loop.call_soon_threadsafe(self.told.gone, key, uid)
+
+    def listed_again(self, kind: Watched) -> None:
+        """A watch was lost."""
+        self.loop.call_soon_threadsafe(self.listed.ask, kind)
 
 
 class Watches:
@@ -77,6 +91,7 @@ class Watches:
     Args:
         kinds: what is watched; kinds that the cluster does not serve yet are watched once it does.
         told: called in the event loop that :meth:`run` runs in, in order.
+        listed: asked for all objects before they are watched.
         served: which kinds of an API version the cluster serves now.
         kubeconfig: how to reach the API server, as every other request does.
         namespaces: only these; none: all.
@@ -86,12 +101,15 @@ class Watches:
         self,
         kinds: Sequence[Watched],
         told: Told,
+        listed: Listed,
         served: Callable[[str], Awaitable[Collection[str]]],
+        *,
         kubeconfig: Path | None,
         namespaces: Sequence[str],
     ) -> None:
         self._kinds = tuple(kinds)
         self._told = told
+        self._listed = listed
         self._served = served
         self._kubeconfig = kubeconfig
         self._namespaces = tuple(namespaces)
@@ -106,10 +124,8 @@ class Watches:
         """Watch until cancelled."""
         while True:
             kinds = await self._kinds_served()
-            changed = asyncio.Event()
-            await self._watch_until(changed, kinds)
-            for kind in kinds:
-                self._told.listed_again(kind.api_version, kind.kind)
+            await self._listed.complete(kinds)
+            await self._watch_until(asyncio.Event(), kinds)
             await asyncio.sleep(_REST_BETWEEN_S)
 
     async def _kinds_served(self) -> tuple[Watched, ...]:
@@ -120,7 +136,8 @@ class Watches:
     async def _watch_until(self, changed: asyncio.Event, kinds: Sequence[Watched]) -> None:
         """Watch these kinds until the definitions say that others are served, or kopf ends by itself."""
         here = asyncio.get_running_loop()
-        registry = _registry(kinds, self._told.from_another_thread(here), self._kubeconfig)
+        ears = Ears(loop=here, told=self._told, listed=self._listed)
+        registry = _registry(kinds, ears, self._kubeconfig)
         definitions = _Definitions(self._kinds, kinds, lambda: here.call_soon_threadsafe(changed.set))
         definitions.register(registry)
         stop = threading.Event()
@@ -212,39 +229,32 @@ def _settings() -> kopf.OperatorSettings:
     return settings
 
 
-def _registry(kinds: Sequence[Watched], told: Told, kubeconfig: Path | None) -> kopf.OperatorRegistry:
+def _registry(kinds: Sequence[Watched], ears: Ears, kubeconfig: Path | None) -> kopf.OperatorRegistry:
     registry = kopf.OperatorRegistry()
     kopf.on.login(registry=registry, id="kubeconfig")(lambda **_: _connection(kubeconfig))
     for kind in kinds:
-        _register(registry, kind, told)
+        _register(registry, kind, ears)
     return registry
 
 
-def _register(registry: kopf.OperatorRegistry, kind: Watched, told: Told) -> None:
+def _register(registry: kopf.OperatorRegistry, kind: Watched, ears: Ears) -> None:
     group, _, version = kind.api_version.rpartition("/")
-    names = (group, version, kind.plural)
     seen: set[str] = set()
-
-    def index(body: Mapping[str, Any], **_: object) -> None:
-        document = _document(body, kind)
-        if kind.concerns(document):
-            told.listed(document)
 
     async def event(event: Mapping[str, Any], **_: object) -> None:
         document = _document(event["object"], kind)
         uid = document["metadata"]["uid"]
         if event["type"] == "DELETED":
             seen.discard(uid)
-            told.gone(Key.of(document), uid)
+            ears.gone(Key.of(document), uid)
             return
         if event["type"] is None and uid in seen:
-            told.listed_again(kind.api_version, kind.kind)
+            ears.listed_again(kind)
         seen.add(uid)
         if kind.concerns(document):
-            told.changed(document)
+            ears.changed(document)
 
-    kopf.index(*names, registry=registry, id="store")(index)
-    kopf.on.event(*names, registry=registry, id="look")(event)
+    kopf.on.event(group, version, kind.plural, registry=registry, id="look")(event)
 
 
 def _document(body: Mapping[str, Any], kind: Watched) -> Document:
