@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from orbitloop.domain.errors import BadInput
 from orbitloop_mission.manifests.documents import documents
@@ -44,6 +48,7 @@ def test_json_is_yaml_as_well() -> None:
         ("a: !!set {b}", r"m\.yaml:1: the tag .*set' is unknown"),
         ("a:\n  <<: 1", r"m\.yaml:2: << takes a mapping"),
         ("x: &x {a: 1}\ny:\n  a: 2\n  <<: *x", r"m\.yaml:1: << brings a in after it was set"),
+        ('a: "\\ud800"', r"m\.yaml:1: half a character"),
         ("a: \x07", r"m\.yaml: no YAML"),
     ],
 )
@@ -114,3 +119,62 @@ def test_a_part_knows_its_line() -> None:
     assert located.at(("a", "b", 1, "y")) == "m.yaml:4"
     assert located.at(("a", "b", 1, "missing")) == "m.yaml:4"
     assert located.at(("nothing",)) == "m.yaml:1"
+
+
+WORDS = [
+    "a",
+    "on",
+    "1e3",
+    ".inf",
+    "$X",
+    "${Y}",
+    "é",
+    "#",
+    "%YAML 1.1\n",
+    "---\n",
+    "...\n",
+    "\n",
+    "  ",
+    "\t",
+    "\x00",
+    "\ufeff",
+]
+MARKS = [
+    ": ",
+    "- ",
+    "[",
+    "]",
+    "{",
+    "}",
+    ", ",
+    "&x ",
+    "*x",
+    "<<: ",
+    "? ",
+    ">",
+    "'",
+    '"',
+    "!t ",
+    "!!int ",
+    "!!binary ",
+    "\\ud800",
+]
+PIECES = st.sampled_from([*WORDS, *MARKS, "|"])
+
+
+@given(st.lists(PIECES, max_size=30).map("".join) | st.binary(max_size=40))
+@settings(max_examples=400)
+def test_whatever_stands_there_is_read_or_refused_with_its_place(text: str | bytes) -> None:
+    refusal = ""
+    try:
+        found = [located.document for located in documents(text, "m.yaml", {"X": "1"})]
+        json.dumps(found, ensure_ascii=False, allow_nan=False).encode()
+    except BadInput as error:
+        refusal = str(error)
+    assert not refusal or refusal.startswith("m.yaml:")
+
+
+@given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=20))
+def test_what_json_says_is_read_as_it_is(value: object) -> None:
+    text = json.dumps({"a": value})
+    assert "$" in text or read(text) == [{"a": value}]

@@ -103,7 +103,9 @@ class _Composer:
         match event:
             case yaml.ScalarEvent():
                 tag = event.tag or ""
-                return Word(text=event.value, tag=tag, is_plain=event.style is None and not tag, line=line)
+                return Word(
+                    text=self._whole(event.value, line), tag=tag, is_plain=event.style is None and not tag, line=line
+                )
             case yaml.SequenceStartEvent():
                 self._check_tag(event, "seq", line)
                 items = tuple(self._node(inner, levels - 1) for inner in self._until(yaml.SequenceEndEvent))
@@ -120,6 +122,13 @@ class _Composer:
     def _until(self, end: type[yaml.Event]) -> Iterator[yaml.Event]:
         while not isinstance(event := next(self._events), end):
             yield event
+
+    def _whole(self, text: str, line: int) -> str:
+        """``text`` with the pairs of escapes by which JSON writes a character beyond the first 65,536 put together."""
+        try:
+            return text.encode("utf-16", "surrogatepass").decode("utf-16")
+        except UnicodeDecodeError as error:
+            raise BadInput(f"{self._source}:{line}: half a character: \\ud800 to \\udfff come in pairs") from error
 
     def _check_tag(self, event: yaml.CollectionStartEvent, kind: str, line: int) -> None:
         if event.tag not in {None, "!", f"tag:yaml.org,2002:{kind}"}:
