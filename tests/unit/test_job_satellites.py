@@ -289,3 +289,17 @@ def test_satellites_whose_names_begin_alike_do_not_wait_for_each_others_workers(
         "helmets-inference-sat-1-2",
         "helmets-inference-sat-1-2-1",
     ]
+
+
+def test_an_inference_worker_that_cannot_be_given_what_flies_says_why() -> None:
+    world = on_offer()
+    world.run("helmets-inference-1")
+    model = {"flying": a_digest(1), "error": "not as 'pth'"}
+    world.report("node-sat-1", lastContact=LATER, models={"lab/helmets": model})
+    world.settle()
+    [worker] = world.status["inference"]
+    why = "sat-1 flies a model that it could not give to its inference worker: not as 'pth'"
+    assert (worker["state"], worker["message"]) == ("Running", why)
+    world.report("node-sat-1", lastContact=LATER, models={"lab/helmets": model | {"error": ""}})
+    world.settle()
+    assert world.status["inference"][0].get("message", "") == ""

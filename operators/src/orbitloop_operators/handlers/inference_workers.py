@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 
 from orbitloop.api.sedna_v1alpha1.incremental_learning_job import InferenceWorker
+from orbitloop.domain.errors import BadInput
 from orbitloop_operators.handlers.changes import Document, Key, Severity
 from orbitloop_operators.handlers.job_scene import Scene
 from orbitloop_operators.handlers.pod_states import (
@@ -21,6 +22,9 @@ from orbitloop_operators.handlers.pod_states import (
 from orbitloop_operators.handlers.stage_pods import Platform, inference_pod, worker_type_of
 from orbitloop_operators.handlers.whereabouts import AT_ONCE, Patience, Step, soonest
 from orbitloop_operators.handlers.worker_pods import Place, is_made_from
+
+_LONGEST_ERROR = 600
+"""Characters of what a node says went wrong that are passed on."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -141,8 +145,22 @@ class _Tending:
     def _running(self, pod: Document) -> _Done:
         crash = crash_of(pod, self.scene.now)
         if crash is None:
-            return self._as("Running")
+            return self._as("Running", self._behind())
         return _Done(worker=self._now("Running", f"pod {self._name}: {crash.message}"), again=crash.steady_after)
+
+    def _behind(self) -> str:
+        """Why the worker goes on with an older model than the one that flies; empty if nothing says that it does."""
+        if not self.post.satellite:
+            return ""
+        head = f"{self.post.satellite} flies a model that it could not give to its inference worker: "
+        report = self.scene.report(self.post.place.node)
+        if report is None:  # nothing new was heard
+            return self.before.message if self.before.message.startswith(head) else ""
+        try:
+            said = report.model(self.scene.owner.namespace, self.scene.owner.name)
+        except BadInput as error:
+            return f"{head}{error}"
+        return f"{head}{said.error[:_LONGEST_ERROR]}" if said is not None and said.error else ""
 
     def _absent(self, wanted: Document) -> _Done:
         others = [

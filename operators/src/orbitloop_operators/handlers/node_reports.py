@@ -62,6 +62,20 @@ class WorkerReport(Status):
     message: str = ""
 
 
+class ModelReport(Status):
+    """What a node says of the file that it keeps for a job's own inference workers.
+
+    Attributes:
+        flying: digest of the weights that fly.
+        file: digest of the file that was written.
+        error: why it could not be written; empty if it could.
+    """
+
+    flying: str = ""
+    file: str = ""
+    error: str = ""
+
+
 class SatelliteReport(Status):
     """What a satellite says of itself.
 
@@ -117,6 +131,10 @@ class NodeReport:
     def worker(self, namespace: str, name: str) -> WorkerReport | None:
         """What it says of a worker; ``None``: nothing."""
         return self._read(WorkerReport, f"worker {namespace}/{name}", self._entry("workers", namespace, name))
+
+    def model(self, namespace: str, job: str) -> ModelReport | None:
+        """What it says of the model of a job's own inference workers; ``None``: nothing."""
+        return self._read(ModelReport, f"the model of {namespace}/{job}", self._entry("models", namespace, job))
 
     def satellite(self) -> SatelliteReport | None:
         """What it says of itself; ``None``: nothing, or it is no satellite."""
