@@ -26,6 +26,7 @@ def test_documents_are_read_in_order_and_empty_ones_are_passed_over() -> None:
 
 def test_json_is_yaml_as_well() -> None:
     assert read('{"a": [1, "20:00", {"b": null}]}') == [{"a": [1, "20:00", {"b": None}]}]
+    assert read('\n{\n\t"a":\t"x\\ty",\n\t"b": [\t]\n}\n') == [{"a": "x\ty", "b": []}]
 
 
 @pytest.mark.parametrize(
@@ -45,6 +46,7 @@ def test_json_is_yaml_as_well() -> None:
         ("a: &a\n  b: *a", r"m\.yaml:2: \*a is inside of what &a stands for"),
         (LAUGHS, r"m\.yaml:\d+: more than 100000 values"),
         ("[" * 10_000, r"m\.yaml:1: deeper than 64 levels"),
+        ('{"a":' * 50_000, r"m\.yaml:1: deeper than 64 levels"),
         ("a: !!set {b}", r"m\.yaml:1: the tag .*set' is unknown"),
         ("a:\n  <<: 1", r"m\.yaml:2: << takes a mapping"),
         ("x: &x {a: 1}\ny:\n  a: 2\n  <<: *x", r"m\.yaml:1: << brings a in after it was set"),
@@ -176,5 +178,6 @@ def test_whatever_stands_there_is_read_or_refused_with_its_place(text: str | byt
 
 @given(st.recursive(st.none() | st.booleans() | st.integers() | st.text(), st.lists, max_leaves=20))
 def test_what_json_says_is_read_as_it_is(value: object) -> None:
-    text = json.dumps({"a": value})
-    assert "$" in text or read(text) == [{"a": value}]
+    for indent in (None, 1, "\t"):
+        text = json.dumps({"a": value}, indent=indent)
+        assert "$" in text or read(text) == [{"a": value}]

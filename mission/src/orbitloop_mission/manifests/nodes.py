@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -60,13 +61,25 @@ def trees(text: str | bytes, source: str) -> Iterator[Node]:
         BadInput: it is no YAML, is too deep, or has an anchor that contains itself or does not exist; says where.
     """
     try:
-        yield from _Composer(yaml.parse(text, Loader=yaml.SafeLoader), source).documents()
+        yield from _Composer(yaml.parse(_as_yaml(text), Loader=yaml.SafeLoader), source).documents()
     except yaml.MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         told = ", ".join(part for part in (error.context, error.problem) if part)
         raise BadInput(f"{source}:{mark.line + 1 if mark else 1}: no YAML: {told}") from error
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise BadInput(f"{source}: no YAML: {' '.join(str(error).split())}") from error
+
+
+def _as_yaml(text: str | bytes) -> str | bytes:
+    """JSON without tabs, which are the one thing between its tokens that YAML does not take; other text as it is."""
+    opening = text.lstrip()[:1]
+    if opening not in {"{", b"{"}:
+        return text
+    try:
+        json.loads(text)
+    except (ValueError, RecursionError):
+        return text  # what is wrong is said with its line
+    return text.replace("\t", " ") if isinstance(text, str) else text.replace(b"\t", b" ")
 
 
 class _Composer:
