@@ -46,6 +46,7 @@ RESTS = {"round": 1, "state": "Failed", "phase": "BackingOff", "lastError": "it 
 SECOND: dict[str, Any] = WAITS | {"round": 2}
 THIRD: dict[str, Any] = WAITS | {"round": 3}
 GAVE_UP = SECOND | {"lastError": "it crashed"}
+FLIES = {"round": 1, "stage": "Deploy", "state": "Starting", "message": "on offer", "satellites": [{"name": "s"}]}
 STARTS = SECOND | {"inference": [{"state": "Pending"}]}
 
 
@@ -72,6 +73,9 @@ STARTS = SECOND | {"inference": [{"state": "Pending"}]}
         ([SECOND, WAITS], ONCE, Waits(message="IncrementalLearningJob b: 1 of 5")),
         ([GAVE_UP], ONCE, Stuck(message="IncrementalLearningJob a: it crashed")),
         ([STARTS], ONCE, None),
+        ([FLIES], ONCE, Waits(message="IncrementalLearningJob a: on offer")),
+        ([FLIES], FOREVER, None),
+        ([FLIES | {"satellites": []}], ONCE, None),
     ],
 )
 def test_a_run_is_over_when_its_jobs_are(statuses: list[dict[str, Any]], goal: Goal, found: Verdict | None) -> None:

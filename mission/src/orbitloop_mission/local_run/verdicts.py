@@ -54,6 +54,7 @@ class Waits:
 Verdict: TypeAlias = Done | Stuck | Waits
 
 
+_OFFERED = {"Starting", "Running"}
 _MENDED_BY_SOMEBODY = {"MissingModel", "NoNode", "UnknownNode"}
 
 
@@ -105,7 +106,12 @@ def _standing(job: Document, goal: Goal) -> _Standing:
         return _Standing.WORKS if starts else _Standing.REACHED
     if status.get("phase") == "Blocked":
         return _Standing.STUCK
-    return _Standing.WAITS if status.get("state") == "Waiting" else _Standing.WORKS
+    return _Standing.WAITS if status.get("state") == "Waiting" or _is_to_fly(status) else _Standing.WORKS
+
+
+def _is_to_fly(status: Document) -> bool:
+    """Whether a model is on offer to satellites, of which this machine hears none."""
+    return bool(status.get("stage") == "Deploy" and status.get("satellites") and status.get("state") in _OFFERED)
 
 
 def _told(standings: Mapping[Key, tuple[_Standing, Document]], which: _Standing, part: str) -> str:
