@@ -35,6 +35,20 @@ def an_object(kind: str, name: str, namespace: str = "lab", **more: Any) -> dict
     return {"apiVersion": f"{group}/v1alpha1", "kind": kind, "metadata": metadata, "spec": more}
 
 
+def test_what_a_new_job_names_may_still_be_on_its_way() -> None:
+    """Kinds are watched one by one: of a file that is applied, the job may be seen before its Model."""
+    world = World.with_job()
+    world.drop(Key(api_version="sedna.io/v1alpha1", kind="Model", namespace="lab", name="first"))
+    last = world.settle()
+    assert last.again == timedelta(seconds=3)
+    assert (world.at, world.status["phase"]) == ("Train/Waiting", "Waiting")
+    assert "lacks Model first" in world.status["message"]
+    world.put(merged(a_model("first", "/models/first.onnx"), {"metadata": {"uid": "here-now"}}))
+    world.settle()
+    assert "Train/Failed" not in world.steps
+    assert [notice for notice in world.told if notice.severity == "Warning"] == []
+
+
 @pytest.mark.parametrize(
     ("missing", "says"),
     [
@@ -52,6 +66,8 @@ def test_what_a_job_names_and_is_missing_is_told_of_and_waited_for(missing: list
         key = Key(api_version="sedna.io/v1alpha1", kind=kind, namespace="lab", name=name)
         taken[key] = world.store.get(key)
         world.drop(key)
+    world.settle()
+    world.pass_by(seconds=3)
     world.settle()
     assert (world.at, world.status["phase"], world.status["failures"]) == ("Train/Failed", "Blocked", 0)
     assert says in world.status["message"]

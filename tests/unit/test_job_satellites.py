@@ -235,6 +235,8 @@ def test_a_satellite_that_is_named_and_missing_is_told_of() -> None:
     job = dict(world.job)
     world.put({**job, "metadata": {**job["metadata"], "annotations": {"orbitloop.io/satellites": "sat-1,sat-9"}}})
     world.settle()
+    world.pass_by(seconds=3)
+    world.settle()
     assert (world.at, world.status["phase"]) == ("Train/Failed", "Blocked")
     assert "names sat-9, and namespace lab has no such Satellite" in world.status["message"]
     world.put(a_satellite("sat-9", "node-9"))

@@ -26,7 +26,7 @@ from orbitloop_operators.handlers.round_state import (
 from orbitloop_operators.handlers.round_steps import Round
 from orbitloop_operators.handlers.satellite_rollout import with_satellites
 from orbitloop_operators.handlers.stage_pods import Platform, swept_pods
-from orbitloop_operators.handlers.whereabouts import Patience, Step, soonest
+from orbitloop_operators.handlers.whereabouts import AT_ONCE, Patience, Step, soonest
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,6 +64,8 @@ class IncrementalLearningJobs:
         """The job shows what is wrong, and stays where it is until that is mended."""
         status = status_of(document) or first_status(now)
         message, reason = str(error), type(error).__name__
+        if isinstance(error, Missing) and (left := self._on_the_way(status, now)):
+            return _changes(document, Step(status=status.model_copy(update={"message": message}), again=left))
         generation = document["metadata"].get("generation")
         if _shows(status, message) and status.observed_generation == generation:
             return Changes(status=document_of(status))
@@ -74,6 +76,13 @@ class IncrementalLearningJobs:
         notice = Notice(severity=Severity.WARNING, reason=reason, message=message)
         step = Step(status=shown.model_copy(update=blocked), notices=(notice,), again=again)
         return _changes(document, step)
+
+    def _on_the_way(self, status: Status, now: datetime) -> timedelta | None:
+        """How long what a new job names may still be on its way; none: it is missing."""
+        if status.start_time is None or status.state is not ConditionType.WAITING:
+            return None
+        left = status.start_time + self.patience.on_the_way - now
+        return left if AT_ONCE < left <= self.patience.on_the_way else None
 
 
 def _shows(status: Status, message: str) -> bool:
