@@ -70,7 +70,8 @@ class Listing:
         """Do what is asked, until cancelled."""
         while True:
             try:
-                await asyncio.wait_for(self._woken.wait(), _PERIOD_S)
+                async with asyncio.timeout(_PERIOD_S):  # wait_for may lose a cancellation that comes with the event
+                    await self._woken.wait()
             except TimeoutError:
                 self._asked.update(self._kinds)
             await asyncio.sleep(_REST_S)
