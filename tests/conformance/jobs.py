@@ -131,6 +131,16 @@ class Job:
     def _tell(self) -> str:
         return f"it went {self.steps()}, and says {json.dumps(self.status)}"
 
+    def fails_for(self, reason: str) -> None:
+        """Wait until it has failed with a message that names the reason."""
+
+        def fails() -> bool:
+            self.steps()
+            failed = [one for one in self.history if one["type"] == "Failed"]
+            return any(reason in one.get("message", "") for one in failed)
+
+        until(fails, f"job {self.name} named {reason}", self._tell)
+
     # ---- its workers
 
     def pods(self, worker: str) -> list[Document]:

@@ -61,13 +61,20 @@ def test_an_inference_pod_is_started_again_by_its_kubelet(walk: Walk) -> None:
     assert walk.worker("inference")["spec"].get("restartPolicy", "Always") == "Always"
 
 
-@WORKERS
-def test_a_pod_is_where_its_template_or_its_dataset_is(walk: Walk, kind: str) -> None:
-    spec = walk.worker(kind)["spec"]
-    if (walk.name, kind) == (HOT, "eval"):
-        assert (spec["nodeSelector"], spec.get("nodeName", "")) == (SELECTED, "")
-    else:
-        assert spec["nodeName"] == NODE
+def test_a_pod_is_where_its_template_says(walks: dict[str, Walk]) -> None:
+    assert walks[COLD].worker("inference")["spec"]["nodeName"] == NODE
+    spec = walks[HOT].worker("eval")["spec"]
+    assert (spec["nodeSelector"], spec.get("nodeName", "")) == (SELECTED, "")
+
+
+@pytest.mark.stricter
+def test_a_pod_without_a_place_is_where_its_dataset_is(walk: Walk) -> None:
+    assert walk.worker("train")["spec"]["nodeName"] == NODE
+
+
+def test_the_inference_worker_is_there_before_any_round(walk: Walk) -> None:
+    first, later = (walk.worker(kind)["metadata"]["creationTimestamp"] for kind in ("inference", "train"))
+    assert first <= later
 
 
 @pytest.mark.parametrize("kind", ["train", "inference"])

@@ -52,8 +52,10 @@ def test_after_a_deployment_the_next_round_waits(walk: Walk) -> None:
     assert (last["stage"], last["type"]) == ("Train", "Waiting")
 
 
+@pytest.mark.stricter
 @ROUNDS
 def test_no_step_is_told_twice_in_a_round(walk: Walk, round: int) -> None:
+    """Sedna's are, where a pod's end and its worker's report come together."""
     assert len(set(walk.steps(round))) == len(walk.steps(round))
 
 

@@ -11,7 +11,7 @@ import pytest
 from tests.conformance.conftest import a_world
 from tests.conformance.jobs import Job, a_dataset, a_job, a_model
 from tests.conformance.target import JOBS_AND_SERVICES, Target, path_of
-from tests.conformance.world import Ways, World
+from tests.conformance.world import Document, Ways, World
 from tests.global_manager import until
 
 LONG_AGO = "2020-01-01T00:00:00Z"
@@ -49,7 +49,16 @@ def pass_time(job: Job) -> None:
     job.world.target.patch(f"{path}/status", {"status": {"failedAt": LONG_AGO}})
 
 
-def test_a_worker_that_fails_fails_its_stage_and_is_tried_again(job: Job) -> None:
+def test_a_worker_that_fails_fails_its_stage_which_waits_again(job: Job) -> None:
+    fail(job, "Train", "out of memory")
+    job.comes_to("Train/Failed")
+    pass_time(job)
+    job.comes_to("Train/Waiting")
+
+
+@pytest.mark.stricter
+def test_a_training_that_failed_is_tried_again_on_the_same_samples(job: Job) -> None:
+    """Sedna's Local Controller has forgotten them by then."""
     first = fail(job, "Train", "out of memory")
     job.comes_to("Train/Failed")
     pass_time(job)
@@ -104,6 +113,19 @@ def test_a_round_ends_after_three_failures(job: Job) -> None:
 
 
 @pytest.mark.stricter
+def test_a_deployment_that_fails_leaves_what_is_served(job: Job) -> None:
+    served = job.starts("inference")["metadata"]["uid"]
+    job.train()
+    job.evaluate({"precision": [0.9]}, {"precision": [0.1]})
+    job.comes_to("Deploy/Ready")
+    name = job.starts("deploy")["metadata"]["name"]
+    job.comes_to("Deploy/Running")
+    job.world.kubelet.ends(name, code=1, message="disk full")
+    assert "disk full" in job.comes_to("Deploy/Failed")["message"]
+    assert [pod["metadata"]["uid"] for pod in job.live("inference")] == [served]
+
+
+@pytest.mark.stricter
 def test_a_worker_that_is_deleted_while_it_runs_has_failed(job: Job) -> None:
     job.comes_to("Train/Ready")
     name = job.starts("train")["metadata"]["name"]
@@ -134,26 +156,39 @@ def test_what_a_worker_says_must_make_sense(job: Job) -> None:
 
 
 @pytest.mark.stricter
-@pytest.mark.parametrize(
-    ("change", "missing", "created"),
-    [
-        ({"dataset": {"name": "nowhere"}}, "Dataset nowhere", a_dataset("nowhere")),
-        ({"initialModel": {"name": "nothing"}}, "Model nothing", a_model("nothing", "/models/nothing.onnx")),
-        ({"deploySpec": {"model": {"name": "none"}}}, "Model none", a_model("none", "/served-none/model.onnx")),
-    ],
-    ids=["a Dataset", "the initial Model", "the Model that is served"],
-)
-def test_what_is_missing_is_named_and_waited_for(
-    world: World, change: dict[str, object], missing: str, created: dict[str, object]
-) -> None:
+def test_what_is_missing_is_named_and_waited_for(world: World) -> None:
     world.count("sites", 10)
-    world.has(a_job("lacking", **change))
-    job = Job(world=world, name="lacking")
-    assert missing in job.comes_to("Train/Failed")["message"]
-    world.has(created)
-    world.count("nowhere" if "Dataset" in missing else "sites", 11)
-    job.comes_to("Train/Waiting")
-    job.comes_to("Train/Ready")
+    lacking: dict[str, tuple[Document, Document]] = {
+        "Dataset nowhere": ({"dataset": {"name": "nowhere"}}, a_dataset("nowhere")),
+        "Model nothing": ({"initialModel": {"name": "nothing"}}, a_model("nothing", "/models/nothing.onnx")),
+        "Model none": ({"deploySpec": {"model": {"name": "none"}}}, a_model("none", "/served-none/model.onnx")),
+    }
+    jobs = {what: Job(world=world, name=what.lower().replace(" ", "-")) for what in lacking}
+    for what, (change, _) in lacking.items():
+        world.has(a_job(jobs[what].name, **change))
+    for what, (_, created) in lacking.items():
+        jobs[what].fails_for(what)
+        world.has(created)
+    world.count("nowhere", 11)
+    for job in jobs.values():
+        job.comes_to("Train/Waiting")
+        job.comes_to("Train/Ready")
+
+
+@pytest.mark.stricter
+def test_what_is_applied_together_is_not_missing(world: World) -> None:
+    """A job may be seen before its Models."""
+    names = [f"together-{number}" for number in range(8)]
+    for name in names:
+        models = a_model(f"{name}-base", "/models/base/model.onnx"), a_model(f"{name}-served", f"/{name}/model.onnx")
+        deploy = {"model": {"name": f"{name}-served"}}
+        written = a_job(name, initialModel={"name": f"{name}-base"}, deploySpec=deploy, dataset={"name": name})
+        world.has(written, *models, a_dataset(name))
+        world.count(name, 10)
+    for name in names:
+        job = Job(world=world, name=name)
+        job.comes_to("Train/Ready")
+        assert "Train/Failed" not in job.steps()
 
 
 @pytest.mark.stricter
