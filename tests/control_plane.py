@@ -6,7 +6,9 @@ import ssl
 import subprocess
 import urllib.request
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -55,18 +57,25 @@ class Cluster:
             return bytes(answer.read())
 
 
-@pytest.fixture(scope="session")
-def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    """A control plane without controllers."""
+@contextmanager
+def control_plane(folder: Path) -> Iterator[Cluster]:
+    """A control plane without controllers, in ``folder``; where there is none to start the test is skipped."""
     try:
         binaries = find()
     except Missing as missing:
         if os.environ.get("CI"):
             pytest.fail(f"CI must have a control plane: {missing}")
         pytest.skip(str(missing))
-    plane = ControlPlane.make(tmp_path_factory.mktemp("control-plane"), binaries)
+    plane = ControlPlane.make(folder, binaries)
     try:
         plane.start()
         yield Cluster(plane=plane)
     finally:
         plane.stop()
+
+
+@pytest.fixture(scope="session")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """The control plane that tests of one process share."""
+    with control_plane(tmp_path_factory.mktemp("control-plane")) as started:
+        yield started

@@ -1,0 +1,18 @@
+{{/* What gateway and exporters see of disks. */}}
+{{- define "orbitloop.gatewayFolders" -}}
+- {name: tmp, mountPath: /tmp}
+- {name: folder, mountPath: /var/lib/orbitloop}
+- {name: keys, mountPath: /keys, readOnly: true}
+- {name: keys-secret, mountPath: /secret/keys, readOnly: true}
+- {name: links-secret, mountPath: /secret/links, readOnly: true}
+{{- range $number, $folder := .shared }}
+- {name: shared-{{ $number }}, mountPath: {{ $folder.path }}}
+{{- end }}
+{{- end }}
+
+{{/* What gateway and exporters are told alike. */}}
+{{- define "orbitloop.gatewayEnvironment" -}}
+- {name: ORBITLOOP_GROUND_FOLDER, value: /var/lib/orbitloop}
+- {name: ORBITLOOP_GROUND_KEYS, value: /keys}
+{{- include "orbitloop.environment" (dict "prefix" "ORBITLOOP_GROUND_" "settings" .settings) }}
+{{- end }}
