@@ -11,34 +11,22 @@ from pathlib import Path
 import pytest
 from tests.conformance.jobs import Job, a_job, surroundings
 from tests.conformance.node_files import NodeFiles
+from tests.conformance.options import OPTIONS, given_for
 from tests.conformance.target import Target, path_of, proxied
 from tests.conformance.walks import COLD, HOT, Walk, walk_both
-from tests.conformance.world import NODE, Ways, World, account, node
+from tests.conformance.world import NODE, Ways, World, a_world, node
 from tests.control_plane import Cluster
 from tests.global_manager import global_manager, until
-
-_OPTIONS = {
-    "kubeconfig": "FILE of the API server that the implementation runs on; else KUBECONFIG_CONFORMANCE, else ours is "
-    "started",
-    "local-controller": "URL of its Local Controller's port for workers; else ours is started",
-    "count": "COMMAND that tells it how many samples a Dataset has; it is given namespace, Dataset and number",
-    "node-root": "FOLDER that holds the node's files, where it makes what its jobs write",
-}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("conformance")
-    for name, says in _OPTIONS.items():
+    for name, says in OPTIONS.items():
         group.addoption(f"--conformance-{name}", default="", help=says)
 
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "stricter: beyond Sedna's contract, what orbitloop makes good or promises more")
-
-
-def given_for(config: pytest.Config, name: str) -> str:
-    """What the command line gives for an option, if anything."""
-    return str(config.getoption(f"--conformance-{name}", default=""))
 
 
 @pytest.fixture(scope="session")
@@ -92,18 +80,6 @@ def implementation(
             yield
 
     return runs
-
-
-@contextmanager
-def a_world(target: Target, ways: Ways, files: NodeFiles | None = None) -> Iterator[World]:
-    """A namespace of its own, empty again at the end."""
-    namespace = f"conformance-{uuid.uuid4().hex[:8]}"
-    target.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
-    target.ask("POST", path_of("ServiceAccount", namespace), account())  # where no controller makes it
-    try:
-        yield World(target=target, namespace=namespace, ways=ways, files=files)
-    finally:
-        target.empty(namespace)
 
 
 @pytest.fixture(scope="session")

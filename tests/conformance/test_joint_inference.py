@@ -7,10 +7,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import pytest
-from tests.conformance.conftest import a_world
 from tests.conformance.jobs import SEDNA, a_model, a_template
 from tests.conformance.target import Target, path_of
-from tests.conformance.world import NODE, Document, Ways, World, values
+from tests.conformance.world import NODE, Document, Ways, World, a_world, values
 from tests.global_manager import until
 
 NAME = "together"

@@ -11,10 +11,9 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.conformance.conftest import a_world
 from tests.conformance.jobs import a_dataset, a_job, a_model, a_template
 from tests.conformance.target import Target
-from tests.conformance.world import Document, Ways
+from tests.conformance.world import Document, Ways, a_world
 
 HERE = Path(__file__).parent
 OURS, GOLDEN = HERE / "manifests", HERE.parent / "golden" / "manifests"

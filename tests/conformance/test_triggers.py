@@ -7,11 +7,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from tests.conformance.conftest import a_world
 from tests.conformance.jobs import Job, a_job, asks, surroundings
 from tests.conformance.target import Target, path_of
 from tests.conformance.vectors import Vector, triggers
-from tests.conformance.world import Document, Ways, World
+from tests.conformance.world import Document, Ways, World, a_world
 from tests.global_manager import until
 
 SAMPLES = 500

@@ -8,10 +8,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from tests.conformance.conftest import a_world
 from tests.conformance.jobs import Job, a_dataset, a_job, a_model
 from tests.conformance.target import JOBS_AND_SERVICES, Target, path_of
-from tests.conformance.world import Document, Ways, World
+from tests.conformance.world import Document, Ways, World, a_world
 from tests.global_manager import until
 
 LONG_AGO = "2020-01-01T00:00:00Z"

@@ -10,8 +10,8 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
-from tests.conformance.conftest import given_for
 from tests.conformance.local_controller import local_controller
+from tests.conformance.options import given_for
 
 Answer = tuple[int, dict[str, Any]]
 MODEL = {"format": "pb", "url": "/output/train/1/model.pb"}

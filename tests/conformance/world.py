@@ -6,7 +6,9 @@ import json
 import shlex
 import subprocess
 import urllib.request
-from collections.abc import Mapping
+import uuid
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -101,6 +103,18 @@ class World:
         asked = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
         with urllib.request.urlopen(asked, timeout=60):
             pass
+
+
+@contextmanager
+def a_world(target: Target, ways: Ways, files: NodeFiles | None = None) -> Iterator[World]:
+    """A namespace of its own, empty again at the end."""
+    namespace = f"conformance-{uuid.uuid4().hex[:8]}"
+    target.create({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    target.ask("POST", path_of("ServiceAccount", namespace), account())  # where no controller makes it
+    try:
+        yield World(target=target, namespace=namespace, ways=ways, files=files)
+    finally:
+        target.empty(namespace)
 
 
 def node() -> Document:
