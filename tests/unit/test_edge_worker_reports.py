@@ -13,11 +13,14 @@ from typing import Any
 
 import pytest
 
+from orbitloop.adapters.model_versions import ModelVersions
 from orbitloop.adapters.wall_clock import WallClock
 from orbitloop.domain.errors import BadInput
+from orbitloop.domain.units import Digest
 from orbitloop.wire.node_messages import LARGEST_VALUE
 from orbitloop.wire.worker_messages import WorkerInfo
 from orbitloop_edge.adapters.host import Patience
+from orbitloop_edge.adapters.model_files import HOT_UPDATES, AnnouncedUpdates
 from orbitloop_edge.http.local_controller import LARGEST_BODY
 from orbitloop_edge.node import LocalNode
 from orbitloop_edge.satellite_file import LocalControllerTable
@@ -119,9 +122,9 @@ class SharedEvents:
         return value
 
 
-def test_two_threads_of_one_worker_do_not_drive_each_other_out() -> None:
+def test_two_threads_of_one_worker_do_not_drive_each_other_out(tmp_path: Path) -> None:
     events = SharedEvents()
-    reports = WorkerReports(events=events)
+    reports = WorkerReports(events=events, answers=AnnouncedUpdates(tmp_path))
     kinds: list[dict[str, Any]] = [{"kind": "inference", "ownerInfo": {"inferenceNumber": 7}}, {"kind": "deploy"}]
     infos = [WorkerInfo.model_validate(REPORT | kind) for kind in kinds]
     threads = [threading.Thread(target=reports.take, args=(info,)) for info in infos]
@@ -264,3 +267,56 @@ def test_a_port_that_is_taken_is_one_clear_error(node: LocalNode, tmp_path: Path
     table = LocalControllerTable(port=node.port)
     with pytest.raises(BadInput, match=f"cannot listen at 127.0.0.1:{node.port}: Address already in use; name another"):
         LocalNode(tmp_path / "other", table, WallClock(), Patience())
+
+
+@pytest.fixture
+def announced(tmp_path: Path) -> ModelVersions:
+    """The folder of a job's hot updates on a node whose files are below a folder, with one announced."""
+    folder = tmp_path / "node" / HOT_UPDATES.relative_to("/") / "ns" / "incrementallearningjob" / "helmets"
+    versions = ModelVersions(folder)
+    versions.announce(Digest(DIGEST), "model.pb", "round 1")
+    return versions
+
+
+def says(tmp_path: Path, **more: Any) -> None:
+    """The word of a worker of the original library: no model is named."""
+    with node_in(tmp_path / "sat", root=tmp_path / "node") as node:
+        assert post(node, **({"kind": "deploy", "results": []} | more))[0] == 200
+
+
+@pytest.mark.parametrize("status", ["completed", "failed"])
+def test_what_came_of_a_hot_update_is_left_for_whoever_announced_it(
+    tmp_path: Path, announced: ModelVersions, status: str
+) -> None:
+    says(tmp_path, status=status)
+    current, answer = announced.current(), announced.answer()
+    assert current is not None
+    assert answer is not None
+    assert (answer.digest, answer.status) == (DIGEST, status)
+    assert answer.answers(current)
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {"status": "running"},
+        {"kind": "eval"},
+        {"results": REPORT["results"]},
+        {"ownerName": "../helmets"},
+        {"ownerName": "another"},
+    ],
+    ids=["still loading", "of another stage", "of our library, which answers by itself", "path", "job without updates"],
+)
+def test_no_other_report_answers_for_a_hot_update(
+    tmp_path: Path, announced: ModelVersions, more: dict[str, Any]
+) -> None:
+    says(tmp_path, **({"status": "completed"} | more))
+    assert announced.answer() is None
+
+
+def test_an_answer_stays_until_another_update_is_announced(tmp_path: Path, announced: ModelVersions) -> None:
+    says(tmp_path, status="failed")
+    says(tmp_path, status="completed")
+    answer = announced.answer()
+    assert answer is not None
+    assert answer.status == "failed"

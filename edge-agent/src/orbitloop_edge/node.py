@@ -12,7 +12,7 @@ from orbitloop.ports.clock import Clock
 from orbitloop_edge.adapters.file_changes import FileChanges
 from orbitloop_edge.adapters.host import Patience
 from orbitloop_edge.adapters.index_file import IndexFile
-from orbitloop_edge.adapters.model_files import NodeModelFiles, SlotsModel
+from orbitloop_edge.adapters.model_files import AnnouncedUpdates, NodeModelFiles, SlotsModel
 from orbitloop_edge.adapters.node_events import NodeEventsFile
 from orbitloop_edge.controller import Node
 from orbitloop_edge.http.local_controller import LocalControllerServer, Routes
@@ -51,7 +51,8 @@ class LocalNode:
         self._models = ServedModels(
             events=self.events, flying=self._slots, files=NodeModelFiles(table.root, table.model_folders), clock=clock
         )
-        routes = Routes(reports=WorkerReports(events=self.events, mode=table.mode), state=self._state)
+        reports = WorkerReports(events=self.events, answers=AnnouncedUpdates(table.root), mode=table.mode)
+        routes = Routes(reports=reports, state=self._state)
         try:
             self._server = LocalControllerServer(table.listen, table.port, routes)
         except BaseException:

@@ -12,9 +12,13 @@ from orbitloop.domain.errors import BadInput, NotYet
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Digest
 from orbitloop.wire.desired_state import HotUpdate
+from orbitloop.wire.update_files import LOADED, Loaded
+from orbitloop.wire.worker_messages import WorkerStatus
 from orbitloop_edge.adapters.slot_state import read_state
 from orbitloop_edge.usecases.node_paths import path_on_node
 
+HOT_UPDATES = Path("/var/lib/sedna/model-hot-update")
+"""Where Sedna's hot updates are on a node: a folder a namespace, a kind and a job."""
 _KEPT = 2
 """Versions that stay: the one that is announced, and the one that workers may still load."""
 
@@ -124,6 +128,32 @@ class NodeModelFiles:
                 f"{', '.join(map(str, self._allowed)) or 'one that is named there'}"
             )
         return target
+
+
+class AnnouncedUpdates:
+    """The :class:`~orbitloop_edge.usecases.worker_reports.HotUpdateAnswers` beside what is announced on this node.
+
+    Args:
+        root: folder below which the node's paths are.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._folder = root / HOT_UPDATES.relative_to("/")
+
+    def answer(self, namespace: str, job: str, status: WorkerStatus, message: str) -> None:
+        """Leave the answer, if an update is announced that has none. Raises ``NoSpace``."""
+        versions = ModelVersions(self._folder / namespace / "incrementallearningjob" / job)
+        wanted, before = versions.current(), versions.answer()
+        if wanted is None or status is WorkerStatus.RUNNING or (before is not None and before.answers(wanted)):
+            return
+        said = Loaded(
+            digest=wanted.digest or "",
+            status=status,
+            message=message,
+            model_path=wanted.path,
+            model_update_time=wanted.updated,
+        )
+        write_durably(versions.folder / LOADED, said.body())
 
 
 def _write(path: Path, data: bytes) -> None:

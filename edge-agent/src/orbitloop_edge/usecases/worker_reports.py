@@ -8,6 +8,7 @@ import re
 import threading
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Protocol
 
 from pydantic import JsonValue
 
@@ -42,16 +43,27 @@ class UnknownOwner(Refused):
     """There is no such kind of owner."""
 
 
+class HotUpdateAnswers(Protocol):
+    """Where those who announced a hot update look for what came of it."""
+
+    def answer(self, namespace: str, job: str, status: WorkerStatus, message: str) -> None:
+        """A worker of ``job`` said what came of the update that is announced to it."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class WorkerReports:
     """Takes reports; what is taken is on disk. The same report again changes nothing.
 
     Args:
         events: takes the last word of each worker, as ``worker/NAMESPACE/WORKER``.
+        answers: gets what came of hot updates, from workers with the original Sedna library: it names no model, and
+            leaves no answer of its own.
         mode: of Sedna's path.
     """
 
     events: NodeEvents
+    answers: HotUpdateAnswers
     mode: Mode = Mode.COMPAT
     _turn: threading.Lock = field(default_factory=threading.Lock, init=False, repr=False)
 
@@ -85,6 +97,8 @@ class WorkerReports:
         subject = f"worker/{info.namespace}/{info.name}"
         with self._turn:  # a worker reports by several threads, and each report is joined to the one before
             self.events.record(subject, _value(info, self.events.last(subject)))
+        if info.kind == WorkerKind.DEPLOY and not info.results and _NAME.fullmatch(info.owner_name):
+            self.answers.answer(info.namespace, info.owner_name, WorkerStatus(info.status or "running"), info.reason)
 
 
 def _check(info: WorkerInfo) -> None:
