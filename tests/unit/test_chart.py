@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 import os
+import re
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -506,6 +507,17 @@ def test_every_value_that_there_is_has_a_schema() -> None:
                 yield from unknown(value, known[name], f"{at}{name}.")
 
     assert list(unknown(yaml.safe_load((CHART / "values.yaml").read_text()), schema, "")) == []
+
+
+def test_what_the_page_shows_can_be_installed() -> None:
+    page = (ROOT / "docs" / "howto" / "install-with-helm.md").read_text()
+    shown = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)]
+    assert len(shown) == 3
+    merged = shown[0] | {"localController": shown[1]["localController"] | shown[2]["localController"]}
+    assert {"orbitloop-local-controller", "orbitloop-satellite-bupt-1"} <= pod_specs(rendered(merged)).keys()
+    assert {"nodePort": 30400}.items() <= only(rendered(merged), "Service", "orbitloop-gateway")["spec"]["ports"][
+        0
+    ].items()
 
 
 # ------------------------------------------------------------------------------------------------------------ helm test
