@@ -58,17 +58,19 @@ class Cluster:
 
 
 @contextmanager
-def control_plane(folder: Path) -> Iterator[Cluster]:
-    """A control plane without controllers, in ``folder``; where there is none to start the test is skipped."""
+def control_plane(folder: Path, *, controllers: bool = False) -> Iterator[Cluster]:
+    """A control plane in ``folder``, with or without controllers; where there is none to start the test is skipped."""
     try:
         binaries = find()
+        if controllers and binaries.controller_manager is None:
+            raise Missing("there is no kube-controller-manager")
     except Missing as missing:
         if os.environ.get("CI"):
             pytest.fail(f"CI must have a control plane: {missing}")
         pytest.skip(str(missing))
     plane = ControlPlane.make(folder, binaries)
     try:
-        plane.start()
+        plane.start(controller_manager=controllers)
         yield Cluster(plane=plane)
     finally:
         plane.stop()
@@ -78,4 +80,13 @@ def control_plane(folder: Path) -> Iterator[Cluster]:
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     """The control plane that tests of one process share."""
     with control_plane(tmp_path_factory.mktemp("control-plane")) as started:
+        yield started
+
+
+@pytest.fixture(scope="module")
+def controlled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    """One with the controllers that collect what has lost its owner or its namespace, and with our kinds."""
+    with control_plane(tmp_path_factory.mktemp("controlled"), controllers=True) as started:
+        started.kubectl("apply", "-f", str(Path(__file__).parents[1] / "crds"))
+        started.kubectl("wait", "--for=condition=Established", "crd/datasets.sedna.io", "--timeout=30s")
         yield started

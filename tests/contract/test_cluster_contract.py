@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import itertools
-import os
 import uuid
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import pytest
-from hack.control_plane.binaries import Missing, find
-from hack.control_plane.cluster import ControlPlane
 from tests.control_plane import Cluster as Tools
 
 from orbitloop.domain.errors import NotYet, Refused
@@ -83,28 +79,6 @@ def controlled_by(owner: Document) -> dict[str, Any]:
         "uid": owner["metadata"]["uid"],
         "controller": True,
     }
-
-
-@pytest.fixture(scope="module")
-def controlled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Tools]:
-    """An API server with the controllers that collect what has lost its owner."""
-    try:
-        binaries = find()
-        if binaries.controller_manager is None:
-            raise Missing("there is no kube-controller-manager")
-    except Missing as missing:
-        if os.environ.get("CI"):
-            pytest.fail(f"CI must have a control plane: {missing}")
-        pytest.skip(str(missing))
-    plane = ControlPlane.make(tmp_path_factory.mktemp("controlled"), binaries)
-    try:
-        plane.start(controller_manager=True)
-        tools = Tools(plane=plane)
-        tools.kubectl("apply", "-f", str(Path(__file__).parents[2] / "crds"))
-        tools.kubectl("wait", "--for=condition=Established", "crd/datasets.sedna.io", "--timeout=30s")
-        yield tools
-    finally:
-        plane.stop()
 
 
 @pytest.fixture(params=["memory", "api-server"])
