@@ -28,6 +28,7 @@ FULL: dict[str, Any] = {
         "service": {"type": "NodePort", "nodePort": 30400},
         "exports": [{"satellite": "bupt-1", "to": "/data/bupt-1"}],
     },
+    "grafanaDashboard": {"enabled": True},
     "localController": {
         "enabled": True,
         "stations": STATIONS,

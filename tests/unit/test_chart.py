@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 import yaml
-from tests.helm import CHART, Document, helms, only, pod_specs, refusal, rendered, rendered_by, run_helm
+from tests.helm import CHART, NAMESPACE, Document, helms, only, pod_specs, refusal, rendered, rendered_by, run_helm
 
 from orbitloop_edge.adapters.credentials import read_credentials
 from orbitloop_edge.cli import _parser as edge_parser
@@ -47,6 +47,7 @@ FULL: dict[str, Any] = {
         "satellites": [{"name": "bupt-1", "keysSecret": "bupt-1-keys"}],
     },
     "serviceMonitor": {"enabled": True},
+    "grafanaDashboard": {"enabled": True},
     "networkPolicies": {"metricsFrom": [{"namespaceSelector": {"matchLabels": {"name": "monitoring"}}}]},
 }
 USES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
@@ -55,6 +56,7 @@ USES: dict[str, tuple[dict[str, Any], tuple[str, ...]]] = {
     "KubeEdge": ({"localController": {"stations": STATIONS}}, ("values-kubeedge.yaml",)),
     "everything": (FULL, ()),
 }
+METRICS = ("gateway.md", "operators.md")
 every_use = pytest.mark.parametrize(("values", "files"), USES.values(), ids=USES.keys())
 
 
@@ -128,6 +130,16 @@ def test_the_chart_grants_nothing_that_the_manifests_do_not() -> None:
     kinds = {"ServiceAccount", "ClusterRole", "Role", "ClusterRoleBinding", "RoleBinding"}
     granted = {(one["kind"], one["metadata"]["name"]) for one in rendered(FULL) if one["kind"] in kinds}
     assert granted == {(one["kind"], one["metadata"]["name"]) for one in _manifests() if one["kind"] in kinds}
+
+
+def test_all_of_it_is_in_the_release_s_namespace() -> None:
+    place = ("orbitloop", str(CHART), "--namespace", "elsewhere")
+    said = run_helm(helms()[0], "template", *place, said=FULL)
+    assert "namespace: elsewhere" in said.stdout
+    assert NAMESPACE not in said.stdout
+    everywhere = {"ClusterRole", "ClusterRoleBinding", "ValidatingWebhookConfiguration"}
+    for one in rendered(FULL):
+        assert (one["kind"] in everywhere) == ("namespace" not in one["metadata"])
 
 
 def test_the_chart_brings_the_definitions() -> None:
@@ -316,6 +328,15 @@ def test_services_policies_and_monitors_select_what_there_is(values: dict[str, A
     for one in documents:
         if select := selectors.get(one["kind"]):
             assert [each for each in labels if each.items() >= select(one).items()], one["metadata"]["name"]
+
+
+def test_the_dashboard_asks_for_metrics_that_there_are() -> None:
+    dashboard = json.loads(only(rendered(FULL), "ConfigMap", "orbitloop-dashboard")["data"]["orbitloop.json"])
+    asked = set(re.findall(r"\borbitloop_\w+", json.dumps(dashboard)))
+    served = re.findall(r"`(orbitloop_\w+)", "".join((ROOT / "docs/reference" / page).read_text() for page in METRICS))
+    assert asked
+    assert asked <= set(served)
+    assert len({panel["id"] for panel in dashboard["panels"]}) == len(dashboard["panels"])
 
 
 # ---------------------------------------------------------------------------------------------------------- on board
