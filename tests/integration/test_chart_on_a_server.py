@@ -14,10 +14,12 @@ from typing import Any
 import pytest
 from tests.control_plane import Cluster, control_plane
 from tests.helm import CHART, NAMESPACE, helms, only, pod_specs, rendered, run_helm
+from tests.pods import ACCOUNT, Pod, asks, free_port
 
 from orbitloop_operators.http.probes import Probes, serve_probes
 
 SERVED = "1.20.2"
+AUTHORITY_DATA = "{.clusters[0].cluster.certificate-authority-data}"
 AUTHORITY = base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()
 STATIONS = {"ground": {"gateway": "https://192.0.2.10:30400"}}
 FULL: dict[str, Any] = {
@@ -131,6 +133,40 @@ def test_the_notes_ask_for_the_secrets_that_are_missing_and_then_no_more(server:
         again = helm(server, program, "upgrade", "orbitloop", str(CHART))
         assert "create secret" not in again
         assert "helm test orbitloop" in again
+    finally:
+        helm(server, program, "uninstall", "orbitloop")
+
+
+def test_the_operators_pod_has_the_account_that_it_needs(server: Cluster, tmp_path: Path) -> None:
+    program = helms()[-1]
+    helm(server, program, "install", "orbitloop", str(CHART), said={"gateway": {"enabled": False}})
+    spec = pod_specs(rendered({"gateway": {"enabled": False}}))["orbitloop-operators"]
+    for name, content in (
+        ("token", server.kubectl("-n", NAMESPACE, "create", "token", "orbitloop-operators").strip()),
+        ("ca.crt", server.kubectl("config", "view", "--raw", "--flatten", "-o", f"jsonpath={AUTHORITY_DATA}")),
+        ("namespace", NAMESPACE),
+    ):
+        (tmp_path / name).write_text(base64.b64decode(content).decode() if name == "ca.crt" else content)
+    probes = free_port()
+    pod = Pod(spec, tmp_path / "node", account=True)
+    pod.folder_of(ACCOUNT, "0755", *(tmp_path / name for name in ("token", "ca.crt", "namespace")))
+    pod.begins()
+    pod.runs(
+        "operators",
+        told={
+            "POD_NAME": "orbitloop-operators-0",
+            "POD_NAMESPACE": NAMESPACE,
+            "KUBERNETES_SERVICE_HOST": "127.0.0.1",
+            "KUBERNETES_SERVICE_PORT": str(server.plane.port),
+        },
+        further=f" --probes-port={probes} --admission-port={free_port()} & operators=$!",
+    )
+    pod.says(asks(probes, "/readyz"))
+    pod.says("kill $operators; wait $operators")
+    try:
+        assert "ready" in pod.ends().splitlines()
+        registered = server.get("/apis/admissionregistration.k8s.io/v1/validatingwebhookconfigurations/orbitloop")
+        assert b"BEGIN CERTIFICATE" in base64.b64decode(registered["webhooks"][0]["clientConfig"]["caBundle"])
     finally:
         helm(server, program, "uninstall", "orbitloop")
 

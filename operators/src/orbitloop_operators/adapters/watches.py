@@ -30,6 +30,8 @@ _CHATTY = (
     "kopf._core.reactor.running",  # warns that it takes no signals in this thread
     "asyncio",  # kopf's streams complain when they are cancelled while they connect
 )
+_NO_PEER: Any = "orbitloop-operators"
+"""Kopf's peering is off; left to itself it would ask for the user's name, and in a pod the user may have none."""
 _REST_BETWEEN_S = 1.0
 _CREDENTIALS_HOLD = timedelta(days=365)
 _FIRST_RESTS_S = (0.2, 0.5, 1.0, 2.0, 4.0)
@@ -167,6 +169,7 @@ class Watches:
             registry=registry,
             settings=_settings(),
             standalone=True,
+            identity=_NO_PEER,
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
             ready_flag=self._begun,
