@@ -33,14 +33,17 @@ for path in /*; do
   mount --rbind "$path" "$NODE$path"
   case $path in /proc|/sys|/dev) ;; *) mount -o remount,bind,ro "$NODE$path";; esac
 done
-mkdir -p "$NODE/programs" "$NODE$CHECKOUT"
-mountpoint -q "$NODE$CHECKOUT" || [ -e "$NODE$CHECKOUT/constraints.txt" ] || mount --bind "$CHECKOUT" "$NODE$CHECKOUT"
+mkdir "$NODE/programs"
 for name in ground edge operators; do
   printf '#!%s\nfrom orbitloop_%s.cli import main\nraise SystemExit(main())\n' "$PYTHON" "$name" \
     >"$NODE/programs/orbitloop-$name"
 done
 chmod 0755 "$NODE"/programs/*
 """
+CHECKOUT = """
+[ -e "$NODE$CHECKOUT/constraints.txt" ] || { mkdir -p "$NODE$CHECKOUT"; mount --bind "$CHECKOUT" "$NODE$CHECKOUT"; }
+"""
+"""It may lie below a folder that is a volume of the pod, as /tmp is."""
 
 
 @functools.cache
@@ -104,7 +107,7 @@ class Pod:
 
     def begins(self) -> None:
         """From here on its root is read only."""
-        self._lines.append(f"mount -o remount,bind,ro {self._node}")
+        self._lines += [CHECKOUT, f"mount -o remount,bind,ro {self._node}"]
 
     def runs(self, name: str, *, told: dict[str, str] | None = None, further: str = "") -> None:
         """A container, with the environment that the chart gives it and ``told``."""
