@@ -7,6 +7,7 @@ far below the 262,144 bytes that an annotation of ``kubectl apply`` may take. An
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Iterator, Mapping
 from typing import Any
@@ -78,6 +79,7 @@ def manifest(kind: Kind, *, with_rules: bool = False) -> dict[str, Any]:
     }
 
 
+@functools.cache  # each is asked for by itself, and all are made at once
 def files(*, with_rules: bool = False) -> dict[str, str]:
     """The definitions, by file name; YAML."""
     return {
