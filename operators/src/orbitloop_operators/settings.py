@@ -63,7 +63,7 @@ class OperatorSettings(BaseSettings):
     gateway_token: Path | None = None
     at_once: int = Field(default=8, ge=1, le=64)
     local_controller: str = "http://localhost:9100"
-    tools_image: str = "ghcr.io/orbitloop/orbitloop:0.1.0"
+    tools_image: str = "ghcr.io/orbitloop/orbitloop-edge:0.1.0"
     autoscaling_version: str | None = Field(default=None, pattern="^v2(beta2)?$")
 
     @model_validator(mode="after")
