@@ -140,17 +140,50 @@ def test_a_dataset_that_rounds_cannot_be_cut_from_is_refused_once(dataset: dict[
     assert world.at == "Train/Starting"
 
 
+QUOTA = Refused("cannot create Pod: quota exceeded")
+
+
+def refuse(world: World) -> timedelta | None:
+    """The API server refuses the pod; the rest before the next try."""
+    changes = world.handler.refused(world.job, QUOTA, world.now)
+    world.put({**world.job, "status": changes.status})
+    return changes.again
+
+
 def test_what_the_server_refuses_is_tried_again_later_and_not_at_once() -> None:
     world = World.with_job()
     for _ in range(2):
         world.once()
     assert world.at == "Train/Ready"
-    refused = world.handler.refused(world.job, Refused("cannot create Pod: quota exceeded"), world.now)
-    assert refused.again == timedelta(minutes=5)
-    world.put({**world.job, "status": refused.status})
+    assert refuse(world) == timedelta(seconds=10)
     world.settle()
     assert (world.at, world.status["phase"]) == ("Train/Failed", "Blocked")
-    world.pass_by(minutes=5)
+    world.pass_by(seconds=10)
+    world.settle()
+    assert world.at == "Train/Starting"
+
+
+def test_what_the_server_refuses_again_and_again_is_tried_less_and_less() -> None:
+    world = World.with_job()
+    for _ in range(2):
+        world.once()
+    rests = []
+    for _ in range(7):
+        rest = refuse(world)
+        assert rest is not None
+        rests.append(rest.total_seconds())
+        world.pass_by(seconds=rest.total_seconds())
+        for _ in range(2):
+            world.once()
+    assert rests == [10, 20, 40, 80, 160, 300, 300]
+
+
+def test_what_a_new_job_needs_of_its_namespace_may_still_be_on_its_way() -> None:
+    world = World.with_job()
+    world.once()
+    assert world.at == "Train/Waiting"
+    assert refuse(world) == timedelta(seconds=3)
+    assert world.at == "Train/Waiting"
     world.settle()
     assert world.at == "Train/Starting"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -64,18 +65,24 @@ class IncrementalLearningJobs:
         """The job shows what is wrong, and stays where it is until that is mended."""
         status = status_of(document) or first_status(now)
         message, reason = str(error), type(error).__name__
-        if isinstance(error, Missing) and (left := self._on_the_way(status, now)):
+        if not isinstance(error, BadInput) and (left := self._on_the_way(status, now)):
             return _changes(document, Step(status=status.model_copy(update={"message": message}), again=left))
         generation = document["metadata"].get("generation")
         if _shows(status, message) and status.observed_generation == generation:
             return Changes(status=document_of(status))
-        retry = None if isinstance(error, BadInput | Missing) else seconds_of(now + self.patience.refused)
+        rest = None if isinstance(error, BadInput | Missing) else self._rest(status, message)
+        retry = None if rest is None else seconds_of(now + rest)
         shown = stepped(status, Stage(status.stage), ConditionType.FAILED, now, reason=reason, message=message)
         blocked = {"phase": Phase.BLOCKED, "last_error": message, "retry_at": retry}
-        again = None if retry is None else self.patience.refused
         notice = Notice(severity=Severity.WARNING, reason=reason, message=message)
-        step = Step(status=shown.model_copy(update=blocked), notices=(notice,), again=again)
+        step = Step(status=shown.model_copy(update=blocked), notices=(notice,), again=rest)
         return _changes(document, step)
+
+    def _rest(self, status: Status, message: str) -> timedelta:
+        """How long what the API server refused is left alone: longer each time that it says the same."""
+        failed = [one for one in status.conditions if one.type is ConditionType.FAILED]
+        same = len(list(itertools.takewhile(lambda one: one.message == message, reversed(failed))))
+        return min(self.patience.first_refused * (1 << same), self.patience.refused)
 
     def _on_the_way(self, status: Status, now: datetime) -> timedelta | None:
         """How long what a new job names may still be on its way; none: it is missing."""

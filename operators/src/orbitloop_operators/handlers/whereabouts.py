@@ -24,7 +24,8 @@ class Patience:
         attempts: how often a stage is tried before its round is closed.
         back_off: rest after the first failure; doubled after each further one.
         for_report: how long after its end a worker's report is waited for, where it left no last words.
-        refused: rest before what the API server refused is tried again.
+        first_refused: rest before what the API server refused is tried again; doubled each time that it says the same.
+        refused: the longest such rest.
         on_the_way: how long after a job was first seen what it names may still be on its way: kinds are watched one by
             one, and a file with a job and its Models is applied at once.
         shrunk: how long the Dataset may have fewer samples than rounds have used, before it is taken for changed.
@@ -33,6 +34,7 @@ class Patience:
     attempts: int = 3
     back_off: timedelta = timedelta(minutes=1)
     for_report: timedelta = timedelta(minutes=2)
+    first_refused: timedelta = timedelta(seconds=10)
     refused: timedelta = timedelta(minutes=5)
     on_the_way: timedelta = timedelta(seconds=3)
     shrunk: timedelta = timedelta(minutes=10)
