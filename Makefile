@@ -35,12 +35,12 @@ demo: $(STAMP) ## Run a whole mission on this machine; ARGS="..." goes to it
 test: $(STAMP) ## Run every test that needs no cluster; ARGS="..." goes to pytest
 	$(PYTEST) -n $(JOBS) --dist loadscope $(ARGS)
 
-check: $(STAMP) ## Format, lint, types, import contracts, unit tests: under a minute
+check: $(STAMP) ## Format, lint, types, import contracts, unit tests but the slow: a minute
 	$(BIN)/ruff format --check
 	$(BIN)/ruff check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(PYTEST) -q -n $(JOBS) tests/unit
+	$(PYTEST) -q -n $(JOBS) -m "not slow" tests/unit
 
 format: $(STAMP) ## Format the code and mend what the linter can
 	$(BIN)/ruff check --fix

@@ -241,6 +241,7 @@ def test_only_what_was_lost_is_sent_again(pair: Pair) -> None:
     assert (result.outcome, result.resent) == (Outcome.DELIVERED, 700)
 
 
+@pytest.mark.slow
 def test_a_file_goes_on_after_loss_of_signal(tmp_path: Path) -> None:
     pair = Pair(tmp_path, rate=100_000)
     content = os.urandom(60_000)
@@ -269,6 +270,7 @@ def test_an_end_of_file_that_comes_while_suspended_is_acknowledged_later(pair: P
     assert pair.contents == [b"x" * 500]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("lost", [FinishedPdu, AckPdu], ids=["finished", "acknowledgement"])
 def test_a_resume_with_nothing_missing_still_completes(pair: Pair, lost: type) -> None:
     pair.ether.fate = first_lost(lost, 10**9)

@@ -82,6 +82,7 @@ def test_rounding_lets_the_gradient_through_and_keeps_to_its_limit() -> None:
     assert value.grad.tolist() == [1, 1, 1]
 
 
+@pytest.mark.slow
 def test_training_changes_the_model_by_what_it_says_and_nothing_else(model: Model, lessons: Lessons) -> None:
     seen: list[tuple[int, int]] = []
     made = TorchTrainer(QUICK).train(
@@ -92,6 +93,7 @@ def test_training_changes_the_model_by_what_it_says_and_nothing_else(model: Mode
     assert weights_digest(apply(model.weights, made.changes)) == weights_digest(made.weights)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("budget", [24_000, 60_000, 300_000])
 def test_an_update_keeps_to_its_budget(model: Model, lessons: Lessons, budget: int) -> None:
     made = TorchTrainer(QUICK).train(model, lessons, Bytes(budget), lambda step, steps, loss: None)
@@ -99,6 +101,7 @@ def test_an_update_keeps_to_its_budget(model: Model, lessons: Lessons, budget: i
     assert len(pack_update(update, lambda message: bytes(64))) <= budget
 
 
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_update(model: Model, lessons: Lessons) -> None:
     first, second = (
         weights_digest(TorchTrainer(QUICK).train(model, lessons, Bytes(30_000), lambda *_: None).weights)

@@ -103,6 +103,7 @@ def test_owners_always_know_exactly_what_is_there(steps: list[tuple[str, str, in
     assert sorted(map(json.dumps, by_owner)) == sorted(map(json.dumps, store.all("v1", "Pod")))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("kibibytes", [6], ids=["a job and its pod with 6 KiB of JSON each"])
 def test_a_thousand_jobs_and_pods_stay_far_below_the_limit(kibibytes: int) -> None:
     entries = kibibytes * 1024 // 60
