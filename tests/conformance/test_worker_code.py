@@ -71,9 +71,9 @@ from interface import Estimator
 served = []
 
 class Watched(Estimator):
-    def load(self, model_url):
-        super().load(model_url)
+    def predict(self, data, **kwargs):
         served.append(hashlib.sha256(self.weights).hexdigest())
+        return super().predict(data, **kwargs)
 
 hem = IncrementalLearning.get_hem_algorithm_from_config(threshold_box=0.9)
 job = IncrementalLearning(estimator=Watched, hard_example_mining=hem)
@@ -81,7 +81,7 @@ end = time.monotonic() + 60
 while served[-1:] != [os.environ["ANNOUNCED"]] and time.monotonic() < end:
     _, _, hard = job.inference([1], post_process=lambda found: found)
     time.sleep(0.05)
-print(json.dumps({"served": served, "hard": hard, "hem": hem}))
+print(json.dumps({"served": served[-1], "hard": hard, "hem": hem}))
 """
 SCRIPTS = {"interface": INTERFACE, "train": TRAIN, "evaluate": EVALUATE, "infer": INFER}
 
@@ -155,7 +155,7 @@ def test_an_inference_takes_over_what_was_announced_and_mines_as_it_is_told(site
     site.has("/served-warm/model.onnx")
     announced = hashlib.sha256(weights("/output/warm/train/2/model.onnx")).hexdigest()
     said = json.loads(site.runs("infer", walks[HOT].worker("inference"), ANNOUNCED=announced))
-    assert said["served"][-1] == announced
+    assert said["served"] == announced
     assert said["hem"]["method"] == "IBT"
     assert said["hard"] is True
     reports = site.controller.wait_for(1)
