@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +16,7 @@ import httpx
 import numpy as np
 import pytest
 import torch
+from tests.processes import EDGE, GROUND, a_free_port, until
 
 from orbitloop.adapters.model_files import write_model
 from orbitloop.domain.digests import digest_of
@@ -28,22 +27,7 @@ from orbitloop.wire.onnx_file import with_weights
 from orbitloop_ground.adapters.yolo.export import export_graph
 from orbitloop_ground.adapters.yolo.network import YoloTiny, weights_of
 
-GROUND = [sys.executable, "-c", "import sys; from orbitloop_ground.cli import main; sys.exit(main())"]
-EDGE = [sys.executable, "-m", "orbitloop_edge.cli"]
 TOKEN = "a token of more than sixteen characters"
-GENEROUS_S = 90.0
-
-
-def until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + GENEROUS_S
-    while not true():
-        assert time.monotonic() < deadline, f"{what}: not within {GENEROUS_S} s"
-        time.sleep(0.2)
-
-
-def a_free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        return int(unused.getsockname()[1])
 
 
 @contextmanager

@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,26 +17,12 @@ from typing import Any
 
 import httpx
 import pytest
+from tests.processes import EDGE, GROUND, a_free_port, until
 
 from orbitloop.domain.digests import digest_of
 
-GROUND = [sys.executable, "-c", "import sys; from orbitloop_ground.cli import main; sys.exit(main())"]
-EDGE = [sys.executable, "-m", "orbitloop_edge.cli"]
 HARNESS = Path(__file__).with_name("worker_of_a_harness.py")
 TOKEN = "a token of more than sixteen characters"
-GENEROUS_S = 80.0
-
-
-def until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + GENEROUS_S
-    while not true():
-        assert time.monotonic() < deadline, f"{what}: not within {GENEROUS_S} s"
-        time.sleep(0.1)
-
-
-def a_free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        return int(unused.getsockname()[1])
 
 
 class CountingRelay:

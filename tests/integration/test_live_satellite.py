@@ -12,7 +12,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.processes import EDGE, GENEROUS_S, GROUND, a_free_port, until
 
 from orbitloop.adapters.cfdp.entity import CfdpEntity
 from orbitloop.adapters.cfdp.values import (
@@ -44,23 +45,8 @@ from orbitloop_ground.adapters.yolo.network import YoloTiny, weights_of
 from orbitloop_ground.app import opened_ledger
 from orbitloop_ground.settings import GroundSettings
 
-GROUND = [sys.executable, "-c", "import sys; from orbitloop_ground.cli import main; sys.exit(main())"]
-EDGE = [sys.executable, "-m", "orbitloop_edge.cli"]
 HARNESS = Path(__file__).with_name("worker_of_a_harness.py")
 FLYING, NEXT = digest_of(b"weights"), digest_of(b"next weights")
-GENEROUS_S = 80.0
-
-
-def until(true: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + GENEROUS_S
-    while not true():
-        assert time.monotonic() < deadline, f"{what}: not within {GENEROUS_S} s"
-        time.sleep(0.1)
-
-
-def a_free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        return int(unused.getsockname()[1])
 
 
 def a_free_udp_port() -> int:

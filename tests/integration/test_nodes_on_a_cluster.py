@@ -4,9 +4,6 @@ from __future__ import annotations
 
 import json
 import shutil
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,6 +13,7 @@ from typing import Any
 import pytest
 from tests.control_plane import Cluster
 from tests.global_manager import GlobalManager, global_manager, until
+from tests.processes import a_free_port, gateway_for_operators
 
 from orbitloop.domain.digests import digest_of
 from orbitloop.ports.node_ledger import Export
@@ -27,14 +25,8 @@ from orbitloop_ground.settings import GroundSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-GROUND = [sys.executable, "-c", "import sys; from orbitloop_ground.cli import main; sys.exit(main())"]
 NAMESPACE = "nodes"
 FLYING = digest_of(b"weights")
-
-
-def a_free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        return int(unused.getsockname()[1])
 
 
 @dataclass(kw_only=True)
@@ -50,16 +42,8 @@ class Lab:
 
     @contextmanager
     def gateway(self) -> Iterator[None]:
-        command: list[object] = [*GROUND, "serve", "--folder", self.folder / "ground", "--keys", self.keys / "ground"]
-        command += ["--port", 0, "--admin-port", self.admin, "--operator-token", self.token]
-        log = (self.folder / "gateway.log").open("ab")
-        with log, subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=log) as process:
-            try:
-                assert process.stdout is not None
-                assert process.stdout.readline(), "it listens"
-                yield
-            finally:
-                process.kill()
+        with gateway_for_operators(self.folder, self.keys, self.admin):
+            yield
 
     def datasets(self) -> dict[str, Any]:
         """What is wanted of the node, as it will find it."""

@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import socket
-import subprocess
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +14,7 @@ import pytest
 from numpy.typing import NDArray
 from tests.control_plane import Cluster
 from tests.global_manager import GlobalManager, Kubelet, global_manager, until
+from tests.processes import a_free_port, gateway_for_operators
 
 from orbitloop.adapters.wall_clock import WallClock
 from orbitloop.domain.delta import Gain, Sparse, apply
@@ -35,7 +33,6 @@ from orbitloop_ground.settings import GroundSettings
 
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
 
-GROUND = [sys.executable, "-c", "import sys; from orbitloop_ground.cli import main; sys.exit(main())"]
 NAMESPACE = "by-satellites"
 SEDNA, ORBITLOOP = "sedna.io/v1alpha1", "orbitloop.io/v1alpha1"
 INDEX = "/data/bupt-1/index.txt"
@@ -46,11 +43,6 @@ ACCOUNT = {
     "automountServiceAccountToken": False,
 }
 Arrays = dict[str, NDArray[np.float32]]
-
-
-def a_free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as unused:
-        return int(unused.getsockname()[1])
 
 
 def an_object(kind: str, name: str, spec: dict[str, Any], **metadata: Any) -> dict[str, Any]:
@@ -126,16 +118,8 @@ class Site:
 
     @contextmanager
     def gateway(self) -> Iterator[None]:
-        command: list[object] = [*GROUND, "serve", "--folder", self.folder / "ground", "--keys", self.keys / "ground"]
-        command += ["--port", 0, "--admin-port", self.admin, "--operator-token", self.folder / "token"]
-        log = (self.folder / "gateway.log").open("ab")
-        with log, subprocess.Popen([str(word) for word in command], stdout=subprocess.PIPE, stderr=log) as process:
-            try:
-                assert process.stdout is not None
-                assert process.stdout.readline(), "it listens"
-                yield
-            finally:
-                process.kill()
+        with gateway_for_operators(self.folder, self.keys, self.admin):
+            yield
 
     def status(self) -> dict[str, Any]:
         found = self.cluster.kubectl("-n", NAMESPACE, "get", "il", "find-ships", "-o", "json")
