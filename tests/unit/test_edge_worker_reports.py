@@ -18,9 +18,10 @@ from orbitloop.adapters.wall_clock import WallClock
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.units import Digest
 from orbitloop.wire.node_messages import LARGEST_VALUE
+from orbitloop.wire.update_files import HOT_UPDATES
 from orbitloop.wire.worker_messages import WorkerInfo
 from orbitloop_edge.adapters.host import Patience
-from orbitloop_edge.adapters.model_files import HOT_UPDATES, AnnouncedUpdates
+from orbitloop_edge.adapters.model_files import AnnouncedUpdates
 from orbitloop_edge.http.local_controller import LARGEST_BODY
 from orbitloop_edge.node import LocalNode
 from orbitloop_edge.satellite_file import LocalControllerTable
@@ -272,7 +273,7 @@ def test_a_port_that_is_taken_is_one_clear_error(node: LocalNode, tmp_path: Path
 @pytest.fixture
 def announced(tmp_path: Path) -> ModelVersions:
     """The folder of a job's hot updates on a node whose files are below a folder, with one announced."""
-    folder = tmp_path / "node" / HOT_UPDATES.relative_to("/") / "ns" / "incrementallearningjob" / "helmets"
+    folder = tmp_path / "node" / Path(HOT_UPDATES).relative_to("/") / "ns" / "incrementallearningjob" / "helmets"
     versions = ModelVersions(folder)
     versions.announce(Digest(DIGEST), "model.pb", "round 1")
     return versions

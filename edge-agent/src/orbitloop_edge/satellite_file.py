@@ -21,6 +21,7 @@ from orbitloop.domain.traffic import TrafficClass
 from orbitloop.domain.units import BitsPerSecond, Bytes
 from orbitloop.wire.complaints import first_complaint
 from orbitloop.wire.messages import Name
+from orbitloop.wire.update_files import HOT_UPDATES
 from orbitloop_edge.usecases.passes import Rhythm
 from orbitloop_edge.usecases.worker_reports import Mode
 
@@ -242,7 +243,7 @@ class LocalControllerTable(_Table):
     mode: Mode = Mode.COMPAT
     poll_seconds: _Seconds = 30
     root: _Absolute = Path("/")
-    model_folders: tuple[_Absolute, ...] = (Path("/var/lib/sedna/model-hot-update"),)
+    model_folders: tuple[_Absolute, ...] = (Path(HOT_UPDATES),)
 
 
 class SatelliteFile(_Table):

@@ -18,6 +18,8 @@ from orbitloop.domain.units import Digest
 from orbitloop.wire.complaints import first_complaint
 from orbitloop.wire.worker_messages import DigestText, WorkerStatus
 
+HOT_UPDATES = "/var/lib/sedna/model-hot-update"
+"""Where Sedna's hot updates are on a node: a folder a namespace, a kind and a job."""
 CONFIG = "model_config.json"
 LOADED = "loaded.json"
 

@@ -12,13 +12,11 @@ from orbitloop.domain.errors import BadInput, NotYet
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Digest
 from orbitloop.wire.desired_state import HotUpdate
-from orbitloop.wire.update_files import LOADED, Loaded
+from orbitloop.wire.update_files import HOT_UPDATES, LOADED, Loaded
 from orbitloop.wire.worker_messages import WorkerStatus
 from orbitloop_edge.adapters.slot_state import read_state
 from orbitloop_edge.usecases.node_paths import path_on_node
 
-HOT_UPDATES = Path("/var/lib/sedna/model-hot-update")
-"""Where Sedna's hot updates are on a node: a folder a namespace, a kind and a job."""
 _KEPT = 2
 """Versions that stay: the one that is announced, and the one that workers may still load."""
 
@@ -138,7 +136,7 @@ class AnnouncedUpdates:
     """
 
     def __init__(self, root: Path) -> None:
-        self._folder = root / HOT_UPDATES.relative_to("/")
+        self._folder = root / Path(HOT_UPDATES).relative_to("/")
 
     def answer(self, namespace: str, job: str, status: WorkerStatus, message: str) -> None:
         """Leave the answer, if an update is announced that has none. Raises ``NoSpace``."""

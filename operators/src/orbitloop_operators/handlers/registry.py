@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from orbitloop.wire.update_files import HOT_UPDATES
 from orbitloop_operators.handlers.changes import Reconciler
 from orbitloop_operators.handlers.contact_plan import ContactPlans
 from orbitloop_operators.handlers.dataset import Datasets
@@ -34,7 +35,7 @@ class Rules:
     local_controller: str
     tools_image: str
     autoscaling_version: str
-    hot_updates: str = "/var/lib/sedna/model-hot-update"
+    hot_updates: str = HOT_UPDATES
 
 
 def reconcilers(rules: Rules, predict: Predictor) -> Mapping[tuple[str, str], Reconciler]:

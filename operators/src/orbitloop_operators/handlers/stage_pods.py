@@ -11,6 +11,7 @@ from orbitloop.api.sedna_v1alpha1.dataset import Dataset
 from orbitloop.api.sedna_v1alpha1.incremental_learning_job import RoundModel
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.learning import Stage
+from orbitloop.wire.update_files import HOT_UPDATES
 from orbitloop.wire.worker_messages import ReportedModel
 from orbitloop_operators.handlers.changes import Document, Key
 from orbitloop_operators.handlers.job_scene import Scene
@@ -33,8 +34,6 @@ from orbitloop_operators.handlers.worker_pods import (
 
 HOT_UPDATE = "/model-hot-update"
 """Where inference workers find new models, and the file that names the newest."""
-HOT_UPDATES = "/var/lib/sedna/model-hot-update"
-"""Folder of the nodes for new models."""
 _HOT_UPDATE_VOLUME = "sedna-model-hot-update-volume"
 _ROUND_FOLDER = "/round"
 """Where a round's samples are listed if the job's output goes to an object store."""
