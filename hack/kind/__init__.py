@@ -1,0 +1,1 @@
+"""A ground and satellites on this machine: a kind cluster behind a space link, with everything installed."""

@@ -1,0 +1,32 @@
+"""What our pods take of memory while they idle, by the kubelets' own count."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from hack.kind.programs import GROUND, Programs
+from hack.kind.site import NAMESPACE
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PodMemory:
+    """Working set of a pod, in bytes."""
+
+    node: str
+    pod: str
+    size: int
+
+
+def footprint(programs: Programs, satellites: Sequence[str]) -> list[PodMemory]:
+    """Our pods on every node that can be asked now: a satellite out of contact cannot."""
+    found = []
+    for node in [GROUND, *satellites]:
+        summary = json.loads(programs.kube("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary", seconds=60))
+        found += [
+            PodMemory(node=node, pod=pod["podRef"]["name"], size=int(pod.get("memory", {}).get("workingSetBytes", 0)))
+            for pod in summary["pods"]
+            if pod["podRef"]["namespace"] == NAMESPACE
+        ]
+    return sorted(found, key=lambda one: (one.node, one.pod))

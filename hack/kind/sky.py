@@ -1,0 +1,148 @@
+"""The sky over the cluster: opens and closes the link as the contact plan says, and takes pictures.
+
+A process of its own on this machine, from ``up`` to ``down``. It keeps nothing: killed and started again, it goes on.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hack.kind import link
+from hack.kind.programs import GROUND, Failed, Programs
+from hack.kind.site import Folder
+from hack.kind.views import views
+
+from orbitloop.adapters.plans import WatchedPlan
+from orbitloop.domain.contacts import ContactWindow
+
+log = logging.getLogger("sky")
+
+FRAMES = "/var/lib/orbitloop-frames"
+_LOOK_EVERY = 0.5
+
+
+def cut_file(folder: Folder, satellite: str) -> Path:
+    """While it is there, a satellite has no link, whatever the plan says."""
+    return folder.path / f"cut-{satellite}"
+
+
+@dataclass(kw_only=True)
+class Sky:
+    """Link and camera of some satellites.
+
+    Args:
+        picture_every: seconds between two pictures of a satellite; 0: none are taken.
+        pictures: most pictures of each satellite.
+    """
+
+    programs: Programs
+    folder: Folder
+    satellites: list[str]
+    picture_every: float
+    pictures: int
+    _open: dict[str, bool] = field(default_factory=dict)
+    _started: dict[str, str] = field(default_factory=dict)
+    _next_picture: float = 0
+
+    def run(self) -> None:
+        """Until it is told to end. What goes wrong is logged, and tried again."""
+        plan = WatchedPlan(self.folder.plan, lambda windows: windows)
+        while True:
+            try:
+                self._shape_what_started()
+                self._follow(plan.current())
+                self._take_pictures()
+            except Failed as error:
+                log.warning("not now: %s", error)
+                self._open.clear()
+            time.sleep(_LOOK_EVERY)
+
+    def _shape_what_started(self) -> None:
+        """A node that was restarted has lost its queues, and perhaps its address."""
+        nodes = [GROUND, *self.satellites]
+        told = "{{.Name}} {{.State.Running}} {{.State.StartedAt}}"
+        lines = self.programs.run(self.programs.docker, "inspect", "-f", told, *nodes).split("\n")
+        started = dict(line.lstrip("/").split(" ", 1) for line in lines if line)
+        if started == self._started:
+            return
+        if all(since.startswith("true") for since in started.values()):
+            link.shape(self.programs, self.satellites)
+            self._open.clear()
+            self._started = started
+            log.info("link shaped")
+
+    def _follow(self, windows: tuple[ContactWindow, ...]) -> None:
+        now = datetime.now(UTC)
+        for name in self.satellites:
+            in_contact = any(window.satellite == name and window.aos <= now < window.los for window in windows)
+            wanted = in_contact and not cut_file(self.folder, name).exists()
+            if self._open.get(name) == wanted:
+                continue
+            act = link.restore if wanted else link.cut
+            act(self.programs, name)
+            self._open[name] = wanted
+            log.info("%s: %s", name, "contact" if wanted else "out of contact")
+
+    def _take_pictures(self) -> None:
+        if not self.picture_every or time.monotonic() < self._next_picture:
+            return
+        self._next_picture = time.monotonic() + self.picture_every
+        for name in self.satellites:
+            taken = int(self.programs.inside(name, f"ls {FRAMES} | wc -l"))
+            if taken < min(self.pictures, len(views())):
+                view = views()[taken]
+                place = f"{FRAMES}/{view.name}"
+                self.programs.inside(name, f"cat >{place}.part && mv {place}.part {place}", given=view.jpeg())
+                log.info("%s: picture %s", name, view.name)
+
+
+def start(folder: Folder, arguments: list[str]) -> None:
+    """Let it run beside this process, in place of one that runs already."""
+    stop(folder)
+    with (folder.path / "sky.log").open("ab") as told:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "hack.kind", "sky", *arguments],
+            stdin=subprocess.DEVNULL,
+            stdout=told,
+            stderr=told,
+            start_new_session=True,
+            cwd=Path(__file__).parents[2],
+        )
+    (folder.path / "sky.pid").write_text(f"{process.pid} {_born(process.pid)}\n")
+
+
+def stop(folder: Folder) -> None:
+    """End it, if it runs."""
+    running = _running(folder)
+    if running is not None:
+        os.kill(running, signal.SIGTERM)
+        until = time.monotonic() + 10
+        while _running(folder) is not None and time.monotonic() < until:
+            time.sleep(0.05)
+    (folder.path / "sky.pid").unlink(missing_ok=True)
+
+
+def _running(folder: Folder) -> int | None:
+    """Its process id, if it is this very process and not another that came to have the number."""
+    try:
+        number, _, born = (folder.path / "sky.pid").read_text().strip().partition(" ")
+        return int(number) if born and _born(int(number)) == born else None
+    except (OSError, ValueError):
+        return None
+
+
+def _born(process: int) -> str:
+    """When a process began, as the kernel counts it; empty if there is none."""
+    try:
+        state, *rest = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    except OSError:
+        return ""
+    return "" if state == "Z" else rest[18]
