@@ -4,6 +4,7 @@ PYTHON ?= python3
 JOBS   ?= auto
 DATA   ?= ../shared/data/hrplanes
 ARGS   ?=
+SATELLITES ?= 1
 
 VENV    := .venv
 BIN     := $(VENV)/bin
@@ -12,7 +13,7 @@ STAMP   := $(VENV)/.installed
 PYTEST  := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format verify pretrain bench-learning bench-link bench-operator chaos fuzz conformance control-plane control-plane-down clean
+.PHONY: help setup demo test check format verify pretrain bench-learning bench-link bench-operator chaos fuzz conformance control-plane control-plane-down kind-up kind-down test-cluster clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -77,6 +78,17 @@ control-plane: $(STAMP) ## Start a real kube-apiserver and etcd here, built if n
 
 control-plane-down: $(STAMP) ## Stop them
 	@$(BIN)/python -m hack.control_plane down
+
+KIND := $(BIN)/python -m hack.kind $(if $(OFFLINE),--offline)
+
+kind-up: $(STAMP) ## A ground and SATELLITES=1 behind a space link, in kind; OFFLINE=1, KUBEEDGE=1, NODE_IMAGE=, ARGS="..."
+	@$(KIND) up --satellites $(SATELLITES) $(if $(NODE_IMAGE),--node-image $(NODE_IMAGE)) $(if $(KUBEEDGE),--kubeedge) $(ARGS)
+
+kind-down: $(STAMP) ## Take it away
+	@$(KIND) down
+
+test-cluster: $(STAMP) ## The whole loop in a cluster of its own, made as by `make kind-up OFFLINE=1`; a quarter of an hour
+	$(PYTEST) -x tests/cluster $(ARGS)
 
 clean: ## Remove everything that can be made again, .venv included
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
