@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 
 from orbitloop.domain.errors import BadInput, NotYet
 from orbitloop.domain.index_lines import LONGEST_LINE, IndexFormat
-from orbitloop.worker.rounds import EVALUATED_SEGMENTS, RoundCut, RoundLists, Segment, cut_round
+from orbitloop.worker.rounds import EVALUATED_SEGMENTS, RoundCut, RoundLists, Segment, cut_round, write_round
 from orbitloop.worker.tools import main, segments_in
 
 
@@ -165,6 +167,33 @@ def test_the_tool_makes_folders_and_gives_the_same_files_when_it_is_called_again
     assert called(tmp_path, train_to=f"file://{train}") == 0
     assert [path.read_bytes() for path in (train, evaluate)] == before
     assert [path.name for path in train.parent.iterdir()] == ["data.txt"]
+
+
+def test_pods_of_one_worker_may_cut_the_same_round_into_one_folder_at_the_same_time(tmp_path: Path) -> None:
+    cut = lists(tmp_path, numbered(6), "0:6", 0.5)
+    begin = threading.Barrier(16)
+
+    def write() -> None:
+        begin.wait()
+        write_round(cut, train_to=tmp_path / "train.txt", evaluate_to=tmp_path / "eval.txt")
+
+    for _ in range(5):
+        for name in ("train.txt", "eval.txt"):
+            (tmp_path / name).unlink(missing_ok=True)
+        with ThreadPoolExecutor(16) as pods:
+            for one in [pods.submit(write) for _ in range(16)]:
+                one.result()
+        assert ((tmp_path / "train.txt").read_bytes(), (tmp_path / "eval.txt").read_bytes()) == (
+            cut.train,
+            cut.evaluate,
+        )
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["eval.txt", "index.txt", "train.txt"]
+
+
+def test_a_name_is_waited_for_and_one_that_never_comes_is_told(capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["await-name", "--name", "localhost"]) == 0
+    assert main(["await-name", "--name", "nobody.invalid", "--wait-seconds", "0"]) == 1
+    assert "nobody.invalid has no address after 0 s" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -18,6 +18,8 @@ from orbitloop.domain.index_lines import LONGEST_LINE, IndexFormat, is_sample
 
 EVALUATED_SEGMENTS = 5
 """Segments, the newest ones, whose rest an evaluation uses."""
+_TRIES = 100
+"""More than pods of one worker that write at the same time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,13 +97,29 @@ def cut_round(index: Path, cut: RoundCut) -> RoundLists:
 def write_round(lists: RoundLists, *, train_to: Path, evaluate_to: Path) -> None:
     """Write both lists, each whole or not at all; their folders are made.
 
+    The pods of one worker may do so at the same time, in one folder: they write the same.
+
     Raises:
         NoSpace: the disk is full.
     """
     for path, data in ((train_to, lists.train), (evaluate_to, lists.evaluate)):
         path.parent.mkdir(parents=True, exist_ok=True)
+        _have(path, data)
+
+
+def _have(path: Path, data: bytes) -> None:
+    """Have ``path`` hold ``data``; what another one of us still writes is taken for a leftover, and it tries again."""
+    for left in reversed(range(_TRIES)):
         discard_unfinished(path.parent)
-        write_durably(path, data)
+        if path.is_file() and path.read_bytes() == data:
+            return
+        try:
+            write_durably(path, data)
+        except FileNotFoundError:
+            if not left:
+                raise
+        else:
+            return
 
 
 def _lists(index: Path, lines: Iterator[bytes], cut: RoundCut) -> RoundLists:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import socket
 import sys
 import tempfile
 import threading
@@ -55,6 +56,14 @@ examples:
   python -m orbitloop.worker.tools deploy --model /output/train/2/model.onnx --hot-update /model-hot-update
 """
 
+_AWAIT = """\
+Waits until a name has an address: the pods of a worker that is several pods begin once they can find the first of them.
+
+example:
+  python -m orbitloop.worker.tools await-name --name helmets-train-1-1.default.svc
+"""
+_BETWEEN_LOOKS_S = 1.0
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a tool; returns its exit code."""
@@ -87,6 +96,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_cut_round(
         verbs.add_parser("cut-round", help="list the samples of a round", description=_CUT, formatter_class=raw)
     )
+    _add_await(
+        verbs.add_parser("await-name", help="wait for a name", description=_AWAIT, formatter_class=raw)
+    )
     _add_deploy(
         verbs.add_parser("deploy", help="put a model where it is served", description=_DEPLOY, formatter_class=raw)
     )
@@ -105,6 +117,12 @@ def _add_cut_round(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--train-to", required=True, metavar="FILE", help="where the list to train on goes")
     verb.add_argument("--eval-to", required=True, metavar="FILE", help="where the list to evaluate with goes")
     verb.set_defaults(run=_cut_round)
+
+
+def _add_await(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--name", required=True, metavar="NAME", help="the name, as a Service has it")
+    verb.add_argument("--wait-seconds", default="600", metavar="N", help="how long that may take (default: 600)")
+    verb.set_defaults(run=_await)
 
 
 def _add_deploy(verb: argparse.ArgumentParser) -> None:
@@ -128,6 +146,27 @@ def _cut_round(options: argparse.Namespace) -> int:
     return 0
 
 
+def _await(options: argparse.Namespace) -> int:
+    seconds = _seconds(options.wait_seconds)
+    until, pause = time.monotonic() + seconds, threading.Event().wait
+    while not _has_address(options.name):
+        if time.monotonic() >= until:
+            raise BadInput(
+                f"{options.name} has no address after {seconds:g} s; see whether the Service of that name is there, "
+                "its pod runs on a node, and the cluster has DNS"
+            )
+        pause(_BETWEEN_LOOKS_S)
+    return 0
+
+
+def _has_address(name: str) -> bool:
+    try:
+        socket.getaddrinfo(name, None)
+    except socket.gaierror:
+        return False
+    return True
+
+
 def segments_in(text: str) -> tuple[Segment, ...]:
     """What ``A:B,C:D`` says.
 
@@ -143,6 +182,14 @@ def segments_in(text: str) -> tuple[Segment, ...]:
             )
         read.append(Segment(begin=int(begin), end=int(end)))
     return tuple(read)
+
+
+def _seconds(text: str) -> float:
+    """What ``--wait-seconds`` says."""
+    seconds = _number("--wait-seconds", text)
+    if not 0 <= seconds <= _LONGEST_WAIT_S:
+        raise BadInput(f"--wait-seconds is {text}; write a number from 0 to {_LONGEST_WAIT_S}")
+    return seconds
 
 
 def _number(option: str, text: str) -> float:
@@ -191,9 +238,7 @@ def _fetched(url: str, scratch: Path) -> Path:
 def _deployed(options: argparse.Namespace, model: Path) -> Deployed:
     if options.deploy_model is not None:
         return replace_model(model, local_path(options.deploy_model))
-    seconds = _number("--wait-seconds", options.wait_seconds)
-    if not 0 <= seconds <= _LONGEST_WAIT_S:
-        raise BadInput(f"--wait-seconds is {options.wait_seconds}; write a number from 0 to {_LONGEST_WAIT_S}")
+    seconds = _seconds(options.wait_seconds)
     keep = _number("--keep", options.keep)
     if not keep.is_integer():
         raise BadInput(f"--keep is {options.keep}; write a whole number")
