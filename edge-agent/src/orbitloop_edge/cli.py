@@ -11,8 +11,8 @@ from typing import Any
 
 from orbitloop.domain.errors import NotYet, OrbitloopError
 
-_REFUSED, _NOT_YET = 2, 75
-"""Exit codes; 75 is EX_TEMPFAIL of sysexits.h."""
+_LACKING, _REFUSED, _NOT_YET = 1, 2, 75
+"""Exit codes: a doctor's, wrong input, and EX_TEMPFAIL of sysexits.h."""
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -42,7 +42,22 @@ def _parser() -> argparse.ArgumentParser:
             command.add_argument("--json", action="store_true", help="as JSON")
         if name == "install":
             command.add_argument("--model", type=Path, required=True, help="folder of the model")
+    _add_doctor(commands)
     return parser
+
+
+def _add_doctor(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    about = "say what is missing on this node, and what to do; exits 1 if anything is"
+    doctor = commands.add_parser("doctor", help=about, description=about)
+    doctor.add_argument("--config", type=Path, help="satellite.toml; without it, only the node is looked at")
+    doctor.add_argument("--kubeedge", action="store_true", help="there has to be a KubeEdge on this node")
+    doctor.add_argument("--root", type=Path, default=Path("/"), help="where the node's files are seen, in a container")
+    doctor.add_argument("--edgecore", type=Path, help="default: /etc/kubeedge/config/edgecore.yaml")
+    doctor.add_argument("--cni", type=Path, help="folder of CNI configurations; default: /etc/cni/net.d")
+    doctor.add_argument("--containerd", type=Path, help="default: /etc/containerd/config.toml")
+    doctor.add_argument("--image", default="", help="what the Local Controller runs from; default: of this version")
+    doctor.add_argument("--json", action="store_true", help="as JSON")
+    doctor.set_defaults(run=_doctor)
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -92,6 +107,19 @@ def _queue(options: argparse.Namespace) -> int:
     waiting = read_waiting(read_satellite_file(options.config))
     sys.stdout.write(f"{json.dumps(waiting, indent=2)}\n")
     return 0
+
+
+def _doctor(options: argparse.Namespace) -> int:
+    from orbitloop.domain.findings import in_words, is_whole, told
+    from orbitloop_edge.doctor import Asked, Places, examined
+
+    given = {name: getattr(options, name) for name in ("root", "edgecore", "cni", "containerd")}
+    places = Places(**{name: path for name, path in given.items() if path is not None})
+    findings = examined(
+        Asked(config=options.config, places=places, kubeedge=options.kubeedge, image=options.image),
+    )
+    sys.stdout.write(f"{json.dumps(told(findings), indent=2)}\n" if options.json else in_words(findings))
+    return 0 if is_whole(findings) else _LACKING
 
 
 def _in_words(status: dict[str, Any]) -> str:

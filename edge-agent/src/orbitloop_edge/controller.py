@@ -54,7 +54,7 @@ _log = logging.getLogger(__name__)
 
 CFDP_INBOX = "cfdp"
 """Where CFDP leaves updates, in the satellite's folder."""
-_RESERVE = Bytes(24 * 2**20)
+RESERVE = Bytes(24 * 2**20)
 """Room for a bundle of the largest size, and for what is noted of it."""
 
 
@@ -135,7 +135,7 @@ class Controller:
             clock,
             budget=settings.spool_budget,
             policy=settings.policy,
-            reserve=_RESERVE,
+            reserve=RESERVE,
         )
         self._reported: UpdateReport | None = None
         self._called: DatagramGateway | None = None
