@@ -96,9 +96,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_cut_round(
         verbs.add_parser("cut-round", help="list the samples of a round", description=_CUT, formatter_class=raw)
     )
-    _add_await(
-        verbs.add_parser("await-name", help="wait for a name", description=_AWAIT, formatter_class=raw)
-    )
+    _add_await(verbs.add_parser("await-name", help="wait for a name", description=_AWAIT, formatter_class=raw))
     _add_deploy(
         verbs.add_parser("deploy", help="put a model where it is served", description=_DEPLOY, formatter_class=raw)
     )
