@@ -62,10 +62,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """What the API server said: an HTTP status, and a document."""
+    """What the API server said: an HTTP status, a document, and its date as HTTP has it, where it gave one."""
 
     status: int
     document: dict[str, Any]
+    date: str = ""
 
     @property
     def is_good(self) -> bool:
@@ -86,16 +87,20 @@ def path_to(api_version: str, plural: str, namespace: str = "", name: str = "", 
     return f"{root}{within}/{plural}{rest}"
 
 
-def configuration_from(kubeconfig: Path | None) -> client.Configuration:
+def configuration_from(kubeconfig: Path | None, context: str | None = None) -> client.Configuration:
     """How to reach the API server: by ``kubeconfig``, else as a pod, else by the user's own configuration.
+
+    Args:
+        context: of the configuration; by default the one that is current there.
 
     Raises:
         BadInput: there is no such file, or it names no cluster.
     """
     made = client.Configuration()
     try:
-        if kubeconfig is not None:
-            config.load_kube_config(config_file=str(kubeconfig), client_configuration=made)  # type: ignore[no-untyped-call]  # kubernetes types only a part
+        if kubeconfig is not None or context is not None:
+            file = None if kubeconfig is None else str(kubeconfig)
+            config.load_kube_config(config_file=file, context=context, client_configuration=made)  # type: ignore[no-untyped-call]  # kubernetes types only a part
         else:
             _load_default(made)
     except (config.ConfigException, OSError) as error:
@@ -113,8 +118,35 @@ def _load_default(made: client.Configuration) -> None:
         config.load_kube_config(client_configuration=made)  # type: ignore[no-untyped-call]  # kubernetes types only a part
 
 
+class Connection:
+    """The official client, in the thread that asks.
+
+    Args:
+        configuration: how to reach the API server.
+        threads: how many ask at a time.
+    """
+
+    def __init__(self, configuration: client.Configuration, *, threads: int = 1) -> None:
+        self._client = client.ApiClient(configuration)
+        self._client.rest_client.pool_manager.connection_pool_kw["maxsize"] = threads
+
+    def ask(self, request: Request) -> Answer:
+        """The answer; its status is 0 where there was none."""
+        body = None if request.body is None else dict(request.body)
+        headers = {"Accept": "application/json", "Content-Type": request.content_type}
+        self._client.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.verb, body)
+        query = f"?{urlencode(request.query)}" if request.query else ""
+        url = f"{self._client.configuration.host}{request.path.rstrip('/')}{query}"
+        try:
+            told = self._client.call_api(request.verb, url, headers, body, _request_timeout=_TIMEOUT_S)
+            said = told.read()  # type: ignore[no-untyped-call]  # kubernetes types only a part
+        except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
+            return Answer(status=0, document={"message": str(error)})
+        return Answer(status=told.status, document=_document_of(said), date=str(told.headers.get("Date", "")))
+
+
 class ApiServer:
-    """The official client on a few threads.
+    """A connection on a few threads.
 
     Args:
         configuration: how to reach it.
@@ -131,8 +163,7 @@ class ApiServer:
         threads: int,
         may_write: Callable[[], Awaitable[None]] | None = None,
     ) -> None:
-        self._client = client.ApiClient(configuration)
-        self._client.rest_client.pool_manager.connection_pool_kw["maxsize"] = threads
+        self._connection = Connection(configuration, threads=threads)
         self._meter = meter
         self._threads = ThreadPoolExecutor(max_workers=threads, thread_name_prefix="api-server")
         self._may_write = may_write
@@ -158,7 +189,7 @@ class ApiServer:
             Unreachable: there was none, or one that says to ask again.
         """
         loop = asyncio.get_running_loop()
-        answer = await loop.run_in_executor(self._threads, self._send, request)
+        answer = await loop.run_in_executor(self._threads, self._connection.ask, request)
         self._meter.requested(request.verb, request.resource, answer.status)
         if answer.status in _AWAY:
             raise Unreachable(f"{request.verb} {request.path}: {answer.message}; it is asked again")
@@ -195,19 +226,6 @@ class ApiServer:
     def close(self) -> None:
         """Let go of the threads; what is under way still ends."""
         self._threads.shutdown(wait=False, cancel_futures=True)
-
-    def _send(self, request: Request) -> Answer:
-        body = None if request.body is None else dict(request.body)
-        headers = {"Accept": "application/json", "Content-Type": request.content_type}
-        self._client.update_params_for_auth(headers, [], ["BearerToken"], request.path, request.verb, body)
-        query = f"?{urlencode(request.query)}" if request.query else ""
-        url = f"{self._client.configuration.host}{request.path.rstrip('/')}{query}"
-        try:
-            told = self._client.call_api(request.verb, url, headers, body, _request_timeout=_TIMEOUT_S)
-            said = told.read()  # type: ignore[no-untyped-call]  # kubernetes types only a part
-        except (urllib3.exceptions.HTTPError, ApiException, OSError) as error:
-            return Answer(status=0, document={"message": str(error)})
-        return Answer(status=told.status, document=_document_of(said))
 
 
 def _document_of(said: bytes) -> dict[str, Any]:
