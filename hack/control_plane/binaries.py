@@ -1,15 +1,15 @@
-"""Where the binaries come from: ``KUBEBUILDER_ASSETS``, as everywhere, or a cache that ``build.sh`` fills."""
+"""Where the binaries come from: ``KUBEBUILDER_ASSETS``, as everywhere, or a cache that is filled from Debian's source package."""
 
 from __future__ import annotations
 
-import hashlib
 import os
 import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-_SCRIPT = Path(__file__).with_name("build.sh")
+_SCRIPT = Path(__file__).parents[1] / "kind-offline" / "build-binaries.sh"
+"""All that a kind cluster needs comes of the same build, so that one machine pays for it once."""
 
 
 class Missing(Exception):
@@ -26,9 +26,9 @@ class Binaries:
 
 
 def cache() -> Path:
-    """The folder that ``build.sh`` fills, for this version of it."""
-    root = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
-    return root / "orbitloop" / "control-plane" / hashlib.sha256(_SCRIPT.read_bytes()).hexdigest()[:16]
+    """The folder that the build fills, for this version of it; whole if it is there."""
+    said = subprocess.run([str(_SCRIPT), "--where"], capture_output=True, text=True, check=True)
+    return Path(said.stdout.rstrip("\n"))
 
 
 def find() -> Binaries:
@@ -52,6 +52,6 @@ def build() -> None:
     if os.environ.get("KUBEBUILDER_ASSETS"):
         return
     try:
-        subprocess.run([str(_SCRIPT), str(cache())], check=True)
+        subprocess.run([str(_SCRIPT)], check=True)
     except subprocess.CalledProcessError:
         raise Missing("building the control plane failed, as said above; or set KUBEBUILDER_ASSETS") from None
