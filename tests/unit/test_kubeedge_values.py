@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ import yaml
 from tests.helm import CHART, Document, only, pod_specs, refusal, rendered
 
 VALUES = "values-kubeedge.yaml"
+WALK = Path(__file__).parents[2] / "docs" / "howto" / "kubeedge.md"
 SAID = {
     "localController": {
         "stations": {"ground": {"gateway": "https://192.0.2.10:30400"}},
@@ -135,3 +138,11 @@ def test_the_values_are_whole_but_for_the_stations() -> None:
     told: dict[str, Any] = yaml.safe_load((CHART / VALUES).read_text())
     assert told["localController"]["enabled"] is True
     assert "stations" not in told["localController"]
+
+
+def test_the_walk_s_own_values_are_taken() -> None:
+    [written] = re.findall(r"```yaml\n# my-values.yaml\n(.*?)```", WALK.read_text(), re.DOTALL)
+    documents = rendered(yaml.safe_load(written), VALUES)
+    config = only(documents, "ConfigMap", "orbitloop-local-controller")["data"]
+    assert config["passes.csv"].startswith("station,aos,los\n")
+    assert 'gateway = "https://192.0.2.10:30400"' in config["satellite.toml"]
