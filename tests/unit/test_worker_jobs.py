@@ -85,6 +85,21 @@ def test_training_saves_into_the_folder_and_reports_the_model(tmp_path: Path) ->
     assert info.results[0].digest == digest_of(b"2.0")
 
 
+def test_of_processes_that_train_together_the_first_saves_and_reports(tmp_path: Path) -> None:
+    reports = Reports()
+    words = {str(rank): tmp_path / f"words-{rank}" for rank in (0, 1, 2)}
+    for rank, local in (("0", "0"), ("1", "1"), ("2", "0")):
+        told = {"RANK": rank, "LOCAL_RANK": local, "ORBITLOOP_TERMINATION_LOG": str(words[rank])}
+        job(reports, Mean, None, MODEL_URL=f"{tmp_path}/out-{rank}", **told).train([1, 2, 3])
+    (info,) = reports.sent
+    assert info.results[0].url == f"{tmp_path}/out-0/model"
+    assert [path.name for path in sorted(tmp_path.glob("out-*"))] == ["out-0"]
+    assert json.loads(words["0"].read_text())["results"] != []
+    assert not words["1"].exists(), "it shares the pod, and so the last words, of the first"
+    said = json.loads(words["2"].read_text())
+    assert (said["status"], said["results"]) == ("completed", [])
+
+
 @pytest.mark.parametrize(
     ("given", "name"),
     [

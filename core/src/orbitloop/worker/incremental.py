@@ -24,6 +24,8 @@ class IncrementalLearning(MiningJob):
     def train(self, train_data: Any, valid_data: Any = None, post_process: str | None = None, **kwargs: Any) -> Any:
         """Train, save to :attr:`model_path`, and report; gives the estimator, or what ``post_process`` makes of it.
 
+        Where several processes train together, as torchrun starts them, all train, and ``RANK`` 0 saves and reports.
+
         Raises:
             BadInput: there is no ``MODEL_URL``, or ``save`` wrote nothing there. Whatever user code raises is reported
                 as failed, and raised.
@@ -35,7 +37,7 @@ class IncrementalLearning(MiningJob):
                 raise BadInput("MODEL_URL is not set; it says where the trained model goes")
             self.estimator.start_from(self.settings.base_model_url)
             self.estimator.train(train_data, valid_data, **kwargs)
-            results = [described(self.estimator.save(path))]
+            results = [described(self.estimator.save(path))] if self.settings.rank == 0 else []
             trained: Backend = self.estimator
             given = callback(trained) if callback else trained
         self._conclude(WorkerKind.TRAIN, WorkerStatus.COMPLETED, results)

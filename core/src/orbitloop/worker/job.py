@@ -178,10 +178,16 @@ class JobBase:
     def _conclude(
         self, kind: WorkerKind, status: WorkerStatus, results: Sequence[Mapping[str, Any]], reason: str = ""
     ) -> None:
-        """Leave the result where Kubernetes finds it, then tell the Local Controller, which may take a while."""
-        words = LastWords(kind=kind, status=status, results=results, message=reason)
-        words.leave(self.settings.orbitloop_termination_log)
-        self.report_task_info(None, status, results, kind, reason=reason)
+        """Leave the result where Kubernetes finds it, then tell the Local Controller, which may take a while.
+
+        Of processes that work together each pod says how its part went, and rank 0 reports; any may say why it failed.
+        """
+        failed = status is WorkerStatus.FAILED
+        if failed or self.settings.local_rank == 0:
+            words = LastWords(kind=kind, status=status, results=results, message=reason)
+            words.leave(self.settings.orbitloop_termination_log)
+        if failed or self.settings.rank == 0:
+            self.report_task_info(None, status, results, kind, reason=reason)
 
 
 def _reporter(settings: WorkerSettings, tries: int) -> Reporter:

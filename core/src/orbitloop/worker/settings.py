@@ -37,6 +37,8 @@ class WorkerSettings:
         mining_mode: ``inference-then-mining`` or ``mining-then-inference``.
         lc_server: the Local Controller; nothing is reported where it is not set.
         lc_period: between two reports of statistics.
+        rank: this process among those that train together, as torchrun numbers them: only rank 0 saves and reports.
+        local_rank: the same among those of its pod.
         orbitloop_termination_log: the file for the result of a training or evaluation, from which Kubernetes takes the
             container's termination message.
         orbitloop_report_timeout_seconds: longest silence of the Local Controller before a try has failed.
@@ -77,6 +79,8 @@ class WorkerSettings:
     device_category: str = "CPU"
     backend_type: str = ""
     log_level: str = "INFO"
+    rank: int = 0
+    local_rank: int = 0
     parameters: str = ""
     transmitter: str = "ws"
     agg_data_path: str = ""
