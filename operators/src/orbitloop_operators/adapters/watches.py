@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import kopf
+from kubernetes import client
 
 from orbitloop_operators.adapters.api_server import configuration_from
 from orbitloop_operators.adapters.listing import Told
@@ -271,15 +272,21 @@ def _connection(kubeconfig: Path | None) -> kopf.ConnectionInfo:
     good ones: the expiration makes each unlike all before.
     """
     made = configuration_from(kubeconfig)
-    token = made.get_api_key_with_prefix("BearerToken") or made.get_api_key_with_prefix("authorization") or ""
     return kopf.ConnectionInfo(
         server=made.host,
         ca_path=made.ssl_ca_cert,
         insecure=not made.verify_ssl,
-        token=token.removeprefix("Bearer ") or None,
+        token=bearer_token(made),
         username=made.username or None,
         password=made.password or None,
         certificate_path=made.cert_file,
         private_key_path=made.key_file,
         expiration=datetime.now(UTC) + _CREDENTIALS_HOLD,
     )
+
+
+def bearer_token(made: client.Configuration) -> str | None:
+    """The token alone: a kubeconfig's comes behind ``Bearer``, a pod's behind ``bearer``."""
+    key = made.get_api_key_with_prefix("BearerToken") or made.get_api_key_with_prefix("authorization") or ""
+    scheme, _, token = key.rpartition(" ")
+    return token if scheme.lower() in ("", "bearer") and token else None
