@@ -10,9 +10,10 @@
 {{- end }}
 {{- end }}
 
-{{/* What gateway and exporters are told alike. */}}
+{{/* What gateway and exporters are told alike; $ is the root. */}}
 {{- define "orbitloop.gatewayEnvironment" -}}
 - {name: ORBITLOOP_GROUND_FOLDER, value: /var/lib/orbitloop}
 - {name: ORBITLOOP_GROUND_KEYS, value: /keys}
-{{- include "orbitloop.environment" (dict "prefix" "ORBITLOOP_GROUND_" "settings" .settings) }}
+{{- include "orbitloop.storageEnvironment" . }}
+{{- include "orbitloop.environment" (dict "prefix" "ORBITLOOP_GROUND_" "settings" .Values.gateway.settings) }}
 {{- end }}
