@@ -1,4 +1,4 @@
-"""Where the binaries come from: ``KUBEBUILDER_ASSETS``, as everywhere, or a cache that is filled from Debian's source package."""
+"""Where the binaries come from: ``KUBEBUILDER_ASSETS``, as everywhere, or a cache that fills from Debian's packages."""
 
 from __future__ import annotations
 

@@ -34,23 +34,24 @@ fi
 need_space 4 "$CACHE" "the node image"
 
 # ---------------------------------------------------------------------------------------------- root file system
-base=$CACHE/root-$(echo "${packages[@]}" | sha256sum | cut -c1-16).tar # packages as they were that day: rm renews them
+# Where /usr is merged from the beginning nothing needs perl, which would merge it.
+options=(--format=tar --variant=minbase --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --include=usr-is-merged
+  "${packages[@]/#/--include=}" --dpkgopt='path-exclude=/usr/share/'{doc,info,locale,man}'/*')
+base=$CACHE/root-$(echo "${options[@]}" | sha256sum | cut -c1-16).tar # packages as they were that day: rm renews them
 if [[ ! -e $base ]]; then
   log "unpacking Debian: a minute"
+  rm -f "$CACHE"/root-*.tar*
   sources=("deb $(mirror) bookworm main")
   [[ ! $(security_mirror) ]] || sources+=("deb $(security_mirror) bookworm-security main")
-  unread=(--dpkgopt='path-exclude=/usr/share/'{doc,info,locale,man}'/*')
-  IFS=, include="${packages[*]}"
-  unset IFS
-  mmdebstrap --quiet --variant=minbase --include="$include" "${unread[@]}" bookworm "$base.new" "${sources[@]}" \
-    >"$CACHE/mmdebstrap.log" 2>&1 || { tail -n5 "$CACHE/mmdebstrap.log" >&2; die "mmdebstrap failed, as said above"; }
+  mmdebstrap --quiet "${options[@]}" bookworm "$base.new" "${sources[@]}" >"$CACHE/mmdebstrap.log" 2>&1 \
+    || { tail -n5 "$CACHE/mmdebstrap.log" >&2; die "mmdebstrap failed, as said above"; }
   sync "$base.new"
   mv "$base.new" "$base"
 fi
 work=$CACHE/work-node
 root=$work/root
 rm -rf "$work"
-trap 'umount -q "$root/proc" || true; rm -rf "$work"' EXIT
+trap 'umount "$root/proc" 2>/dev/null || true; rm -rf "$work"' EXIT
 mkdir -p "$root"
 tar -C "$root" -xf "$base"
 mount -t proc proc "$root/proc"

@@ -10,7 +10,6 @@ DOCKER=${DOCKER:-/usr/bin/docker} # where install-host.sh puts it
 export KIND_OFFLINE_START=${KIND_OFFLINE_START:-$EPOCHSECONDS}
 log() { printf '[%4d s] %s\n' $((EPOCHSECONDS - KIND_OFFLINE_START)) "$*" >&2; }
 die() { log "error: $*"; exit 1; }
-set -E
 trap 'log "error: ${BASH_SOURCE[0]##*/}, line $LINENO: $BASH_COMMAND"' ERR
 
 # One run at a time fills the cache; the others wait, and then find it full.
@@ -46,8 +45,8 @@ apt_install() {
 
 # The mirrors are those that this machine's apt uses.
 mirrors() {
-  { cat /etc/apt/sources.list.d/*.sources 2>/dev/null | sed -n 's/^URIs:[[:space:]]*\([^[:space:]]*\).*/\1/p'
-    cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null \
+  { (cat /etc/apt/sources.list.d/*.sources 2>/dev/null || true) | sed -n 's/^URIs:[[:space:]]*\([^[:space:]]*\).*/\1/p'
+    (cat /etc/apt/sources.list /etc/apt/sources.list.d/*.list 2>/dev/null || true) \
       | sed -n 's/^deb[[:space:]]\(\[[^]]*\][[:space:]]*\)\{0,1\}\([^[:space:]]*\).*/\2/p'
   } | sort -u
 }

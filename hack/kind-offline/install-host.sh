@@ -3,6 +3,7 @@
 set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/env.sh"
 
+lock
 answers() { "$DOCKER" info >/dev/null 2>&1; }
 
 apt_install jq mmdebstrap zstd
