@@ -22,28 +22,33 @@ def training_batches(
     size: int,
     augmentation: Augmentation,
     seed: int,
+    part: slice = slice(None),
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless batches; the same seed gives the same ones.
 
+    Args:
+        part: what of each batch is given, where several processes share it: together they see what one alone sees.
+
     Yields:
-        Images ``(size, 3, side, side)`` float32 in [0, 1] and targets ``(n, 6)`` as ``loss.assign`` wants them.
+        Images ``(size, 3, side, side)``, or as many as ``part`` leaves, float32 in [0, 1] and targets ``(n, 6)`` as
+        ``loss.assign`` wants them.
     """
     draw = partial(training_crop, images, shares, side, augmentation)
     with ThreadPoolExecutor(max_workers=1) as ahead:
         step = 0
-        following = ahead.submit(_batch, draw, size, (seed, step))
+        following = ahead.submit(_batch, draw, size, (seed, step), part)
         while True:
             batch = following.result()
             step += 1
-            following = ahead.submit(_batch, draw, size, (seed, step))
+            following = ahead.submit(_batch, draw, size, (seed, step), part)
             yield batch
 
 
 def _batch(
-    draw: Callable[[np.random.Generator], LabelledImage], size: int, seed: tuple[int, int]
+    draw: Callable[[np.random.Generator], LabelledImage], size: int, seed: tuple[int, int], part: slice
 ) -> tuple[Tensor, Tensor]:
     rng = np.random.default_rng(seed)
-    examples = [draw(rng) for _ in range(size)]
+    examples = [draw(rng) for _ in range(size)][part]
     pixels = torch.from_numpy(np.stack([example.pixels for example in examples]))
     return pixels.permute(0, 3, 1, 2).float().div_(255), torch.from_numpy(targets_of(examples))
 

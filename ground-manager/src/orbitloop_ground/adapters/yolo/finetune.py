@@ -25,6 +25,7 @@ from orbitloop_ground.adapters.yolo.compute import Compute
 from orbitloop_ground.adapters.yolo.knobs import GainKnob, Knob, ShiftKnob, SparseKnob
 from orbitloop_ground.adapters.yolo.loss import detection_loss
 from orbitloop_ground.adapters.yolo.network import YoloTiny, network_with
+from orbitloop_ground.adapters.yolo.peers import ALONE, Peers
 from orbitloop_ground.adapters.yolo.torch_detector import TorchDetector
 
 BYTES_PER_COORDINATE = 1.1
@@ -72,10 +73,18 @@ class TorchTrainer:
     Args:
         recipe: how to train.
         on_measure: told after each picture of a measurement: pictures done, pictures in all.
+        peers: the processes that train the same together; all are given the same arguments, and get the same model.
+
+    Raises:
+        BadInput: a batch has fewer crops than there are processes.
     """
 
-    def __init__(self, recipe: FineTuning, on_measure: Callable[[int, int], None] | None = None) -> None:
+    def __init__(
+        self, recipe: FineTuning, on_measure: Callable[[int, int], None] | None = None, peers: Peers = ALONE
+    ) -> None:
+        peers.check(recipe.batch)
         self._recipe = recipe
+        self._peers = peers
         self._compute = Compute.best()
         self._on_measure = on_measure or (lambda done, total: None)
 
@@ -98,7 +107,7 @@ class TorchTrainer:
         network = self._compute.place(network_with(dict(flying.weights), flying.spec)).train()
         stream = self._stream(lessons)
         optimiser = torch.optim.Adam(network.parameters(), self._recipe.full_rate)
-        _descend(optimiser, lambda: self._loss(network, [], next(stream)), self._recipe.steps, on_step)
+        self._descend(optimiser, lambda: self._loss(network, [], next(stream)), self._recipe.steps, on_step)
         return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
 
     def precision(self, model: Model, lessons: list[Lesson]) -> float:
@@ -120,6 +129,7 @@ class TorchTrainer:
             size=self._recipe.batch,
             augmentation=self._recipe.augmentation,
             seed=self._recipe.seed,
+            part=self._peers.part(self._recipe.batch),
         )
 
     def _knobs(self, network: YoloTiny, stream: Iterator[Batch], budget: Bytes) -> list[Knob]:
@@ -140,7 +150,9 @@ class TorchTrainer:
         chosen = [weight for name, weight in network.named_parameters() if name in total]
         for _ in range(self._recipe.probes):
             loss = self._loss(network, [], next(stream))
-            for name, gradient in zip(total, torch.autograd.grad(loss, chosen), strict=True):
+            gradients = torch.autograd.grad(loss, chosen)
+            self._peers.average(gradients)
+            for name, gradient in zip(total, gradients, strict=True):
                 total[name] += gradient.abs()
         return total
 
@@ -164,7 +176,7 @@ class TorchTrainer:
         optimiser = torch.optim.Adam(
             [{"params": knob.values, "lr": self._recipe.rate * _haste(knob)} for knob in knobs]
         )
-        _descend(optimiser, lambda: self._loss(network, knobs, next(stream)), steps, on_step)
+        self._descend(optimiser, lambda: self._loss(network, knobs, next(stream)), steps, on_step)
 
     def _loss(self, network: YoloTiny, knobs: list[Knob], batch: Batch) -> Tensor:
         weights: dict[str, Tensor] = dict(network.named_parameters())
@@ -172,19 +184,24 @@ class TorchTrainer:
             weights[knob.tensor] = knob.turn(weights[knob.tensor])
         with self._compute.autocast():
             outputs = functional_call(network, weights, (self._compute.move(batch[0]),))
-        return detection_loss(outputs, batch[1].to(self._compute.device), network.spec)
+        loss = detection_loss(outputs, batch[1].to(self._compute.device), network.spec)
+        return loss * self._peers.weight(len(batch[0]), self._recipe.batch)
 
-
-def _descend(optimiser: torch.optim.Optimizer, loss_of_next: Callable[[], Tensor], steps: int, on_step: OnStep) -> None:
-    """``steps`` steps of ``optimiser`` with a short warm-up and cosine decay."""
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_factor(step, steps))
-    for step in range(1, steps + 1):
-        loss = loss_of_next()
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        schedule.step()
-        on_step(step, steps, loss.item())
+    def _descend(
+        self, optimiser: torch.optim.Optimizer, loss_of_next: Callable[[], Tensor], steps: int, on_step: OnStep
+    ) -> None:
+        """``steps`` steps of ``optimiser`` with a short warm-up and cosine decay."""
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate_factor(step, steps))
+        turned = [value for group in optimiser.param_groups for value in group["params"]]
+        for step in range(1, steps + 1):
+            loss = loss_of_next()
+            optimiser.zero_grad()
+            loss.backward()
+            loss = loss.detach()
+            self._peers.average([*(value.grad for value in turned), loss])
+            optimiser.step()
+            schedule.step()
+            on_step(step, steps, loss.item())
 
 
 def _rate_factor(step: int, steps: int) -> float:
