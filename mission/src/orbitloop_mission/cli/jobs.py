@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
@@ -13,6 +12,8 @@ from rich.progress import Progress, SpinnerColumn, TaskID, TextColumn, TimeElaps
 from rich.table import Table
 from rich.text import Text
 
+from orbitloop_mission.watching.changes import new_entries
+from orbitloop_mission.watching.metrics import compared, in_words
 from orbitloop_operators.handlers.changes import Document, Key
 from orbitloop_operators.handlers.service_conditions import state_of
 
@@ -59,7 +60,7 @@ class JobTerminal:
             self._service(key, state_of(document))
             return
         conditions = status.get("conditions") or []
-        news = _new(self._shown[key], conditions) if key in self._shown else conditions[-1:]
+        news = new_entries(self._shown[key], conditions) if key in self._shown else conditions[-1:]
         for condition in news:
             self._step(key, condition)
         self._shown[key] = conditions
@@ -96,33 +97,12 @@ class JobTerminal:
         state, stage = str(condition["type"]), str(condition["stage"])
         message = str(condition.get("message", ""))
         if (stage, state) == ("Eval", "Completed"):
-            message = f"{message}: {_compared(str(condition.get('data', '')))}"
+            message = f"{message}: {in_words(compared(str(condition.get('data', ''))))}"
         self._line(key.name, (f"{stage} {state}", _COLOURS.get(state, "")), message)
 
     def _line(self, who: str, what: tuple[str, str], why: str) -> None:
         parts = Text.assemble(f"{who}  ", (f"{what[0]:<15}", what[1]), f"  {why}")
         self._console.print(parts, soft_wrap=True)
-
-
-def _new(before: Sequence[Mapping[str, Any]], now: Sequence[Mapping[str, Any]]) -> Sequence[Mapping[str, Any]]:
-    """The steps that were not there before; the oldest ones may be forgotten."""
-    for length in range(min(len(before), len(now)), 0, -1):
-        if list(before[-length:]) == list(now[:length]):
-            return now[length:]
-    return now
-
-
-def _compared(data: str) -> str:
-    """The metrics of the deployed model and of the new one, from what Sedna's conditions hold as JSON."""
-    models = json.loads(data)["output"]["models"] if data else []
-    new, old = ((models + 2 * [{}])[index].get("metrics") or {} for index in (0, 1))
-    return ", ".join(f"{name} {_short(old.get(name))} → {_short(value)}" for name, value in new.items())
-
-
-def _short(value: object) -> str:
-    if isinstance(value, list):
-        return f"[{', '.join(map(_short, value))}]"
-    return f"{value:.3f}" if isinstance(value, int | float) else "–"
 
 
 def print_jobs(console: Console, jobs: Sequence[Document]) -> None:
