@@ -13,7 +13,7 @@ STAMP   := $(VENV)/.installed
 PYTEST  := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format verify pretrain bench-learning bench-link bench-operator chaos fuzz conformance control-plane control-plane-down kind-up kind-down test-cluster clean
+.PHONY: help setup demo test check format verify pretrain bench-learning bench-link bench-operator chaos fuzz conformance control-plane control-plane-down kind-up kind-down test-cluster images sbom clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -89,6 +89,12 @@ kind-down: $(STAMP) ## Take it away
 
 test-cluster: $(STAMP) ## The whole loop in a cluster of its own, made as by `make kind-up OFFLINE=1`; a quarter of an hour
 	$(PYTEST) -x tests/cluster $(ARGS)
+
+images: $(STAMP) ## Build the images that changed, and weigh them; OFFLINE=1 needs no registry, ARGS="..." names some
+	@$(BIN)/python -m hack.images build $(if $(OFFLINE),--offline) $(ARGS)
+
+sbom: $(STAMP) ## List what is in each image, as CycloneDX, in build/sbom
+	@$(BIN)/python -m hack.images sbom $(ARGS)
 
 clean: ## Remove everything that can be made again, .venv included
 	rm -rf $(VENV) build .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache
