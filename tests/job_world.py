@@ -17,6 +17,7 @@ from orbitloop_operators.handlers.changes import Changes, Document, Key, Notice
 from orbitloop_operators.handlers.incremental_learning_job import IncrementalLearningJobs
 from orbitloop_operators.handlers.node_reports import report_document
 from orbitloop_operators.handlers.stage_pods import Platform
+from orbitloop_operators.handlers.worker_groups import MAKERS
 from orbitloop_operators.usecases.differences import merge_patch
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -209,17 +210,30 @@ class World:
         if self.is_refusing and any(self.store.get(Key.of(pod)) is None for pod in changes.create):
             error = Refused("cannot create Pod: exceeded quota; ask for more")
             changes = self.handler.refused(self.job, error, self.now)
-        for pod in changes.create:
-            known = self.store.get(Key.of(pod))
-            if known is None:
-                self.put({**pod, "status": {"phase": "Pending"}})
+        for wanted in changes.create:
+            self.create(wanted)
         for key in changes.delete:
-            self.delete_pod(key.name)
+            self.delete(key)
         if changes.status is not None and merge_patch(self.job.get("status") or {}, changes.status):
             self.put({**self.job, "status": changes.status})
             self.told += changes.notices
             self.writes += 1
         return changes
+
+    def create(self, document: Document) -> None:
+        """As the API server does: what is there stays as it is."""
+        if self.store.get(Key.of(document)) is None:
+            status = {"status": {"phase": "Pending"}} if document["kind"] == "Pod" else {}
+            self.put({**document, **status})
+
+    def delete(self, key: Key) -> None:
+        """Deleted, and gone at once with all that it owned."""
+        document = self.store.get(key)
+        if document is None:
+            return
+        self.drop(key)
+        for pod in self.store.owned(document["metadata"]["uid"], "v1", "Pod"):
+            self.drop(Key.of(pod))
 
     def settle(self) -> Changes:
         """Reconcile until nothing changes; the last answer."""
@@ -231,7 +245,8 @@ class World:
         raise AssertionError(f"never at rest: {self.at}, {self.status}")
 
     def snapshot(self) -> Any:
-        return json.dumps([self.job.get("status"), self.pods()], sort_keys=True)
+        made = [self.store.all(*kind) for kind in (("v1", "Service"), *MAKERS)]
+        return json.dumps([self.job.get("status"), self.pods(), made], sort_keys=True)
 
     # ---- pods
 
@@ -267,9 +282,7 @@ class World:
 
     def delete_pod(self, name: str) -> None:
         """Deleted, and gone at once."""
-        key = Key(api_version="v1", kind="Pod", namespace="lab", name=name)
-        if self.store.get(key) is not None:
-            self.drop(key)
+        self.delete(Key(api_version="v1", kind="Pod", namespace="lab", name=name))
 
     def mark_leaving(self, name: str) -> None:
         """Deleted, and still running."""

@@ -131,6 +131,8 @@ ALLOWED = [
             ("v1", "services", ("GET", "PUT", "DELETE")),
             ("apps/v1", "deployments", ("GET", "PUT", "DELETE")),
             ("autoscaling/v1", "horizontalpodautoscalers", ("GET", "PUT", "DELETE")),
+            ("batch/v1", "jobs", ("GET", "DELETE")),
+            ("kubeflow.org/v1", "pytorchjobs", ("GET", "DELETE")),
         ]
         for verb, name in [*((verb, "/none") for verb in verbs), ("POST", ""), ("GET", "")]
     ),
@@ -139,6 +141,7 @@ ALLOWED = [
     pytest.param("GET", "/api/v1/nodes/none", id="get a node"),
     pytest.param("GET", "/api/v1/namespaces", id="list namespaces"),
     pytest.param("GET", "/apis", id="discovery of groups"),
+    pytest.param("GET", "/version", id="which Kubernetes it is"),
     pytest.param("GET", "/apis/sedna.io/v1alpha1", id="discovery of kinds"),
     pytest.param("GET", "/apis/apiextensions.k8s.io/v1/customresourcedefinitions", id="list definitions"),
     pytest.param("POST", at("v1", "events"), id="tell an event"),
@@ -172,6 +175,10 @@ DENIED = [
     pytest.param("DELETE", at("v1", "pods"), id="delete all pods"),
     pytest.param("DELETE", at("apps/v1", "deployments"), id="delete all deployments"),
     pytest.param("POST", at("apps/v1", "daemonsets"), id="make a daemon set"),
+    pytest.param("PUT", at("batch/v1", "jobs/any"), id="change a Job"),
+    pytest.param("PATCH", at("kubeflow.org/v1", "pytorchjobs/any"), id="patch a PyTorchJob"),
+    pytest.param("DELETE", at("batch/v1", "jobs"), id="delete all Jobs"),
+    pytest.param("POST", at("batch/v1", "cronjobs"), id="make a CronJob"),
     pytest.param("PUT", "/api/v1/nodes/any", id="change a node"),
     pytest.param("PATCH", "/api/v1/nodes/any", id="taint a node"),
     pytest.param("PATCH", "/api/v1/nodes/any/status", id="say how a node is"),

@@ -13,6 +13,7 @@ from tests.job_world import World, a_dataset, a_job, a_model, a_satellite, evalu
 from orbitloop.testing.builders import a_digest
 from orbitloop_operators.handlers.changes import Key
 from orbitloop_operators.handlers.pod_states import has_ended
+from orbitloop_operators.handlers.worker_groups import worker_of
 
 DATASET = Key(api_version="sedna.io/v1alpha1", kind="Dataset", namespace="lab", name="sites")
 SAID = {"train": trained(), "eval": evaluated(), "deploy": words("deploy"), "inference": ""}
@@ -44,8 +45,12 @@ NEXT = {
 class Fate:
     """A world with all that may go wrong in it, and what must hold all the time."""
 
-    world: World = field(default_factory=lambda: World.with_job(samples=0))
+    pods: int = 1
     samples: int = 0
+    world: World = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.world = World.with_job(samples=0, trainSpec={"pods": self.pods})
 
     def reconcile(self, _: int) -> None:
         before = self._conditions()
@@ -60,6 +65,15 @@ class Fate:
         self.world.put(
             {**{key: value for key, value in self.world.job.items() if key != "status"}, "status": status or {}}
         )
+
+    def crash_halfway(self, number: int) -> None:
+        """The operator is killed when it has made a part of what it wants, and deleted nothing."""
+        for wanted in self.world.ask().create[: number % 4]:
+            self.world.create(wanted)
+
+    def resize(self, number: int) -> None:
+        """The user wants another number of pods for a training."""
+        self.world.change(trainSpec={"pods": 1 + number % 3})
 
     def count(self, samples: int) -> None:
         self.samples = samples
@@ -80,7 +94,7 @@ class Fate:
         self.world.change(dataset={"trainProb": 9})
 
     def mend_spec(self, _: int) -> None:
-        self.world.rewrite(a_job()["spec"])
+        self.world.rewrite(a_job(trainSpec={"pods": self.pods})["spec"])
 
     def refuse_pods(self, _: int) -> None:
         self.world.is_refusing = True
@@ -133,8 +147,12 @@ class Fate:
     # ---- what must hold
 
     def check(self) -> None:
-        live = [name.split("-")[1] for name, pod in self.world.pods().items() if not has_ended(pod)]
-        assert len(live) == len(set(live)), live
+        live = {
+            (name.split("-")[1], worker_of(pod) or name)
+            for name, pod in self.world.pods().items()
+            if not has_ended(pod)
+        }
+        assert len(live) == len({stage for stage, _ in live}), live
         status = self.world.job.get("status") or {}
         if not status:
             return
@@ -192,6 +210,8 @@ EVENTS = [
     *3 * (Fate.advance,),
     *2 * (Fate.reconcile,),
     Fate.crash,
+    Fate.crash_halfway,
+    Fate.resize,
     Fate.count,
     Fate.lose_dataset,
     Fate.bring_dataset,
@@ -212,9 +232,14 @@ EVENTS = [
 
 
 @settings(max_examples=50)
-@given(events=st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 40)), max_size=30))
-def test_whatever_happens_each_sample_is_used_once_and_the_job_comes_to_rest(events: list[tuple[Any, int]]) -> None:
-    fate = Fate()
+@given(
+    pods=st.sampled_from([1, 1, 2, 3]),
+    events=st.lists(st.tuples(st.sampled_from(EVENTS), st.integers(0, 40)), max_size=30),
+)
+def test_whatever_happens_each_sample_is_used_once_and_the_job_comes_to_rest(
+    pods: int, events: list[tuple[Any, int]]
+) -> None:
+    fate = Fate(pods=pods)
     for event, number in events:
         event(fate, number)
         fate.check()

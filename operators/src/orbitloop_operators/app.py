@@ -30,7 +30,7 @@ from orbitloop_operators.adapters.registration import Registration
 from orbitloop_operators.adapters.store import Store
 from orbitloop_operators.adapters.watches import Watches
 from orbitloop_operators.handlers.changes import Document, Key, Reconciler
-from orbitloop_operators.handlers.registry import reconcilers
+from orbitloop_operators.handlers.registry import Rules, reconcilers
 from orbitloop_operators.handlers.watched import Watched, watched
 from orbitloop_operators.http.probes import Probes, serve_probes
 from orbitloop_operators.http.webhook import Webhook
@@ -44,6 +44,8 @@ from orbitloop_operators.usecases.reviews import answer
 _LOG = logging.getLogger(__name__)
 _COMPONENT = "orbitloop-operators"
 _FIRST_REST = timedelta(seconds=1)
+_WITH_INDEXED_JOBS = (1, 24)
+"""Before, they were on trial."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -76,7 +78,7 @@ def operate(settings: OperatorSettings) -> None:
 
 
 async def _operate(settings: OperatorSettings) -> None:
-    rules = settings.rules(settings.autoscaling_version or await _autoscaling_version(settings))
+    rules = await _rules(settings)
     operator = _composed(settings, reconcilers(rules, contact_windows), watched(rules.autoscaling_version))
     probes = Probes(ready=operator.is_ready, metrics=operator.metrics.text)
     server = serve_probes(settings.probes_host, settings.probes_port, probes)
@@ -96,11 +98,17 @@ async def _operate(settings: OperatorSettings) -> None:
         operator.server.close()
 
 
-async def _autoscaling_version(settings: OperatorSettings) -> str:
-    """The newest version of HorizontalPodAutoscalers with metrics that the API server serves."""
+async def _rules(settings: OperatorSettings) -> Rules:
+    """What the reconcilers are told, of this API server too.
+
+    That is the newest version of HorizontalPodAutoscalers with metrics that it serves, and whether Jobs are indexed.
+    """
     server = ApiServer(configuration_from(settings.kubeconfig), Metrics(int), threads=1)
     try:
-        return "v2" if await server.served("autoscaling/v2") else "v2beta2"
+        autoscaling = settings.autoscaling_version
+        if autoscaling is None:
+            autoscaling = "v2" if await server.served("autoscaling/v2") else "v2beta2"
+        return settings.rules(autoscaling, indexed_jobs=await server.version() >= _WITH_INDEXED_JOBS)
     finally:
         server.close()
 

@@ -72,12 +72,13 @@ class OperatorSettings(BaseSettings):
             raise ValueError("gateway and gateway_token go together: give both, or neither")
         return self
 
-    def rules(self, autoscaling_version: str) -> Rules:
+    def rules(self, autoscaling_version: str, *, indexed_jobs: bool) -> Rules:
         """What the reconcilers are told."""
         return Rules(
             local_controller=self.local_controller,
             tools_image=self.tools_image,
             autoscaling_version=autoscaling_version,
+            indexed_jobs=indexed_jobs,
         )
 
     @classmethod

@@ -170,6 +170,7 @@ def _loop(cluster: MemoryCluster, clock: WallClock, server: str, state: Path) ->
         tools_image=_TOOLS,
         autoscaling_version="v2",
         hot_updates=str(state / "model-hot-update"),
+        host_names=False,
     )
     agenda = Agenda(BackOff(first=timedelta(seconds=1)))
     return Loop(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import logging
 from collections.abc import Awaitable, Callable, Mapping
@@ -223,9 +224,21 @@ class ApiServer:
         answer = await self.ask(Request(verb="GET", path=path_to(api_version, ""), resource="discovery"))
         return frozenset(str(resource["kind"]) for resource in answer.document.get("resources") or ())
 
+    async def version(self) -> tuple[int, int]:
+        """Which Kubernetes it is: 1 and 20, for 1.20."""
+        answer = await self.ask(Request(verb="GET", path="/version", resource="discovery"))
+        major, minor = (str(answer.document.get(name, "")) for name in ("major", "minor"))
+        return _leading_number(major), _leading_number(minor)
+
     def close(self) -> None:
         """Let go of the threads; what is under way still ends."""
         self._threads.shutdown(wait=False, cancel_futures=True)
+
+
+def _leading_number(text: str) -> int:
+    """The number that a text begins with, as ``20+`` does; 0 if with none."""
+    digits = "".join(itertools.takewhile(str.isdigit, text))
+    return int(digits) if digits else 0
 
 
 def _document_of(said: bytes) -> dict[str, Any]:

@@ -56,7 +56,14 @@ class Listing:
         self._woken = asyncio.Event()
 
     async def complete(self, kinds: Sequence[Watched]) -> None:
-        """Have the store hold all objects of these kinds, and only then tell of any: each sees all the others."""
+        """Have the store hold all objects of the kinds that are served, and only then tell of any.
+
+        So each sees all the others.
+        """
+        self._store.has_kinds((kind.api_version, kind.kind) for kind in kinds)
+        await self._look_through(kinds)
+
+    async def _look_through(self, kinds: Sequence[Watched]) -> None:
         found = [document for kind in kinds for document in await self._refreshed(kind)]
         for document in found:
             self._told.changed(document)
@@ -77,7 +84,7 @@ class Listing:
             await asyncio.sleep(_REST_S)
             self._woken.clear()
             asked, self._asked = self._asked, set()
-            await self.complete([kind for kind in self._kinds if kind in asked])
+            await self._look_through([kind for kind in self._kinds if kind in asked])
 
     async def _refreshed(self, kind: Watched) -> Sequence[Document]:
         """All objects of a kind that concern us, put into the store; the others are dropped from it."""

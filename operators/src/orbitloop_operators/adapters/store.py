@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from bisect import bisect_left, insort
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from orbitloop_operators.handlers.changes import Document, Key
@@ -29,6 +29,7 @@ class Store:
         self._order: dict[tuple[str, str], list[Key]] = {}
         self._owned: dict[str, set[Key]] = {}
         self._gone: OrderedDict[str, None] = OrderedDict()
+        self._served: frozenset[tuple[str, str]] = frozenset()
 
     def get(self, key: Key) -> Document | None:
         """One object, as last seen."""
@@ -44,6 +45,14 @@ class Store:
         """The objects of a kind whose controller has this uid, by name."""
         keys = sorted(key for key in self._owned.get(uid, ()) if (key.api_version, key.kind) == (api_version, kind))
         return [self._objects[api_version, kind][key] for key in keys]
+
+    def serves(self, api_version: str, kind: str) -> bool:
+        """Whether the cluster has a kind, of those that are watched."""
+        return (api_version, kind) in self._served
+
+    def has_kinds(self, served: Iterable[tuple[str, str]]) -> None:
+        """These are the kinds, with their API versions, that the cluster has of those that are watched."""
+        self._served = frozenset(served)
 
     def keys(self, api_version: str, kind: str) -> Sequence[Key]:
         """Where the objects of a kind are, in order."""

@@ -55,6 +55,10 @@ class View(Protocol):
         """The objects of a kind whose controller has this uid, by name."""
         ...
 
+    def serves(self, api_version: str, kind: str) -> bool:
+        """Whether the cluster has a kind, of those that are watched."""
+        ...
+
 
 class Severity(StrEnum):
     """The two types of Kubernetes Events."""

@@ -26,7 +26,8 @@ from orbitloop_operators.handlers.round_state import (
 )
 from orbitloop_operators.handlers.round_steps import Round
 from orbitloop_operators.handlers.satellite_rollout import with_satellites
-from orbitloop_operators.handlers.stage_pods import Platform, swept_pods
+from orbitloop_operators.handlers.stage_groups import NotServed
+from orbitloop_operators.handlers.stage_pods import Platform, swept
 from orbitloop_operators.handlers.whereabouts import AT_ONCE, Patience, Step, soonest
 
 
@@ -67,15 +68,16 @@ class IncrementalLearningJobs:
         message, reason = str(error), type(error).__name__
         if not isinstance(error, BadInput) and (left := self._on_the_way(status, now)):
             return _changes(document, Step(status=status.model_copy(update={"message": message}), again=left))
+        unseen = self.patience.refused if isinstance(error, NotServed) else None
         generation = document["metadata"].get("generation")
         if _shows(status, message) and status.observed_generation == generation:
-            return Changes(status=document_of(status))
-        rest = None if isinstance(error, BadInput | Missing) else self._rest(status, message)
+            return Changes(status=document_of(status), again=unseen)
+        rest = None if isinstance(error, BadInput | Missing | NotServed) else self._rest(status, message)
         retry = None if rest is None else seconds_of(now + rest)
         shown = stepped(status, Stage(status.stage), ConditionType.FAILED, now, reason=reason, message=message)
         blocked = {"phase": Phase.BLOCKED, "last_error": message, "retry_at": retry}
         notice = Notice(severity=Severity.WARNING, reason=reason, message=message)
-        step = Step(status=shown.model_copy(update=blocked), notices=(notice,), again=rest)
+        step = Step(status=shown.model_copy(update=blocked), notices=(notice,), again=soonest(rest, unseen))
         return _changes(document, step)
 
     def _rest(self, status: Status, message: str) -> timedelta:
@@ -108,5 +110,5 @@ def _changes(document: Document, step: Step) -> Changes:
 
 
 def _swept(scene: Scene, step: Step) -> Step:
-    """The same step, and pods of rounds long past go."""
-    return replace(step, delete=(*step.delete, *swept_pods(scene, step.status.round)))
+    """The same step, and what rounds long past have left goes."""
+    return replace(step, delete=(*step.delete, *swept(scene, step.status.round)))

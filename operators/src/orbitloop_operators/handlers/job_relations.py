@@ -9,6 +9,7 @@ from orbitloop_operators.handlers.changes import Document, Key, View
 from orbitloop_operators.handlers.job_scene import SEDNA, names_of_satellites
 from orbitloop_operators.handlers.node_reports import reporting_node
 from orbitloop_operators.handlers.nodes import satellites_on
+from orbitloop_operators.handlers.worker_groups import MAKERS
 
 KIND = "IncrementalLearningJob"
 _Place = tuple[str, str]
@@ -19,7 +20,7 @@ def jobs_that_see(document: Document, view: View) -> Iterator[Key]:
     """Jobs that a document is, owns, is named by, or says something about; some twice."""
     metadata = document["metadata"]
     namespace, name = metadata.get("namespace", ""), metadata["name"]
-    yield from _owners(metadata)
+    yield from _owners(metadata, view)
     match document["kind"]:
         case "IncrementalLearningJob":
             yield Key.of(document)
@@ -35,7 +36,7 @@ def jobs_that_see(document: Document, view: View) -> Iterator[Key]:
             yield from _at_node(node, {_place(one) for one in satellites_on(view, node)}, view)
             for pod in view.all("v1", "Pod"):
                 if _spec(pod).get("nodeName") == node:
-                    yield from _owners(pod["metadata"])
+                    yield from _owners(pod["metadata"], view)
         case _:
             pass
 
@@ -52,10 +53,17 @@ def _at_node(node: object, satellites: set[_Place], view: View) -> Iterator[Key]
             yield Key.of(job)
 
 
-def _owners(metadata: Mapping[str, Any]) -> Iterator[Key]:
+def _owners(metadata: Mapping[str, Any], view: View) -> Iterator[Key]:
+    """Jobs that own an object, or what has made it."""
     for owner in metadata.get("ownerReferences") or ():
-        if owner.get("kind") == KIND and owner.get("apiVersion") == SEDNA:
-            yield Key(api_version=SEDNA, kind=KIND, namespace=metadata.get("namespace", ""), name=owner["name"])
+        kind = (owner.get("apiVersion"), owner.get("kind"))
+        if kind != (SEDNA, KIND) and kind not in MAKERS:
+            continue
+        key = Key(api_version=kind[0], kind=kind[1], namespace=metadata.get("namespace", ""), name=owner["name"])
+        if kind == (SEDNA, KIND):
+            yield key
+        elif (maker := view.get(key)) is not None:
+            yield from _owners(maker["metadata"], view)
 
 
 def _spec(document: Document) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,6 +18,7 @@ from orbitloop.domain.triggers import Trigger
 from orbitloop_operators.handlers.changes import Document, Key, View
 from orbitloop_operators.handlers.node_reports import NodeReport, report_of
 from orbitloop_operators.handlers.nodes import is_in_cluster, satellites_on
+from orbitloop_operators.handlers.worker_groups import MAKERS
 from orbitloop_operators.handlers.worker_pods import Owner, Place, is_on_node
 
 SEDNA = "sedna.io/v1alpha1"
@@ -37,7 +38,8 @@ class Scene:
         job: its resource.
         view: everything that was watched.
         now: the present moment.
-        pods: its pods, by name.
+        pods: its pods, by name; those that a Job or PyTorchJob of it has made too.
+        makers: its Jobs and PyTorchJobs.
         satellites: that its model flies on, in the order in which they are served; empty: it does not fly.
         train: when a round begins.
         deploy: when a model is deployed.
@@ -48,6 +50,7 @@ class Scene:
     view: View
     now: datetime
     pods: Mapping[str, Document]
+    makers: tuple[Document, ...]
     satellites: tuple[Satellite, ...]
     train: Trigger
     deploy: Trigger
@@ -115,13 +118,24 @@ class Scene:
         """Whether the cluster has nodes, and none of this name."""
         return not is_in_cluster(self.view, node) and bool(self.view.all("v1", "Node"))
 
-    def taken(self, name: str) -> str:
-        """Why no pod can be made under a name of the job's; empty: it can, or is made already."""
-        known = self.view.get(Key(api_version="v1", kind="Pod", namespace=self.owner.namespace, name=name))
-        if known is None or name in self.pods:
+    def taken(self, name: str, api_version: str = "v1", kind: str = "Pod") -> str:
+        """Why nothing can be made under a name of the job's; empty: it can, or is made already."""
+        key = Key(api_version=api_version, kind=kind, namespace=self.owner.namespace, name=name)
+        known = self.view.get(key)
+        if known is None or self.owns(known):
             return ""
-        owners = ", ".join(f"{one['kind']} {one['name']}" for one in known["metadata"].get("ownerReferences") or ())
-        return f"pod {name} belongs to another owner ({owners}); it goes with that one, or delete it"
+        owners = ", ".join(f"{one['kind']} {one['name']}" for one in _owners(known))
+        what = "pod" if kind == "Pod" else kind
+        return f"{what} {name} belongs to another owner ({owners}); it goes with that one, or delete it"
+
+    def owns(self, document: Document) -> bool:
+        """Whether an object is the job's, and not made by another one of its objects."""
+        return any(one.get("controller") and one["uid"] == self.owner.uid for one in _owners(document))
+
+    def maker_of(self, pod: Document) -> Document | None:
+        """The Job or PyTorchJob that has made a pod; ``None``: we have."""
+        uids = {one["uid"] for one in _owners(pod)}
+        return next((maker for maker in self.makers if maker["metadata"]["uid"] in uids), None)
 
     def report(self, node: str) -> NodeReport | None:
         """What a node has said."""
@@ -138,16 +152,24 @@ def scene_of(document: Document, view: View, now: datetime) -> Scene:
     job = checked({name: part for name, part in document.items() if name != "status"})
     assert isinstance(job, IncrementalLearningJob)
     owner = Owner.of(document)
+    makers = tuple(maker for kind in MAKERS for maker in view.owned(owner.uid, *kind))
+    uids = (owner.uid, *(maker["metadata"]["uid"] for maker in makers))
     return Scene(
         owner=owner,
         job=job,
         view=view,
         now=now,
-        pods={pod["metadata"]["name"]: pod for pod in view.owned(owner.uid, "v1", "Pod")},
+        pods={pod["metadata"]["name"]: pod for uid in uids for pod in view.owned(uid, "v1", "Pod")},
+        makers=makers,
         satellites=_satellites(job, view),
         train=job.spec.train_spec.trigger.to_domain(),
         deploy=job.spec.deploy_spec.trigger.to_domain(),
     )
+
+
+def _owners(document: Document) -> Sequence[Document]:
+    owners: Sequence[Document] = document["metadata"].get("ownerReferences") or ()
+    return owners
 
 
 def names_of_satellites(annotations: Mapping[str, str]) -> tuple[str, ...]:

@@ -13,7 +13,16 @@ from orbitloop.api.sedna_v1alpha1.model import Model
 from orbitloop.api.sedna_v1alpha1.parts import ScaledWorkerSpec
 from orbitloop.domain.errors import BadInput
 from orbitloop_operators.handlers.changes import Document
-from orbitloop_operators.handlers.worker_pods import DATA_PREFIX, Owner, Place, WorkerPod, in_pod, mounts_for, pod_for
+from orbitloop_operators.handlers.worker_pods import (
+    DATA_PREFIX,
+    Owner,
+    Place,
+    WorkerPod,
+    in_pod,
+    mounts_for,
+    off_host_network,
+    pod_for,
+)
 
 CLOUD, EDGE = "cloud", "edge"
 PORT = 5000
@@ -158,10 +167,7 @@ def _pod(joint: Joint, role: str) -> dict[str, Any]:
     )
     pod = pod_for(joint.owner, wanted)
     if role == CLOUD:
-        own = worker.template.get("spec") or {}
-        pod["spec"] = {
-            name: value for name, value in pod["spec"].items() if name not in {"hostNetwork", "dnsPolicy"}
-        } | {name: own[name] for name in ("hostNetwork", "dnsPolicy") if name in own}
+        off_host_network(pod["spec"], worker.template.get("spec") or {})
     return pod
 
 

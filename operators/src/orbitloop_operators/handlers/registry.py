@@ -30,12 +30,16 @@ class Rules:
         tools_image: image with orbitloop's worker tools, for init containers.
         autoscaling_version: of HorizontalPodAutoscalers, ``v2`` or ``v2beta2``.
         hot_updates: folder of the nodes for new models.
+        indexed_jobs: whether the cluster has Jobs whose pods have numbers and host names.
+        host_names: whether pods find each other by the name of a Service.
     """
 
     local_controller: str
     tools_image: str
     autoscaling_version: str
     hot_updates: str = HOT_UPDATES
+    indexed_jobs: bool = False
+    host_names: bool = True
 
 
 def reconcilers(rules: Rules, predict: Predictor) -> Mapping[tuple[str, str], Reconciler]:
@@ -45,7 +49,11 @@ def reconcilers(rules: Rules, predict: Predictor) -> Mapping[tuple[str, str], Re
         predict: passes of a satellite over a station.
     """
     platform = Platform(
-        local_controller=rules.local_controller, tools_image=rules.tools_image, hot_updates=rules.hot_updates
+        local_controller=rules.local_controller,
+        tools_image=rules.tools_image,
+        hot_updates=rules.hot_updates,
+        indexed_jobs=rules.indexed_jobs,
+        host_names=rules.host_names,
     )
     return {
         ("sedna.io/v1alpha1", "Dataset"): Datasets(),

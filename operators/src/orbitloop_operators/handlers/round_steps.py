@@ -10,6 +10,7 @@ from orbitloop.api.sedna_v1alpha1.incremental_learning_job import Phase
 from orbitloop.api.sedna_v1alpha1.parts import ConditionType
 from orbitloop.domain.learning import CloseRound, LearningRule, Observed, Stage, Wait, decide
 from orbitloop_operators.handlers.changes import Severity
+from orbitloop_operators.handlers.group_worker import GroupWorker
 from orbitloop_operators.handlers.round_samples import segment_of_round, with_round_begun
 from orbitloop_operators.handlers.round_state import (
     Status,
@@ -20,13 +21,13 @@ from orbitloop_operators.handlers.round_state import (
     seconds_of,
 )
 from orbitloop_operators.handlers.satellite_rollout import SatelliteDeployment, outcome_of
+from orbitloop_operators.handlers.stage_groups import is_several, stage_objects
 from orbitloop_operators.handlers.stage_pods import (
     base_model,
     candidate_of,
     list_url,
     model_folder,
     old_model,
-    stage_pod,
 )
 from orbitloop_operators.handlers.stage_worker import StageWorker
 from orbitloop_operators.handlers.whereabouts import AT_ONCE, Step, Whereabouts
@@ -62,7 +63,11 @@ class Round(Whereabouts):
 
     def _worker(self) -> StageWorker | SatelliteDeployment:
         """Who carries the stage out."""
-        who = SatelliteDeployment if self._flies else StageWorker
+        who: type[StageWorker | SatelliteDeployment] = StageWorker
+        if self._flies:
+            who = SatelliteDeployment
+        elif is_several(self.scene, self.status):
+            who = GroupWorker
         return who(scene=self.scene, status=self.status, platform=self.platform, patience=self.patience)
 
     def _waiting(self) -> Step:
@@ -111,7 +116,7 @@ class Round(Whereabouts):
         status = self._with_samples_taken()
         has_samples = self.stage is Stage.DEPLOY or segment_of_round(status) is not None
         if has_samples and not self._flies:
-            stage_pod(self.scene, status, self.platform)
+            stage_objects(self.scene, status, self.platform)
 
     @property
     def _flies(self) -> bool:

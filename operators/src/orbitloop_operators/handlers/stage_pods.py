@@ -16,6 +16,7 @@ from orbitloop.wire.worker_messages import ReportedModel
 from orbitloop_operators.handlers.changes import Document, Key
 from orbitloop_operators.handlers.job_scene import Scene
 from orbitloop_operators.handlers.pod_states import has_ended, is_leaving
+from orbitloop_operators.handlers.queues import queue_of, queued_pod
 from orbitloop_operators.handlers.round_samples import segment_of_round
 from orbitloop_operators.handlers.round_state import Status
 from orbitloop_operators.handlers.worker_pods import (
@@ -50,11 +51,15 @@ class Platform:
         local_controller: where workers find their Local Controller.
         tools_image: image with orbitloop's worker tools.
         hot_updates: folder of the nodes for new models.
+        indexed_jobs: whether the cluster has Jobs whose pods have numbers and host names.
+        host_names: whether pods find each other by the name of a Service.
     """
 
     local_controller: str
     tools_image: str
     hot_updates: str = HOT_UPDATES
+    indexed_jobs: bool = False
+    host_names: bool = True
 
 
 def pod_name(job: str, stage: Stage, round: int, attempt: int) -> str:
@@ -62,21 +67,29 @@ def pod_name(job: str, stage: Stage, round: int, attempt: int) -> str:
     return f"{job}-{stage.lower()}-{round}-{attempt}"
 
 
-def swept_pods(scene: Scene, round: int) -> tuple[Key, ...]:
-    """Pods that may go: they have ended, and belong to a round before the last one, whose logs may still be read."""
-    old = (pod for name, pod in scene.pods.items() if 0 < _round_of(scene, name, pod) < round - 1)
-    return tuple(Key.of(pod) for pod in old if has_ended(pod) and not is_leaving(pod))
+def swept(scene: Scene, round: int) -> tuple[Key, ...]:
+    """What may go: it has ended, and belongs to a round before the last one, whose logs may still be read."""
+    pods = (pod for pod in scene.pods.values() if scene.maker_of(pod) is None)
+    services = scene.view.owned(scene.owner.uid, "v1", "Service")
+    old = (one for one in (*pods, *scene.makers, *services) if 0 < _round_of(scene, one) < round - 1)
+    return tuple(Key.of(one) for one in old if not is_leaving(one) and (one["kind"] != "Pod" or has_ended(one)))
 
 
-def _round_of(scene: Scene, name: str, pod: Document) -> int:
-    """The round that a pod's name says; 0 for those that belong to none."""
-    head, _, rest = name.removeprefix(f"{scene.owner.name}-").partition("-")
+def _round_of(scene: Scene, document: Document) -> int:
+    """The round that an object's name says; 0 for those that belong to none."""
+    head, _, rest = document["metadata"]["name"].removeprefix(f"{scene.owner.name}-").partition("-")
     number = rest.partition("-")[0]
-    return int(number) if head == worker_type_of(pod) != "inference" and number.isdigit() else 0
+    return int(number) if head == worker_type_of(document) != "inference" and number.isdigit() else 0
 
 
 def stage_pod(scene: Scene, status: Status, platform: Platform) -> dict[str, Any]:
-    """The pod that carries out the job's stage, at its round and attempt.
+    """The pod that carries out the job's stage, at its round and attempt. Raises as :func:`stage_worker` does."""
+    pod = pod_for(scene.owner, stage_worker(scene, status, platform))
+    return pod if status.stage == Stage.DEPLOY else queued_pod(pod, queue_of(scene.job.metadata))
+
+
+def stage_worker(scene: Scene, status: Status, platform: Platform) -> WorkerPod:
+    """The worker that carries out the job's stage, at its round and attempt.
 
     Raises:
         Missing: a Dataset or Model that it needs is not there.
@@ -84,14 +97,13 @@ def stage_pod(scene: Scene, status: Status, platform: Platform) -> dict[str, Any
     """
     match Stage(status.stage):
         case Stage.TRAIN:
-            wanted = _train(scene, status, platform)
+            return _train(scene, status, platform)
         case Stage.EVAL:
-            wanted = _eval(scene, status, platform)
+            return _eval(scene, status, platform)
         case Stage.DEPLOY:
-            wanted = _deploy(scene, status, platform)
+            return _deploy(scene, status, platform)
         case stage:
             assert_never(stage)
-    return pod_for(scene.owner, wanted)
 
 
 def _train(scene: Scene, status: Status, platform: Platform) -> WorkerPod:

@@ -11,9 +11,11 @@ from orbitloop.domain.errors import BadInput
 from orbitloop.domain.learning import Stage
 from orbitloop.domain.triggers import deployment_metrics
 from orbitloop.wire.worker_messages import WorkerKind
-from orbitloop_operators.handlers.changes import Document, Severity
+from orbitloop_operators.handlers.changes import Document, Key, Severity
 from orbitloop_operators.handlers.pod_states import Blocked, Ended, Pending, Running, has_ended, is_leaving, pod_state
+from orbitloop_operators.handlers.queues import is_held
 from orbitloop_operators.handlers.round_state import output_data
+from orbitloop_operators.handlers.stage_groups import stage_objects
 from orbitloop_operators.handlers.stage_pods import (
     candidate_of,
     named_by_template,
@@ -23,6 +25,7 @@ from orbitloop_operators.handlers.stage_pods import (
     worker_type_of,
 )
 from orbitloop_operators.handlers.whereabouts import Step, Whereabouts
+from orbitloop_operators.handlers.worker_groups import is_over
 from orbitloop_operators.handlers.worker_pods import is_made_from
 from orbitloop_operators.handlers.worker_results import (
     Result,
@@ -46,10 +49,9 @@ class StageWorker(Whereabouts):
 
     def start(self) -> Step:
         """Start the worker, once no other one of the stage is left."""
-        others = self._others()
-        if others:
-            names = ", ".join(others)
-            delete = tuple(self.key(name) for name, pod in others.items() if not is_leaving(pod))
+        if others := self._others():
+            names = ", ".join(one["metadata"]["name"] for one in others)
+            delete = tuple(Key.of(one) for one in others if not is_leaving(one))
             return Step(status=self.saying(f"waits until pod {names} has ended"), delete=delete)
         if taken := self.scene.taken(self.name):
             return Step(status=self.saying(taken))
@@ -57,13 +59,17 @@ class StageWorker(Whereabouts):
         step = self.to(ConditionType.STARTING, message=f"pod {self.name} is made")
         return Step(status=step.status, create=(pod,), again=step.again)
 
-    def _others(self) -> dict[str, Document]:
-        """Pods of the stage, but for the one that is wanted, whose containers may still run."""
-        return {
-            name: pod
-            for name, pod in self.scene.pods.items()
-            if name != self.name and worker_type_of(pod) == self.stage.lower() and not has_ended(pod)
-        }
+    def _others(self) -> tuple[Document, ...]:
+        """What must end first: pods of the stage whose containers may still run, or what makes them."""
+        ours = (*self.scene.pods.values(), *self.scene.makers)
+        there = [one for one in ours if worker_type_of(one) == self.stage.lower() and not self._is_wanted(one)]
+        makers = [one for one in there if one["kind"] != "Pod" and not is_over(one)]
+        pods = [one for one in there if one["kind"] == "Pod" and not has_ended(one)]
+        return (*makers, *(pod for pod in pods if self.scene.maker_of(pod) not in makers))
+
+    def _is_wanted(self, document: Document) -> bool:
+        """Whether an object is a part of the worker that is to be started."""
+        return (document["kind"], document["metadata"]["name"]) == ("Pod", self.name)
 
     def look(self) -> Step:
         """How the pod does."""
@@ -72,7 +78,7 @@ class StageWorker(Whereabouts):
             return self._gone()
         state = pod_state(pod)
         if is_leaving(pod) and not isinstance(state, Ended):
-            return Step(status=self.saying(self._leaving()))
+            return Step(status=self.saying(self._leaving(self.name)))
         match state:
             case Pending():
                 return self._pending(pod)
@@ -83,7 +89,7 @@ class StageWorker(Whereabouts):
             case Running():
                 return Step(status=self.saying(f"pod {self.name} runs"))
             case Ended():
-                return self._ended(state)
+                return self._ended(pod, state)
             case _:
                 assert_never(state)
 
@@ -95,56 +101,68 @@ class StageWorker(Whereabouts):
             return again
         return Step(status=self.saying(f"pod {self.name} is made"), create=again.create)
 
-    def _leaving(self) -> str:
+    def _leaving(self, name: str) -> str:
         return (
-            f"pod {self.name} was deleted, and has not ended yet; if its node is gone for good: kubectl delete pod "
-            f"-n {self.scene.owner.namespace} {self.name} --force"
+            f"pod {name} was deleted, and has not ended yet; if its node is gone for good: kubectl delete pod "
+            f"-n {self.scene.owner.namespace} {name} --force"
         )
 
     def _pending(self, pod: Document) -> Step:
-        node = (pod.get("spec") or {}).get("nodeName", "")
-        if node and self.scene.lacks_node(node):
-            remedy = "join it to the cluster, or correct nodeName in the template or in the Dataset"
-            return self._blocked(pod, Blocked(reason="UnknownNode", message=f"there is no node {node}; {remedy}"))
+        if (lacks := self._lacks_node(pod)) is not None:
+            return self._blocked(pod, lacks)
+        if is_held(pod):
+            return Step(status=self.saying(f"pod {self.name} waits in its queue"))
         return Step(status=self.saying(f"pod {self.name} starts"))
+
+    def _lacks_node(self, pod: Document) -> Blocked | None:
+        node = (pod.get("spec") or {}).get("nodeName", "")
+        if not node or not self.scene.lacks_node(node):
+            return None
+        remedy = "join it to the cluster, or correct nodeName in the template or in the Dataset"
+        return Blocked(reason="UnknownNode", message=f"there is no node {node}; {remedy}")
 
     def _blocked(self, pod: Document, state: Blocked) -> Step:
         """The pod cannot start: that is no failed attempt. If the job's spec has changed, the pod is made anew."""
         if state.subject and state.subject in self.status.last_error and self.status.phase is Phase.BLOCKED:
             message = self.status.last_error  # between two tries the kubelet says less than at the first one
         else:
-            message = f"pod {self.name} cannot start: {state.message}"
+            message = f"pod {pod['metadata']['name']} cannot start: {state.message}"
         status = self.saying(message).model_copy(update={"phase": Phase.BLOCKED, "last_error": message})
-        wanted = stage_pod(self.scene, self.status, self.platform)
-        if not is_made_from(pod, wanted):
-            return Step(status=status, delete=(self.key(self.name),))
+        if outdated := self._outdated():
+            return Step(status=status, delete=outdated)
         return Step(status=status).telling(Severity.WARNING, state.reason, message)
 
-    def _ended(self, state: Ended) -> Step:
+    def _outdated(self) -> tuple[Key, ...]:
+        """The pod, if another one is wanted now."""
+        wanted = {Key.of(one): one for one in stage_objects(self.scene, self.status, self.platform)}
+        key = self.key(self.name)
+        return () if key in wanted and is_made_from(self.scene.pods[self.name], wanted[key]) else (key,)
+
+    def _ended(self, pod: Document, state: Ended) -> Step:
         if not state.well:
-            return self.fail("WorkerFailed", self._why(state))
+            return self.fail("WorkerFailed", self._why(self.name, state))
         try:
-            result = self._result(state)
+            result = self._result(pod, state)
             if result is None:
-                return self._without_result(state)
+                return self._without_result(pod, state)
             if not result.well:
                 return self.fail("WorkerFailed", f"pod {self.name}: {result.why}")
-            return self._done(result)
+            return self._done(pod, result)
         except BadInput as error:
             return self.fail("BadResult", f"pod {self.name}: {error}")
 
-    def _why(self, state: Ended) -> str:
+    def _why(self, name: str, state: Ended) -> str:
         """Why a worker failed: what it says itself, where that can be read."""
         try:
             result = read_last_words(state.said, WorkerKind(self.stage.lower()))
         except BadInput:
             result = None  # the last lines of its log, which are in ``why``
         said = result.why if result is not None and result.why else state.why
-        return f"pod {self.name} failed: {said}"
+        return f"pod {name} failed: {said}"
 
-    def _result(self, state: Ended) -> Result | None:
+    def _result(self, pod: Document, state: Ended) -> Result | None:
         kind = WorkerKind(self.stage.lower())
-        report = self._report(kind)
+        report = self._report(pod, kind)
         if report is not None and not _is_json(state.said):
             return report
         words = read_last_words(state.said, kind)
@@ -152,32 +170,33 @@ class StageWorker(Whereabouts):
             return report  # last words are short: where they leave something out, they say so
         return words
 
-    def _report(self, kind: WorkerKind) -> Result | None:
-        pod = self.scene.pods[self.name]
+    def _report(self, pod: Document, kind: WorkerKind) -> Result | None:
         report = self.scene.report((pod.get("spec") or {}).get("nodeName", ""))
         if report is None:
             return None
-        return read_report(report.worker(self.scene.owner.namespace, self.name), kind)
+        return read_report(report.worker(self.scene.owner.namespace, pod["metadata"]["name"]), kind)
 
-    def _without_result(self, state: Ended) -> Step:
+    def _without_result(self, pod: Document, state: Ended) -> Step:
         """The worker did well, and says nothing: perhaps its node will."""
         until = None if state.at is None else state.at + self.patience.for_report
         if until is not None and until > self.now:
-            return Step(status=self.saying(f"waits for the report of pod {self.name}"), again=until - self.now)
+            return Step(
+                status=self.saying(f"waits for the report of pod {pod['metadata']['name']}"), again=until - self.now
+            )
         named = named_by_template(self.scene, self.status) if self.stage is Stage.TRAIN else None
         if named is not None:
-            return self._done(Result(well=True, models=(named,)))
+            return self._done(pod, Result(well=True, models=(named,)))
         raise BadInput(
             "it ended well, and neither its last words nor its node's Local Controller say what it made; use the "
             "worker library of orbitloop, or run a Local Controller at LC_SERVER for the original one"
         )
 
-    def _done(self, result: Result) -> Step:
+    def _done(self, pod: Document, result: Result) -> Step:
         """The worker did its part: what it made is in the status."""
         match self.stage:
             case Stage.TRAIN:
                 made = trained_model(result.models, self.scene.spec.output_dir)
-                node = (self.scene.pods[self.name].get("spec") or {}).get("nodeName", "")
+                node = (pod.get("spec") or {}).get("nodeName", "")
                 return self._succeeded((made,), _noted(f"trained {made.url}", result), candidate=made, node=node)
             case Stage.EVAL:
                 return self._evaluated(result)

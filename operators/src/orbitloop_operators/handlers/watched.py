@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from orbitloop.api.kinds import KINDS
 from orbitloop_operators.handlers.changes import Document
+from orbitloop_operators.handlers.worker_groups import BATCH_JOB, PYTORCH_JOB, worker_of
 
 _GROUPS = ("sedna.io/", "orbitloop.io/")
 _SEDNAS_MANAGER = "sedna-gm"
@@ -17,6 +18,11 @@ def is_made_for_a_job(document: Document) -> bool:
     """Whether an object of ours, or of Sedna's kinds, owns it."""
     owners = document["metadata"].get("ownerReferences", ())
     return any(str(owner.get("apiVersion", "")).startswith(_GROUPS) for owner in owners)
+
+
+def is_of_a_worker(document: Document) -> bool:
+    """Whether it is made for a job, or by what is."""
+    return is_made_for_a_job(document) or bool(worker_of(document))
 
 
 def is_sednas_manager(document: Document) -> bool:
@@ -44,7 +50,7 @@ class Watched:
 
 WATCHED: tuple[Watched, ...] = (
     *(Watched(api_version=kind.api_version, kind=kind.name, plural=kind.plural) for kind in KINDS),
-    Watched(api_version="v1", kind="Pod", plural="pods", concerns=is_made_for_a_job),
+    Watched(api_version="v1", kind="Pod", plural="pods", concerns=is_of_a_worker),
     Watched(api_version="v1", kind="Service", plural="services", concerns=is_made_for_a_job),
     Watched(
         api_version="apps/v1",
@@ -53,8 +59,10 @@ WATCHED: tuple[Watched, ...] = (
         concerns=lambda document: is_made_for_a_job(document) or is_sednas_manager(document),
     ),
     Watched(api_version="v1", kind="Node", plural="nodes"),
+    Watched(api_version=BATCH_JOB[0], kind=BATCH_JOB[1], plural="jobs", concerns=is_made_for_a_job),
+    Watched(api_version=PYTORCH_JOB[0], kind=PYTORCH_JOB[1], plural="pytorchjobs", concerns=is_made_for_a_job),
 )
-"""Kinds that every cluster serves in one version."""
+"""Kinds that clusters serve in one version, or not at all."""
 
 
 def watched(autoscaling_version: str) -> tuple[Watched, ...]:

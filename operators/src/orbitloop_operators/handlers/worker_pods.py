@@ -153,10 +153,22 @@ def pod_for(owner: Owner, wanted: WorkerPod) -> dict[str, Any]:
         "name": wanted.name,
         "namespace": owner.namespace,
         "labels": labels,
-        "annotations": {**(metadata.get("annotations") or {}), MADE_FROM: _digest(wanted)},
+        "annotations": {**(metadata.get("annotations") or {}), MADE_FROM: digest_of(wanted)},
         "ownerReferences": [owner.reference()],
     }
     return {"apiVersion": "v1", "kind": "Pod", "metadata": made, "spec": spec}
+
+
+def off_host_network(spec: dict[str, Any], own: Mapping[str, Any]) -> None:
+    """Take a pod off the host's network, where two of one node would want the same ports, unless its template says so.
+
+    Args:
+        own: the template's spec.
+    """
+    for name in ("hostNetwork", "dnsPolicy"):
+        del spec[name]
+        if name in own:
+            spec[name] = own[name]
 
 
 def is_made_from(pod: Document, wanted: Document) -> bool:
@@ -165,7 +177,8 @@ def is_made_from(pod: Document, wanted: Document) -> bool:
     return bool(found.get(MADE_FROM) == asked[MADE_FROM])
 
 
-def _digest(wanted: WorkerPod) -> str:
+def digest_of(wanted: WorkerPod) -> str:
+    """The digest of what a pod is made from."""
     text = json.dumps(asdict(wanted), sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()[:32]
 

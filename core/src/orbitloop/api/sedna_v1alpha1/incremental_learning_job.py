@@ -20,14 +20,27 @@ from orbitloop.api.sedna_v1alpha1.parts import (
 from orbitloop.domain.rollout import Outcome
 
 
+class Via(StrEnum):
+    """What makes the pods of a worker that is several pods."""
+
+    AUTO = "Auto"
+    PODS = "Pods"
+    INDEXED_JOB = "IndexedJob"
+    PYTORCH_JOB = "PyTorchJob"
+
+
 class TrainSpec(WorkerSpec):
     """How a round is trained.
 
     Attributes:
         trigger: when a round begins; its metric is num_of_samples, the samples for training that no round has used.
+        pods: how many pods train it together, as torchrun has them.
+        via: what makes these pods, where there are several; Auto takes the best that the cluster has.
     """
 
     trigger: TriggerSpec
+    pods: int = Field(default=1, ge=1, le=64)
+    via: Via = Via.AUTO
 
 
 class EvalSpec(WorkerSpec):
