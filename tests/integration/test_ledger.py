@@ -1,4 +1,4 @@
-"""What the ledger keeps of contact sessions, on a real file, also when two gateways share it."""
+"""What the ledger keeps of contact sessions, in each database that it can be in, also when gateways share it."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from sqlalchemy import event
+from sqlalchemy import event, func, select
 from sqlalchemy.pool import Pool
 
 from orbitloop.domain.digests import digest_of
@@ -21,6 +21,7 @@ from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.wire.bundle import entry_of
 from orbitloop.wire.messages import Goodbye, Hello, Priorities
 from orbitloop_ground.adapters.ledger import Ledger
+from orbitloop_ground.adapters.tables import goodbyes
 from orbitloop_ground.settings import GroundSettings
 from orbitloop_ground.usecases.converse import Reception, Replayed
 
@@ -28,13 +29,9 @@ FLYING = digest_of(b"weights")
 FIRST, SECOND = "1" * 32, "2" * 32
 
 
-def url(folder: Path) -> str:
-    return f"sqlite:///{folder / 'ledger.db'}"
-
-
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger(url(tmp_path))
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    opened = Ledger(ledger_url)
     yield opened
     opened.close()
 
@@ -111,8 +108,8 @@ def test_a_satellite_whose_disk_was_replaced_speaks_again_once_it_is_readmitted(
     assert ledger.last_session("sat-1") == (1, SECOND)
 
 
-def test_of_two_sessions_that_two_gateways_hear_at_once_under_one_number_one_is_taken(tmp_path: Path) -> None:
-    ledgers = [Ledger(url(tmp_path)) for _ in range(4)]
+def test_of_two_sessions_that_two_gateways_hear_at_once_under_one_number_one_is_taken(ledger_url: str) -> None:
+    ledgers = [Ledger(ledger_url) for _ in range(4)]
     taken: list[tuple[int, int]] = []
     together = threading.Barrier(len(ledgers))
 
@@ -153,13 +150,11 @@ def test_the_welcome_names_unfinished_bundles_that_arrived_after_all(ledger: Led
     assert welcome.received == 1
 
 
-def test_a_goodbye_said_twice_is_kept_once(ledger: Ledger, reception: Reception, tmp_path: Path) -> None:
+def test_a_goodbye_said_twice_is_kept_once(ledger: Ledger, reception: Reception) -> None:
     for _ in range(2):
         reception.goodbye("sat-1", a_goodbye())
     assert ledger.last_goodbye("sat-1") == (LAUNCH, a_goodbye())
-    with sqlite3.connect(tmp_path / "ledger.db") as database:
-        assert database.execute("SELECT count(*) FROM goodbyes").fetchone() == (1,)
-    database.close()
+    assert ledger._read(select(func.count()).select_from(goodbyes)) == [(1,)]
 
 
 def test_priorities_grow_in_revision_and_are_told_with_the_welcome(ledger: Ledger, reception: Reception) -> None:
@@ -178,28 +173,27 @@ def test_a_priority_out_of_range_is_refused_and_changes_nothing(ledger: Ledger, 
     assert ledger.priorities("sat-1") is None
 
 
-def test_a_database_of_the_version_before_opens_with_what_is_in_it(tmp_path: Path) -> None:
-    now = Ledger(url(tmp_path))
+def test_a_database_of_the_version_before_opens_with_what_is_in_it(ledger_url: str) -> None:
+    now = Ledger(ledger_url)
     now.record_hello(a_hello(), LAUNCH)
-    now.close()
-    with sqlite3.connect(tmp_path / "ledger.db") as database:
+    with now._transaction() as connection:
         for table in ("sessions", "goodbyes", "priorities"):
-            database.execute(f"DROP TABLE {table}")
-    database.close()
-    ledger = Ledger(url(tmp_path))
+            connection.exec_driver_sql(f"DROP TABLE {table}")
+    now.close()
+    ledger = Ledger(ledger_url)
     assert ledger.last_hello("sat-1") == (LAUNCH, a_hello())
     assert ledger.record_hello(a_hello(1, FIRST), LAUNCH)
     assert ledger.priorities("sat-1") is None
     ledger.close()
 
 
-def test_gateways_that_make_the_same_ledger_at_once_all_get_it(tmp_path: Path) -> None:
+def test_gateways_that_make_the_same_ledger_at_once_all_get_it(ledger_url: str) -> None:
     opened: list[Ledger] = []
     together = threading.Barrier(4)
 
     def open_it() -> None:
         together.wait()
-        opened.append(Ledger(url(tmp_path)))
+        opened.append(Ledger(ledger_url))
 
     threads = [threading.Thread(target=open_it) for _ in range(4)]
     for thread in threads:
@@ -211,13 +205,16 @@ def test_gateways_that_make_the_same_ledger_at_once_all_get_it(tmp_path: Path) -
         ledger.close()
 
 
-def test_a_ledger_that_others_keep_busy_is_a_reason_to_ask_again(ledger: Ledger, tmp_path: Path) -> None:
+def test_a_ledger_that_others_keep_busy_is_a_reason_to_ask_again(tmp_path: Path) -> None:
+    file = tmp_path / "ledger.db"
+    ledger = Ledger(f"sqlite:///{file}")
+
     def at_once(connection: sqlite3.Connection, *_: object) -> None:
         connection.execute("PRAGMA busy_timeout = 0")
 
     event.listen(Pool, "checkout", at_once)
     try:
-        with closing(sqlite3.connect(url(tmp_path).removeprefix("sqlite:///"))) as other:
+        with closing(sqlite3.connect(file)) as other:
             other.execute("BEGIN IMMEDIATE")
             with pytest.raises(NotYet, match="does not answer"):
                 ledger.record_goodbye(a_goodbye(), LAUNCH)
@@ -225,6 +222,7 @@ def test_a_ledger_that_others_keep_busy_is_a_reason_to_ask_again(ledger: Ledger,
         event.remove(Pool, "checkout", at_once)
     ledger.record_goodbye(a_goodbye(), LAUNCH)
     assert ledger.last_goodbye("sat-1") == (LAUNCH, a_goodbye())
+    ledger.close()
 
 
 @pytest.mark.parametrize(

@@ -1,11 +1,10 @@
-"""What the ledger keeps of nodes, on a real file, also when several gateways write at once."""
+"""What the ledger keeps of nodes, in each database that it can be in, also when several gateways write at once."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
 from datetime import timedelta
-from pathlib import Path
 
 import pytest
 
@@ -24,8 +23,8 @@ FLYING, NEXT, UPDATE = digest_of(b"weights"), digest_of(b"next weights"), digest
 
 
 @pytest.fixture
-def ledger(tmp_path: Path) -> Iterator[Ledger]:
-    opened = Ledger(f"sqlite:///{tmp_path / 'ledger.db'}")
+def ledger(ledger_url: str) -> Iterator[Ledger]:
+    opened = Ledger(ledger_url)
     yield opened
     opened.close()
 
@@ -127,21 +126,20 @@ def test_the_same_desired_state_again_moves_nothing(ledger: Ledger) -> None:
     assert ledger.desired("sat-2") is None
 
 
-def test_nodes_of_a_ledger_from_before_are_reported(tmp_path: Path) -> None:
-    path = f"sqlite:///{tmp_path / 'ledger.db'}"
-    old = Ledger(path)
+def test_nodes_of_a_ledger_from_before_are_reported(ledger_url: str) -> None:
+    old = Ledger(ledger_url)
     old.record_hello(a_hello("sat-1"), LAUNCH)
     with old._transaction() as connection:
         for table in ("positions", "nodes"):
             connection.exec_driver_sql(f"DROP TABLE {table}")
     old.close()
-    new = Ledger(path)
+    new = Ledger(ledger_url)
     assert [report.node for report in new.node_reports(0)] == ["sat-1"]
     new.close()
 
 
-def test_gateways_that_write_at_once_give_every_movement_a_position_of_its_own(tmp_path: Path) -> None:
-    ledgers = [Ledger(f"sqlite:///{tmp_path / 'ledger.db'}") for _ in range(3)]
+def test_gateways_that_write_at_once_give_every_movement_a_position_of_its_own(ledger_url: str) -> None:
+    ledgers = [Ledger(ledger_url) for _ in range(3)]
 
     def write(number: int) -> None:
         for sequence in range(1, 21):

@@ -38,6 +38,7 @@ from orbitloop.wire.bundle import Limits
 from orbitloop_ground.adapters.artifacts import Artifacts
 from orbitloop_ground.adapters.authority import Authority
 from orbitloop_ground.adapters.blobs import FolderBlobs
+from orbitloop_ground.adapters.bucket_blobs import BucketBlobs
 from orbitloop_ground.adapters.coco import read_coco
 from orbitloop_ground.adapters.datagram_answers import DatagramAnswers
 from orbitloop_ground.adapters.datagrams import DatagramServer, DatagramSettings
@@ -107,7 +108,7 @@ def compose(settings: GroundSettings, clock: Clock | None = None) -> Dependencie
         settings=settings,
         clock=clock,
         ledger=ledger,
-        blobs=FolderBlobs(settings.folder / "blobs"),
+        blobs=open_blobs(settings),
         uploads=FolderUploads(
             settings.folder / "uploads", clock, most=settings.max_open_uploads, idle=settings.upload_expiry
         ),
@@ -123,6 +124,13 @@ def open_ledger(settings: GroundSettings) -> Ledger:
     if settings.database is not None:
         return Ledger(settings.database)
     return RestorableLedger(settings.folder.resolve() / "ledger.db")
+
+
+def open_blobs(settings: GroundSettings) -> Blobs:
+    """The bucket that ``settings`` name, or a folder in the gateway's. Raises ``BadInput``, ``NotYet``, ``NoSpace``."""
+    if settings.blobs is not None:
+        return BucketBlobs(settings.blobs, settings.blobs_endpoint)
+    return FolderBlobs(settings.folder / "blobs")
 
 
 def create_app(parts: Dependencies) -> FastAPI:
@@ -281,7 +289,7 @@ def exported_datasets(
         NotYet: the disk is full, or the ledger does not answer; what was appended stays.
     """
     with opened_ledger(settings) as ledger:
-        blobs = FolderBlobs(settings.folder / "blobs")
+        blobs = open_blobs(settings)
         for turn in itertools.count():
             try:
                 exporter = Exporter(ledger=ledger, blobs=blobs, clock=WallClock(), label=tile_labels(settings))

@@ -27,9 +27,13 @@ class GroundSettings(BaseSettings):
     Relative paths in a file count from the file, others from the working directory.
 
     Attributes:
-        folder: where the gateway keeps uploads, blobs and, unless ``database`` says otherwise, its ledger.
+        folder: where the gateway keeps uploads, models, updates and, unless ``blobs`` and ``database`` say otherwise,
+            blobs and its ledger.
         keys: the ground's folder of keys, as ``orbitloop-ground keys`` makes it.
         database: the ledger, as SQLAlchemy reads it; by default SQLite in ``folder``, with a journal beside it.
+        blobs: bucket of the samples' pixels, ``s3://bucket/prefix``; by default in ``folder``. Its keys come as all
+            of Amazon's programs take them, such as by ``AWS_ACCESS_KEY_ID`` and ``AWS_SECRET_ACCESS_KEY``.
+        blobs_endpoint: URL of its service, if it is not Amazon's.
         host: address to listen on.
         port: TCP port to listen on; 0 takes a free one.
         datagram_port: UDP port to listen on; 0 takes a free one, ``None`` none at all.
@@ -68,6 +72,8 @@ class GroundSettings(BaseSettings):
     folder: Path
     keys: Path
     database: str | None = Field(default=None, repr=False)  # it may hold a password
+    blobs: str | None = Field(default=None, pattern=r"^s3://[^/]+(/[^/]+)*$")
+    blobs_endpoint: str | None = Field(default=None, pattern=r"^https?://[^/@]+$")
     host: str = "127.0.0.1"
     port: int = Field(default=8400, ge=0, lt=2**16)
     datagram_port: int | None = Field(default=None, ge=0, lt=2**16)

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Select, Table, create_engine, event
+from sqlalchemy import URL, Connection, Engine, Row, Select, Table, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
 from sqlalchemy.exc import ArgumentError, OperationalError
 from sqlalchemy.pool import ConnectionPoolEntry
@@ -18,7 +18,12 @@ from orbitloop_ground.adapters.tables import create_missing
 
 _TRIES = 200
 """To open a database that other gateways are opening, 50 ms apart."""
+_PSYCOPG = "postgresql+psycopg"
+_POSTGRESQL = ("postgres", "postgresql", _PSYCOPG)
 _FULL_SQLSTATE = "53100"
+_MAKING_TABLES = 0x6F726269  # "orbi"
+_PATIENCE_S = 10
+"""For a connection to PostgreSQL: contacts are too short to wait for longer."""
 _BUSY = (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
 
 
@@ -26,7 +31,8 @@ class Database:
     """SQLite or PostgreSQL, with the ledger's tables in it.
 
     Args:
-        url: as SQLAlchemy reads it, ``sqlite:////folder/ledger.db`` for one machine.
+        url: as SQLAlchemy reads it, ``sqlite:////folder/ledger.db`` for one machine, or
+            ``postgresql://user:password@host/name`` for several.
 
     Raises:
         BadInput: the URL is none, or the driver of its database is not installed.
@@ -38,6 +44,9 @@ class Database:
         if self._engine.dialect.name == "sqlite":
             event.listen(self._engine, "connect", _durable)
         with self._transaction() as connection:
+            if self._engine.dialect.name == "postgresql":
+                # IF NOT EXISTS fails where another gateway makes the same table in this moment.
+                connection.execute(select(func.pg_advisory_xact_lock(_MAKING_TABLES)))
             create_missing(connection)
 
     def close(self) -> None:
@@ -77,12 +86,24 @@ class Database:
 
 def _engine(url: str) -> Engine:
     try:
-        return create_engine(url)
+        return _create_engine(make_url(url))
     except (ArgumentError, ImportError) as error:
         raise BadInput(
             f"the setting database names no ledger that can be opened ({type(error).__name__}); "
-            "write sqlite:////folder/ledger.db or postgresql+psycopg://user@host/name, and install its driver"
+            "write sqlite:////folder/ledger.db or postgresql://user@host/name, and install orbitloop-ground[postgresql]"
         ) from None  # the error may quote a password
+
+
+def _create_engine(url: URL) -> Engine:
+    if url.drivername not in _POSTGRESQL:
+        return create_engine(url)
+    waits = {} if "connect_timeout" in url.query else {"connect_timeout": _PATIENCE_S}
+    return create_engine(
+        url.set(drivername=_PSYCOPG),
+        pool_pre_ping=True,  # connections that a restart of the database has ended are noticed before they are used
+        execution_options={"preserve_rowcount": True},  # of inserts too, which tell by it whether anything was new
+        connect_args=waits,
+    )
 
 
 def _durable(connection: sqlite3.Connection, _: ConnectionPoolEntry) -> None:
