@@ -8,7 +8,7 @@ from hypothesis import settings
 
 from orbitloop_ground.app import open_authority
 
-pytest_plugins = ["tests.control_plane", "tests.postgresql"]
+pytest_plugins = ["tests.control_plane", "tests.postgresql", "tests.s3"]
 
 # No deadline: a loaded machine is not a wrong answer, and pytest-timeout stops what hangs. Derandomised: the same
 # commit gives the same result twice.

@@ -21,7 +21,7 @@ from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Blobs
 from orbitloop.ports.updates import PublishedUpdate
-from orbitloop.testing.blobs import FullBlobs
+from orbitloop.testing.blobs import MemoryBlobs
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.wire.bundle import Limits, unpack
@@ -466,7 +466,7 @@ def test_keys_of_another_satellite_are_told_apart_from_a_lost_link(mission: Miss
 def test_a_full_disk_on_the_ground_leaves_the_bundle_on_board_and_costs_nothing_twice(
     tmp_path: Path, keys: Path
 ) -> None:
-    blobs = FullBlobs()
+    blobs = MemoryBlobs(full=True)
     mission = Mission(folder=tmp_path, keys=keys, blobs=blobs)
     with mission.spool, mission.ground():
         mission.spooled(4)

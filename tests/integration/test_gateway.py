@@ -24,7 +24,7 @@ from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Blobs
 from orbitloop.ports.updates import PublishedUpdate
-from orbitloop.testing.blobs import FullBlobs
+from orbitloop.testing.blobs import MemoryBlobs
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.wire.bundle import MAGIC, pack
@@ -531,7 +531,7 @@ def test_a_connection_that_falls_silent_is_given_up_and_what_it_sent_is_kept(tmp
 
 
 def test_a_full_disk_keeps_the_bundle_and_the_receipt_finishes_it_later(tmp_path: Path, keys: Path) -> None:
-    blobs = FullBlobs()
+    blobs = MemoryBlobs(full=True)
     with running(settings(tmp_path, keys), blobs) as ground:
         bundle = a_bundle()
         answer = ground.upload(bundle)

@@ -72,7 +72,7 @@ class BucketBlobs:
         path = self._path(digest)
         with self._answering():
             try:
-                data = bytes(self._files.cat_file(path))
+                data = bytes(self._files.cat_file(path, max_concurrency=1))  # in parts, it would ask for the size first
             except FileNotFoundError:
                 raise BadInput(f"no blob {digest} in {_SCHEME}{self._place}") from None
         if digest_of(data) != digest:
