@@ -14,6 +14,8 @@ rm -rf onnxruntime/capi/libonnxruntime.so* onnxruntime/datasets onnxruntime/quan
 rm -f zstandard/_cffi.*.so
 # The client for asyncio, beside the one that is used.
 rm -rf kubernetes/aio
+# Programs that try and build C++; what is left there passes tensors between processes.
+rm -rf torch/test torch/bin/protoc* torch/bin/test_* torch/bin/*Test torch/lib/*_test.so
 # Compilers of extensions.
 rm -rf numpy/distutils numpy/f2py
 # A format of pictures that nothing here reads.

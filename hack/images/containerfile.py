@@ -50,8 +50,8 @@ class Containerfile:
         return list(dict.fromkeys(path for paths in copies for path in paths if path != WHEELS))
 
     def requirements(self) -> list[str]:
-        """What pip is asked to install, as folders of the context with their extras, each once."""
-        installs = [line for line in self.lines() if line.startswith("RUN ") and "pip install" in line]
+        """What pip is asked to install with all it needs, as folders of the context with their extras, each once."""
+        installs = [line for line in self.lines() if "pip install" in line and "--no-deps" not in line]
         return list(dict.fromkeys(re.findall(r"(?<=[\s'])\./[\w-]+(?:\[[\w,-]+\])?(?=['\s]|$)", "\n".join(installs))))
 
     def lines(self) -> list[str]:

@@ -35,7 +35,7 @@ class Image:
 def images() -> dict[str, Image]:
     """All, by their targets."""
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
-    ours = {"edge": 250, "operators": 300, "ground": 1300, "trainer": 1300}
+    ours = {"edge": 250, "operators": 300, "ground": 1100, "trainer": 1100}
     found = [
         Image(
             target=target,
@@ -45,7 +45,7 @@ def images() -> dict[str, Image]:
         )
         for target, limit in ours.items()
     ]
-    for target, tag, limit in (("postgresql", "15", 250), ("mosquitto", "2", 150)):
+    for target, tag, limit in (("postgresql", "15", 200), ("mosquitto", "2", 120)):
         file = Path("images") / target / "Containerfile"
         found.append(Image(target=target, name=f"orbitloop-{target}:{tag}", file=file, limit=limit, debian=True))
     return {image.target: image for image in found}

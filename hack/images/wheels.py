@@ -27,9 +27,11 @@ def collect(context: Context, folder: Path) -> Path:
     key = hashlib.sha256(repr(context.definition.requirements()).encode())
     for name in inputs:
         key.update((context.root / name).read_bytes())
-    found = folder / key.hexdigest()[:16]
+    found = folder / f"{packages[-1].name}-{key.hexdigest()[:16]}"
     if not found.exists():
         folder.mkdir(parents=True, exist_ok=True)
+        for old in folder.glob(f"{packages[-1].name}-*"):
+            shutil.rmtree(old)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             _fill(context, Path(scratch)).rename(found)
     return found

@@ -30,6 +30,7 @@ FROM build AS edge-build
 COPY edge edge
 RUN pip install ./edge './other[a,b]' \\
   && ./trim.sh /opt
+RUN pip install --no-deps ./own
 
 FROM scratch AS edge
 COPY --from=edge-build /opt /opt
