@@ -19,6 +19,7 @@ from tests.pods import ACCOUNT, Pod, asks, free_port
 from orbitloop_operators.http.probes import Probes, serve_probes
 
 SERVED = "1.20.2"
+MADE_ONCE = ("orbitloop-minio", "orbitloop-postgresql")
 AUTHORITY_DATA = "{.clusters[0].cluster.certificate-authority-data}"
 AUTHORITY = base64.b64encode(b"-----BEGIN CERTIFICATE-----").decode()
 STATIONS = {"ground": {"gateway": "https://192.0.2.10:30400"}}
@@ -30,6 +31,9 @@ FULL: dict[str, Any] = {
         "service": {"type": "NodePort", "nodePort": 30400},
         "exports": [{"satellite": "bupt-1", "to": "/data/bupt-1"}],
     },
+    "database": {"kind": "builtin"},
+    "objects": {"kind": "builtin"},
+    "mqtt": {"enabled": True},
     "grafanaDashboard": {"enabled": True},
     "localController": {
         "enabled": True,
@@ -96,6 +100,7 @@ def test_it_comes_changes_goes_back_and_goes_and_leaves_the_data(server: Cluster
     helm(server, program, "install", "orbitloop", str(CHART), said=FULL)
     made = rendered(FULL, kubernetes=SERVED)
     claim = named(server, "pvc", "orbitloop-gateway")
+    passwords = {name: named(server, "secret", name)["data"] for name in MADE_ONCE}
     assert objects(server) == {(one["kind"], one["metadata"]["name"]) for one in made} - {("Pod", "orbitloop-test")}
     assert server.kubectl("get", "crd", "incrementallearningjobs.sedna.io", "satellites.orbitloop.io")
 
@@ -111,26 +116,31 @@ def test_it_comes_changes_goes_back_and_goes_and_leaves_the_data(server: Cluster
     assert "DaemonSet" not in {kind for kind, _ in objects(server)}
 
     helm(server, program, "rollback", "orbitloop", "1")
-    assert "DaemonSet" in {kind for kind, _ in objects(server)}
+    assert {"DaemonSet", "StatefulSet"} <= {kind for kind, _ in objects(server)}
+    helm(server, program, "upgrade", "orbitloop", str(CHART), said=FULL | {"mqtt": {"enabled": False}})
+    assert {name: named(server, "secret", name)["data"] for name in MADE_ONCE} == passwords
 
     helm(server, program, "uninstall", "orbitloop")
-    assert objects(server) == {("PersistentVolumeClaim", "orbitloop-gateway")}
+    kept = {("PersistentVolumeClaim", "orbitloop-gateway"), *(("Secret", name) for name in MADE_ONCE)}
+    assert objects(server) == kept
     assert named(server, "pvc", "orbitloop-gateway")["metadata"]["uid"] == claim["metadata"]["uid"]
+    assert {name: named(server, "secret", name)["data"] for name in MADE_ONCE} == passwords
     assert server.kubectl("get", "crd", "incrementallearningjobs.sedna.io")
 
 
 def test_the_notes_ask_for_the_secrets_that_are_missing_and_then_no_more(server: Cluster, keys: Path) -> None:
     program = helms()[-1]
-    said = helm(server, program, "install", "orbitloop", str(CHART))
+    elsewhere = {"database": {"kind": "external"}, "objects": {"kind": "s3"}}
+    said = helm(server, program, "install", "orbitloop", str(CHART), said=elsewhere)
     try:
         asked = [line.strip() for line in said.splitlines() if line.strip().startswith("kubectl") and "create" in line]
-        assert len(asked) == 3
+        assert len(asked) == 5
         place = f"--kubeconfig={server.plane.kubeconfig}"
         for line in asked:
             spelled = line.replace("build/keys", str(keys)).replace("kubectl ", f"kubectl {place} ", 1)
             subprocess.run(["bash", "-euc", spelled], check=True, capture_output=True)
         assert len(server.get(f"/api/v1/namespaces/{NAMESPACE}/secrets/orbitloop-gateway-keys")["data"]) >= 4
-        again = helm(server, program, "upgrade", "orbitloop", str(CHART))
+        again = helm(server, program, "upgrade", "orbitloop", str(CHART), said=elsewhere)
         assert "create secret" not in again
         assert "helm test orbitloop" in again
     finally:

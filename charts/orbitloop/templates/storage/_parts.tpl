@@ -4,33 +4,36 @@
 {{- get (get $found "data" | default dict) .key | default (randAlphaNum 32 | b64enc) -}}
 {{- end }}
 
-{{/* A volume claim, or a folder of the node: (dict "claim" name "kept" persistence). */}}
-{{- define "orbitloop.keptVolume" -}}
-{{- with .kept.hostPath -}}
-hostPath: {path: {{ . }}, type: DirectoryOrCreate}
-{{- else -}}
-persistentVolumeClaim: {claimName: {{ .claim }}}
-{{- end }}
+{{/* Whether a Secret is made here, or was by this release: it remains part of it, or a rollback to when it was asked for
+     would find it in its way. (dict "root" $ "secret" name "asked" whether-a-value-asks-for-it) */}}
+{{- define "orbitloop.keepsSecret" -}}
+{{- $found := lookup "v1" "Secret" .root.Release.Namespace .secret | default dict -}}
+{{- $notes := get (get $found "metadata" | default dict) "annotations" | default dict -}}
+{{- if or .asked (eq (get $notes "meta.helm.sh/release-name") .root.Release.Name) }}yes{{ end -}}
 {{- end }}
 
-{{/* The claim itself: (dict "root" $ "claim" name "kept" persistence). */}}
-{{- define "orbitloop.keptClaim" -}}
-{{- if not .kept.hostPath -}}
-apiVersion: v1
-kind: PersistentVolumeClaim
-metadata:
-  name: {{ .claim }}
-  namespace: {{ .root.Release.Namespace }}
-  labels:
-    app.kubernetes.io/name: {{ .claim }}
-    {{- include "orbitloop.labels" .root | nindent 4 }}
-  annotations: {helm.sh/resource-policy: keep}
-spec:
-  accessModes: [ReadWriteOnce]
-  resources: {requests: {storage: {{ .kept.size }}}}
-  {{- with .kept.storageClass }}
-  storageClassName: {{ . }}
-  {{- end }}
+{{/* The volume `data` of a StatefulSet: a folder of the node, or a claim, which stays when the release goes:
+     (dict "name" name "kept" persistence). */}}
+{{- define "orbitloop.dataClaim" -}}
+{{- if not .kept.hostPath }}
+volumeClaimTemplates:
+  - metadata:
+      name: data
+      labels:
+        app.kubernetes.io/name: {{ .name }}
+        app.kubernetes.io/part-of: orbitloop
+    spec:
+      accessModes: [ReadWriteOnce]
+      resources: {requests: {storage: {{ .kept.size }}}}
+      {{- with .kept.storageClass }}
+      storageClassName: {{ . }}
+      {{- end }}
+{{- end }}
+{{- end }}
+{{- define "orbitloop.dataFolder" -}}
+{{- with .hostPath }}
+- name: data
+  hostPath: {path: {{ . }}, type: DirectoryOrCreate}
 {{- end }}
 {{- end }}
 
