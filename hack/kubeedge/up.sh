@@ -130,7 +130,7 @@ CNI
 }
 
 join() {
-  local satellite=$1 driver=cgroupfs
+  local satellite=$1 driver=cgroupfs kubelet=modules.edged.tailoredKubeletConfig
   if inside "$satellite" test -s /etc/kubeedge/certs/server.crt; then
     inside "$satellite" systemctl start edgecore
   else
@@ -140,9 +140,12 @@ join() {
     inside "$satellite" sh -c 'systemctl stop edgecore 2>/dev/null; rm -rf /etc/kubeedge /var/lib/kubeedge'
     kube delete node "$satellite" --ignore-not-found >/dev/null
     inside "$satellite" containerd config dump | grep -q 'SystemdCgroup = true' && driver=systemd
+    # The disk is the host's: as kind tells its kubelets, no pod and no image goes because it is full.
     inside "$satellite" keadm join --cloudcore-ipport="$ground:10000" --token="$token" --edgenode-name="$satellite" \
       --kubeedge-version="$version" --cgroupdriver="$driver" \
-      --remote-runtime-endpoint=unix:///run/containerd/containerd.sock --set modules.eventBus.mqttMode=0 >&2 \
+      --remote-runtime-endpoint=unix:///run/containerd/containerd.sock --set modules.eventBus.mqttMode=0 \
+      --set "$kubelet.imageGCHighThresholdPercent=100" \
+      --set "$kubelet.evictionHard={\"nodefs.available\":\"0%\",\"nodefs.inodesFree\":\"0%\",\"imagefs.available\":\"0%\",\"imagefs.inodesFree\":\"0%\"}" >&2 \
       || lost "$satellite" 'keadm join failed'
   fi
   local tries
