@@ -109,7 +109,7 @@ def start(folder: Folder, arguments: list[str]) -> None:
     stop(folder)
     with (folder.path / "sky.log").open("ab") as told:
         process = subprocess.Popen(
-            [sys.executable, "-m", "hack.kind", "sky", *arguments],
+            [sys.executable, "-m", "hack.kind", *arguments],
             stdin=subprocess.DEVNULL,
             stdout=told,
             stderr=told,

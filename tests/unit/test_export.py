@@ -53,6 +53,15 @@ def test_the_graph_computes_what_torch_computes(
         np.testing.assert_allclose(output, expected.numpy(), atol=1e-4)
 
 
+def test_a_detector_that_rested_sees_the_same(graph: bytes, weights: Weights) -> None:
+    detector = OnnxDetector(graph, weights, SPEC, threads=1)
+    given = images(2, 64, 64)
+    before = detector.forward(given)
+    detector.rest()
+    for output, expected in zip(detector.forward(given), before, strict=True):
+        np.testing.assert_array_equal(output, expected)
+
+
 def test_the_graph_holds_no_weights_and_is_valid(graph: bytes, weights: Weights) -> None:
     model = onnx.load_from_string(graph)
     assert len(graph) < 20_000

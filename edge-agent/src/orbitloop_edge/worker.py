@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -17,7 +18,7 @@ from orbitloop.ports.spool import Intake
 from orbitloop.ports.workers import WorkerStatus
 from orbitloop.wire.messages import Offer, UpdateReport
 from orbitloop.wire.model_folder import Model
-from orbitloop_edge.adapters.host import Patience, chance
+from orbitloop_edge.adapters.host import Patience, chance, give_memory_back
 from orbitloop_edge.adapters.imagery import decode_picture, encode_picture, read_picture
 from orbitloop_edge.adapters.locks import held_lock
 from orbitloop_edge.adapters.neighbours import CONTROLLER_SOCKET, WORKER_SOCKET, RemoteIntake, worker_calls
@@ -35,6 +36,8 @@ from orbitloop_edge.usecases.watch import FrameWatch
 _log = logging.getLogger(__name__)
 
 _LOOK_S = 1.0
+_REST_AFTER_S = 20.0
+"""Without a frame."""
 _TAKEOVER = timedelta(seconds=30)
 """How long to wait for a worker that is about to end."""
 
@@ -110,6 +113,13 @@ class Worker:
         """Prove an update and swap it in; errors as :class:`ProveUpdate`."""
         return self._prove(path, offer)
 
+    def rest(self) -> None:
+        """Take less memory until the next frame comes."""
+        detector = self._frames.detector
+        if isinstance(detector, OnnxDetector):
+            detector.rest()
+        give_memory_back()
+
     def _load(self, model: Model) -> OnnxDetector:
         return OnnxDetector(model.graph, model.weights, model.spec, threads=self._settings.threads)
 
@@ -131,8 +141,13 @@ def work(settings: EdgeSettings, frames: Path, patience: Patience) -> None:
         stack.enter_context(CallServer(folder / WORKER_SOCKET, worker_calls(worker)))
         watch = FrameWatch(folder=frames, done=worker.results.done)
         _log.info("worker_ready", extra={"flying": worker.status().flying, "frames": str(frames)})
+        rest_at = patience.monotonic() + _REST_AFTER_S
         while not patience.wait(_LOOK_S):
+            if patience.monotonic() > rest_at:
+                worker.rest()
+                rest_at = math.inf
             for frame in watch.whole():
+                rest_at = patience.monotonic() + _REST_AFTER_S
                 if patience.stopped:
                     return
                 try:

@@ -24,7 +24,7 @@ _UNLOADABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemen
 
 
 class OnnxDetector:
-    """A graph with one set of weights; immutable, so that a swap is one assignment.
+    """A graph with one set of weights, which stay as they are, so that a swap is one assignment.
 
     Args:
         graph: ONNX bytes without weights, as exported on the ground.
@@ -37,23 +37,35 @@ class OnnxDetector:
     """
 
     def __init__(self, graph: bytes, weights: Weights, spec: DetectorSpec, *, threads: int = 2) -> None:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = threads
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
-        names = sorted(weights)
-        values = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(weights[name])) for name in names]
-        options.add_external_initializers(names, values)
-        try:
-            self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except _UNLOADABLE as error:
-            raise BadInput(f"the graph does not load with these {len(names)} tensors: {error}") from error
+        self._graph, self._weights, self._threads = graph, weights, threads
+        self._session: ort.InferenceSession | None = self._loaded()
         self.spec = spec
         self.version = weights_digest(weights)
 
+    def _loaded(self) -> ort.InferenceSession:
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = self._threads
+        options.inter_op_num_threads = 1
+        options.log_severity_level = 3
+        names = sorted(self._weights)
+        values = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(self._weights[name])) for name in names]
+        options.add_external_initializers(names, values)
+        try:
+            return ort.InferenceSession(self._graph, options, providers=["CPUExecutionProvider"])
+        except _UNLOADABLE as error:
+            raise BadInput(f"the graph does not load with these {len(names)} tensors: {error}") from error
+
+    def rest(self) -> None:
+        """Let go of what only looking takes, most of the memory: packed weights and activations.
+
+        The next picture takes it up again, in some tenths of a second.
+        """
+        self._session = None
+
     def forward(self, images: Floats) -> list[Floats]:
         """Raw outputs per head for ``(b, 3, tile, tile)`` float32 in [0, 1]."""
-        return [np.asarray(output, np.float32) for output in self._session.run(None, {"images": images})]
+        session = self._session = self._session or self._loaded()
+        return [np.asarray(output, np.float32) for output in session.run(None, {"images": images})]
 
     def detect(self, pixels: NDArray[np.uint8]) -> Detections:
         """What the model sees in one frame of any size, ``(h, w, 3)`` uint8 RGB."""

@@ -129,6 +129,11 @@ class ObserveFrames:
         self._granted: set[str] = set()
         self._between_frames = threading.Lock()
 
+    @property
+    def detector(self) -> Detector:
+        """What it serves with."""
+        return self._detector
+
     def swap(self, detector: Detector) -> None:
         """Serve with ``detector`` from the next frame on; waits for the frame in hand."""
         with self._between_frames:
