@@ -65,7 +65,7 @@ bring() { "$docker" cp -q "$keadm" "$1:/usr/local/bin/keadm" >/dev/null 2>&1 || 
 # An image of KubeEdge into a node, by way of the host's docker, so that it crosses the Internet once.
 image() {
   local node=$1 name=$2:$version
-  inside "$node" ctr -n k8s.io images ls -q | grep -qx "docker.io/$name" && return
+  [[ $(inside "$node" ctr -n k8s.io images ls -q "name==docker.io/$name") ]] && return
   "$docker" image inspect "$name" >/dev/null 2>&1 || "$docker" pull -q "$name" >/dev/null \
     || die "docker has no image $name and cannot pull it; docker load it, or try where docker.io is reached"
   "$docker" save "$name" | inside -i "$node" ctr -n k8s.io images import - >/dev/null
@@ -139,7 +139,7 @@ join() {
     image "$satellite" kubeedge/installation-package
     inside "$satellite" sh -c 'systemctl stop edgecore 2>/dev/null; rm -rf /etc/kubeedge /var/lib/kubeedge'
     kube delete node "$satellite" --ignore-not-found >/dev/null
-    inside "$satellite" containerd config dump | grep -q 'SystemdCgroup = true' && driver=systemd
+    [[ $(inside "$satellite" containerd config dump) == *'SystemdCgroup = true'* ]] && driver=systemd
     # The disk is the host's: as kind tells its kubelets, no pod and no image goes because it is full.
     inside "$satellite" keadm join --cloudcore-ipport="$ground:10000" --token="$token" --edgenode-name="$satellite" \
       --kubeedge-version="$version" --cgroupdriver="$driver" \

@@ -23,7 +23,8 @@ case "$*" in
   "ps -a "*) [ -z "$GONE" ] && echo sat-1 ;;
   *"uname -m") echo "${MACHINE:-x86_64}" ;;
   *"keadm version --output short") [ -z "$CANNOT_RUN" ] && echo v1.23.1 ;;
-  *"images ls -q") echo docker.io/kubeedge/cloudcore:v1.23.1; echo docker.io/kubeedge/installation-package:v1.23.1 ;;
+  *"images ls -q name=="*) [ -z "$NO_IMAGE" ] && echo docker.io/kubeedge/some:v1.23.1 ;;
+  "image inspect kubeedge/"* | "pull -q kubeedge/"*) exit "${NOT_HERE:-0}" ;;
   *"get deployment cloudcore") exit "${NO_CLOUDCORE:-0}" ;;
   *"get daemonsets -o name") echo daemonset.apps/kindnet ;;
   *"get secret tokensecret"*) echo dG9rZW4= ;;
@@ -114,6 +115,21 @@ def test_a_new_satellite_joins_without_a_kubelet_and_with_the_broker_inside(
     asked = machine.asked()
     assert asked.index("/dev/null /etc/systemd/system/kubelet.service") < asked.index("keadm join")
     assert "taint node sat-1 --overwrite node-role.kubernetes.io/edge=:NoSchedule" in asked
+
+
+def test_an_image_that_the_node_lacks_is_taken_from_docker(machine: Machine) -> None:
+    ran = machine.up(NOT_JOINED="1", NO_IMAGE="1")
+    assert ran.returncode == 0, ran.stderr
+    asked = machine.asked()
+    assert "save kubeedge/installation-package:v1.23.1" in asked
+    assert "exec -i sat-1 ctr -n k8s.io images import -" in asked
+    assert "pull" not in asked
+
+
+def test_an_image_that_docker_cannot_get_is_named(machine: Machine) -> None:
+    ran = machine.up(NOT_JOINED="1", NO_IMAGE="1", NOT_HERE="1")
+    assert ran.returncode == 1
+    assert "no image kubeedge/installation-package:v1.23.1 and cannot pull it" in ran.stderr
 
 
 def test_cloudcore_comes_once_and_before_any_satellite(machine: Machine) -> None:
