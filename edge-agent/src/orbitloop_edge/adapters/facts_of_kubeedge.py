@@ -16,6 +16,7 @@ from orbitloop_edge.usecases.checks_of_kubeedge import EdgeNode
 _BROKERS = (1883, 1884)
 _CRI = ("io.containerd.grpc.v1.cri", "io.containerd.cri.v1.runtime")
 """What containerd calls its part for Kubernetes, in versions 1 and 2."""
+_SOCKET = Path("/run/containerd/containerd.sock")
 _PATIENCE_S = 20
 
 
@@ -45,7 +46,7 @@ def edge_node(places: Places, wanted_image: str, satellite: str) -> EdgeNode:
         cni=tuple(sorted(path.name for path in _listed(cni) if path.suffix in {".conf", ".conflist", ".json"})),
         runtime_driver=_runtime_driver(places.seen(places.containerd)),
         running=_running(places.seen(Path("/proc"))),
-        images=_images() if places.root == Path("/") else None,
+        images=_images(places.seen(_SOCKET)),
         wanted_image=wanted_image,
         open_ports=frozenset(port for port in _BROKERS if is_open("127.0.0.1", port)),
         satellite=satellite,
@@ -123,13 +124,13 @@ def _running(proc: Path) -> frozenset[str]:
     return frozenset(names)
 
 
-def _images() -> frozenset[str] | None:
+def _images(socket: Path) -> frozenset[str] | None:
     ctr = shutil.which("ctr")
     if ctr is None:
         return None
     try:
-        ran = subprocess.run(  # noqa: S603  # containerd's own program, without anybody's words in it
-            [ctr, "-n", "k8s.io", "images", "ls", "-q"],
+        ran = subprocess.run(  # noqa: S603  # containerd's own program, asked what it holds
+            [ctr, "--address", str(socket), "-n", "k8s.io", "images", "ls", "-q"],
             capture_output=True,
             text=True,
             timeout=_PATIENCE_S,
