@@ -79,6 +79,11 @@ def test_nothing_that_a_program_imports_was_taken_out(docker: str, target: str, 
     assert confined(docker, target, "-c", wanted + _IMPORT_ALL, *named, options=python) == "all\n"
 
 
+def test_the_usual_authorities_are_trusted(docker: str) -> None:
+    count = "import ssl; print(len(ssl.create_default_context().get_ca_certs()))"
+    assert int(confined(docker, "edge", "-c", count, options=("--entrypoint", "python"))) > 100
+
+
 _DETECT = """
 import pathlib
 from orbitloop.adapters.model_files import read_model
