@@ -545,8 +545,8 @@ def test_every_value_that_there_is_has_a_schema() -> None:
 def test_what_the_page_shows_can_be_installed() -> None:
     page = (ROOT / "docs" / "howto" / "install-with-helm.md").read_text()
     shown = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)]
-    assert len(shown) == 3
-    merged = shown[0] | {"localController": shown[1]["localController"] | shown[2]["localController"]}
+    assert len(shown) == 4
+    merged = shown[0] | shown[1] | {"localController": shown[2]["localController"] | shown[3]["localController"]}
     assert {"orbitloop-local-controller", "orbitloop-satellite-bupt-1"} <= pod_specs(rendered(merged)).keys()
     assert {"nodePort": 30400}.items() <= only(rendered(merged), "Service", "orbitloop-gateway")["spec"]["ports"][
         0
