@@ -17,7 +17,7 @@ from orbitloop_operators.handlers.changes import Changes, Document, Key, Notice
 from orbitloop_operators.handlers.incremental_learning_job import IncrementalLearningJobs
 from orbitloop_operators.handlers.node_reports import report_document
 from orbitloop_operators.handlers.stage_pods import Platform
-from orbitloop_operators.handlers.worker_groups import MAKERS
+from orbitloop_operators.handlers.worker_groups import ASIDES, MAKERS, worker_of
 from orbitloop_operators.usecases.differences import merge_patch
 
 NOON = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -232,7 +232,8 @@ class World:
         if document is None:
             return
         self.drop(key)
-        for pod in self.store.owned(document["metadata"]["uid"], "v1", "Pod"):
+        made = [pod for pod in self.pods().values() if worker_of(pod) == key.name]
+        for pod in made if (key.api_version, key.kind) in MAKERS else ():
             self.drop(Key.of(pod))
 
     def settle(self) -> Changes:
@@ -245,7 +246,7 @@ class World:
         raise AssertionError(f"never at rest: {self.at}, {self.status}")
 
     def snapshot(self) -> Any:
-        made = [self.store.all(*kind) for kind in (("v1", "Service"), *MAKERS)]
+        made = [self.store.all(*kind) for kind in (*ASIDES, *MAKERS)]
         return json.dumps([self.job.get("status"), self.pods(), made], sort_keys=True)
 
     # ---- pods

@@ -133,6 +133,8 @@ ALLOWED = [
             ("autoscaling/v1", "horizontalpodautoscalers", ("GET", "PUT", "DELETE")),
             ("batch/v1", "jobs", ("GET", "DELETE")),
             ("kubeflow.org/v1", "pytorchjobs", ("GET", "DELETE")),
+            ("trainer.kubeflow.org/v1alpha1", "trainjobs", ("GET", "DELETE")),
+            ("trainer.kubeflow.org/v1alpha1", "trainingruntimes", ("GET", "DELETE")),
         ]
         for verb, name in [*((verb, "/none") for verb in verbs), ("POST", ""), ("GET", "")]
     ),

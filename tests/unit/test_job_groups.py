@@ -12,19 +12,24 @@ from orbitloop.domain.errors import BadInput
 from orbitloop_operators.handlers.changes import Document, Key
 from orbitloop_operators.handlers.incremental_learning_job import IncrementalLearningJobs
 from orbitloop_operators.handlers.watched import WATCHED
-from orbitloop_operators.handlers.worker_groups import BATCH_JOB, PYTORCH_JOB
+from orbitloop_operators.handlers.worker_groups import BATCH_JOB, MAKERS, PYTORCH_JOB, TRAIN_JOB, TRAINING_RUNTIME
 
 WORKER = "helmets-train-1-1"
 SERVICE = Key(api_version="v1", kind="Service", namespace="lab", name=WORKER)
 TRAINED_BY_NOBODY = words("train")
 
 
-def with_pods(number: int = 2, *, indexed_jobs: bool = False, kubeflow: bool = False, **changes: Any) -> World:
+def with_pods(
+    number: int = 2,
+    *,
+    indexed_jobs: bool = False,
+    served: tuple[tuple[str, str], ...] = (),
+    **changes: Any,
+) -> World:
     """A job whose first training is made, of so many pods."""
     world = World.with_job(**merged({"trainSpec": {"pods": number}}, changes))
     world.handler = IncrementalLearningJobs(platform=replace(PLATFORM, indexed_jobs=indexed_jobs))
-    if kubeflow:
-        world.store.has_kinds([PYTORCH_JOB])
+    world.store.has_kinds(served)
     world.settle()
     return world
 
@@ -46,17 +51,26 @@ def maker(world: World, kind: tuple[str, str] = BATCH_JOB, name: str = WORKER) -
 def play_controller(world: World, kind: tuple[str, str] = BATCH_JOB) -> list[str]:
     """What makes the pods does so; their names."""
     made = maker(world, kind)
-    if kind == BATCH_JOB:
-        template, names = (
-            made["spec"]["template"],
-            [f"{WORKER}-{one}-x7k2p" for one in range(made["spec"]["completions"])],
-        )
-    else:
-        workers = made["spec"]["pytorchReplicaSpecs"]["Worker"]
-        template, names = workers["template"], [f"{WORKER}-worker-{one}" for one in range(workers["replicas"])]
-    owner = {"apiVersion": kind[0], "kind": kind[1], "name": WORKER, "uid": made["metadata"]["uid"], "controller": True}
+    spec, owner = made["spec"], {"apiVersion": kind[0], "kind": kind[1], "name": WORKER, "uid": made["metadata"]["uid"]}
+    match kind[1]:
+        case "Job":
+            template, names = spec["template"], [f"{WORKER}-{one}-x7k2p" for one in range(spec["completions"])]
+        case "PyTorchJob":
+            workers = spec["pytorchReplicaSpecs"]["Worker"]
+            template, names = workers["template"], [f"{WORKER}-worker-{one}" for one in range(workers["replicas"])]
+        case _:
+            policy = maker(world, TRAINING_RUNTIME, spec["runtimeRef"]["name"])["spec"]
+            [nodes] = policy["template"]["spec"]["replicatedJobs"]
+            template = nodes["template"]["spec"]["template"]
+            names = [f"{WORKER}-node-0-{one}-x7k2p" for one in range(policy["mlPolicy"]["numNodes"])]
+            owner = {"apiVersion": "batch/v1", "kind": "Job", "name": f"{WORKER}-node-0", "uid": "of a JobSet"}
     for name in names:
-        metadata = {**template["metadata"], "name": name, "namespace": "lab", "ownerReferences": [owner]}
+        metadata = {
+            **template["metadata"],
+            "name": name,
+            "namespace": "lab",
+            "ownerReferences": [owner | {"controller": True}],
+        }
         world.create({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": template["spec"]})
     return names
 
@@ -65,6 +79,13 @@ def say(world: World, kind: tuple[str, str], condition: str, message: str = "") 
     """What makes the pods says how it is."""
     told = {"type": condition, "status": "True", "reason": "BackoffLimitExceeded", "message": message}
     world.put({**maker(world, kind), "status": {"conditions": [told]}})
+
+
+BY_OTHERS = [
+    pytest.param({"indexed_jobs": True}, BATCH_JOB, id="Job"),
+    pytest.param({"served": (PYTORCH_JOB,)}, PYTORCH_JOB, id="PyTorchJob"),
+    pytest.param({"served": (TRAIN_JOB,)}, TRAIN_JOB, id="TrainJob"),
+]
 
 
 def env_of(container: Document) -> dict[str, Any]:
@@ -151,25 +172,20 @@ def test_a_template_may_say_how_many_processes_a_pod_has_and_that_it_is_on_the_h
     [
         ("Auto", {}, "Pod"),
         ("Auto", {"indexed_jobs": True}, "Job"),
-        ("Auto", {"indexed_jobs": True, "kubeflow": True}, "PyTorchJob"),
-        ("Auto", {"kubeflow": True}, "PyTorchJob"),
-        ("Pods", {"indexed_jobs": True, "kubeflow": True}, "Pod"),
-        ("IndexedJob", {"indexed_jobs": True, "kubeflow": True}, "Job"),
-        ("PyTorchJob", {"indexed_jobs": True, "kubeflow": True}, "PyTorchJob"),
+        ("Auto", {"indexed_jobs": True, "served": (TRAIN_JOB,)}, "TrainJob"),
+        ("Auto", {"indexed_jobs": True, "served": (TRAIN_JOB, PYTORCH_JOB)}, "PyTorchJob"),
+        ("Pods", {"indexed_jobs": True, "served": (TRAIN_JOB, PYTORCH_JOB)}, "Pod"),
+        ("IndexedJob", {"indexed_jobs": True, "served": (TRAIN_JOB, PYTORCH_JOB)}, "Job"),
+        ("PyTorchJob", {"indexed_jobs": True, "served": (TRAIN_JOB, PYTORCH_JOB)}, "PyTorchJob"),
+        ("TrainJob", {"indexed_jobs": True, "served": (TRAIN_JOB, PYTORCH_JOB)}, "TrainJob"),
     ],
 )
 def test_what_makes_the_pods_is_what_the_job_says_or_the_best_that_there_is(
-    via: str, has: dict[str, bool], made: str
+    via: str, has: dict[str, Any], made: str
 ) -> None:
     world = with_pods(2, trainSpec={"via": via}, **has)
-    kinds = ("Pod", *(kind for _, kind in (BATCH_JOB, PYTORCH_JOB)))
-    there = [kind for kind, documents in zip(kinds, _made(world), strict=True) if documents]
-    assert there == [made]
-
-
-def _made(world: World) -> list[list[Document]]:
-    pods = [pod for name, pod in world.pods().items() if "-train-" in name]
-    return [pods, list(world.store.all(*BATCH_JOB)), list(world.store.all(*PYTORCH_JOB))]
+    makers = [one["kind"] for kind in MAKERS for one in world.store.all(*kind)]
+    assert [*makers, *("Pod" for _ in workers_pods(world))] == ([made] if made != "Pod" else ["Pod", "Pod"])
 
 
 def test_an_indexed_job_has_host_names_below_the_services_and_fails_at_the_first_failure() -> None:
@@ -192,7 +208,7 @@ def test_an_indexed_job_has_host_names_below_the_services_and_fails_at_the_first
 
 
 def test_a_pytorch_job_is_of_workers_alone_with_the_container_that_it_demands() -> None:
-    world = with_pods(2, kubeflow=True)
+    world = with_pods(2, served=(PYTORCH_JOB,))
     spec = maker(world, PYTORCH_JOB)["spec"]
     [(role, workers)] = spec["pytorchReplicaSpecs"].items()
     assert (role, workers["replicas"], workers["restartPolicy"]) == ("Worker", 2, "Never")
@@ -204,9 +220,28 @@ def test_a_pytorch_job_is_of_workers_alone_with_the_container_that_it_demands() 
     assert service["spec"]["selector"]["training.kubeflow.org/replica-index"] == "0"
 
 
+def test_a_train_job_has_a_runtime_of_its_own_with_the_whole_template() -> None:
+    world = with_pods(3, served=(TRAIN_JOB,))
+    assert maker(world, TRAIN_JOB)["spec"] == {
+        "runtimeRef": {"apiGroup": "trainer.kubeflow.org", "kind": "TrainingRuntime", "name": WORKER}
+    }
+    spec = maker(world, TRAINING_RUNTIME)["spec"]
+    assert spec["mlPolicy"] == {"numNodes": 3}
+    [nodes] = spec["template"]["spec"]["replicatedJobs"]
+    assert nodes["template"]["metadata"]["labels"] == {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}
+    job = nodes["template"]["spec"]
+    assert (nodes["name"], nodes["replicas"], job["backoffLimit"]) == ("node", 1, 0)
+    assert [one["name"] for one in job["template"]["spec"]["containers"]] == ["node"]
+    assert len(job["template"]["spec"]["initContainers"]) == 2
+
+
 @pytest.mark.parametrize(
     ("via", "says"),
-    [("PyTorchJob", "install the training operator of Kubeflow"), ("IndexedJob", "takes Kubernetes 1.24 or later")],
+    [
+        ("PyTorchJob", "install the training operator of Kubeflow"),
+        ("TrainJob", "install Kubeflow Trainer"),
+        ("IndexedJob", "takes Kubernetes 1.24 or later"),
+    ],
 )
 def test_what_the_cluster_lacks_is_told_and_looked_for_again(via: str, says: str) -> None:
     world = with_pods(2, trainSpec={"via": via})
@@ -215,7 +250,7 @@ def test_what_the_cluster_lacks_is_told_and_looked_for_again(via: str, says: str
     assert world.status["phase"] == "Blocked"
     assert says in world.status["lastError"]
     assert world.ask().again is not None
-    world.store.has_kinds([PYTORCH_JOB])
+    world.store.has_kinds([PYTORCH_JOB, TRAIN_JOB])
     world.handler = IncrementalLearningJobs(platform=replace(PLATFORM, indexed_jobs=True))
     world.settle()
     assert world.at == "Train/Starting"
@@ -399,9 +434,9 @@ def test_what_old_rounds_have_left_goes_the_service_too() -> None:
 # ---- by way of a Job or a PyTorchJob
 
 
-@pytest.mark.parametrize(("has", "kind"), [({"indexed_jobs": True}, BATCH_JOB), ({"kubeflow": True}, PYTORCH_JOB)])
+@pytest.mark.parametrize(("has", "kind"), BY_OTHERS)
 def test_pods_that_a_job_of_kubernetes_or_kubeflow_makes_are_read_as_ours_are(
-    has: dict[str, bool], kind: tuple[str, str]
+    has: dict[str, Any], kind: tuple[str, str]
 ) -> None:
     world = with_pods(2, **has)
     assert "0 of its 2 pods" in world.status["message"]
@@ -414,14 +449,14 @@ def test_pods_that_a_job_of_kubernetes_or_kubeflow_makes_are_read_as_ours_are(
     assert world.at == "Train/Running"
     world.end(second, trained())
     world.end(first)
-    say(world, kind, "Complete" if kind == BATCH_JOB else "Succeeded")
+    say(world, kind, "Succeeded" if kind == PYTORCH_JOB else "Complete")
     world.settle()
     assert "Train/Completed" in world.steps
 
 
-@pytest.mark.parametrize(("has", "kind"), [({"indexed_jobs": True}, BATCH_JOB), ({"kubeflow": True}, PYTORCH_JOB)])
+@pytest.mark.parametrize(("has", "kind"), BY_OTHERS)
 def test_a_pod_that_fails_is_told_and_whoever_made_the_others_ends_them(
-    has: dict[str, bool], kind: tuple[str, str]
+    has: dict[str, Any], kind: tuple[str, str]
 ) -> None:
     world = with_pods(2, **has)
     first, second = play_controller(world, kind)

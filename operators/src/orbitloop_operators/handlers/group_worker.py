@@ -100,7 +100,7 @@ class GroupWorker(StageWorker):
         return None
 
     def _lost(self, group: Group) -> Step | None:
-        """A pod that ran is gone; of a Job or PyTorchJob we hear what becomes of it."""
+        """A pod that ran is gone; of a Job and the like we hear what becomes of it."""
         if not group.members and (group.maker is None or is_over(group.maker)):
             return self.fail("WorkerGone", f"all of worker {self.name} was deleted while it ran")
         if group.maker is not None:
@@ -115,7 +115,7 @@ class GroupWorker(StageWorker):
         what, number = f"{maker['kind']} {self.name}", size_of(maker)
         if is_suspended(maker):
             return f"{what} waits in its queue"
-        who = "the training operator of Kubeflow" if maker["kind"] == "PyTorchJob" else "the cluster"
+        who = "the cluster" if maker["kind"] == "Job" else "Kubeflow"
         return f"{what} has {count} of its {number} pods; {who} makes them"
 
     def _complete(self, group: Group, states: Mapping[str, PodState]) -> Step:
@@ -136,7 +136,7 @@ class GroupWorker(StageWorker):
         return self._all_ended(group, {name: end for name, end in states.items() if isinstance(end, Ended)})
 
     def _is_short(self, group: Group) -> bool:
-        """Whether there are to be more pods, which a Job or PyTorchJob has lost and makes again, or fails over."""
+        """Whether there are to be more pods, which a Job and the like has lost, and makes again or fails over."""
         maker = group.maker
         return maker is not None and not is_over(maker) and len(group.members) < size_of(maker)
 

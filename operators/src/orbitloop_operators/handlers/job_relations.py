@@ -9,9 +9,10 @@ from orbitloop_operators.handlers.changes import Document, Key, View
 from orbitloop_operators.handlers.job_scene import SEDNA, names_of_satellites
 from orbitloop_operators.handlers.node_reports import reporting_node
 from orbitloop_operators.handlers.nodes import satellites_on
-from orbitloop_operators.handlers.worker_groups import MAKERS
+from orbitloop_operators.handlers.worker_groups import WORKER_LABEL
 
 KIND = "IncrementalLearningJob"
+_NAME_LABEL = "incrementallearningjob.sedna.io/name"
 _Place = tuple[str, str]
 """Namespace and name."""
 
@@ -20,7 +21,7 @@ def jobs_that_see(document: Document, view: View) -> Iterator[Key]:
     """Jobs that a document is, owns, is named by, or says something about; some twice."""
     metadata = document["metadata"]
     namespace, name = metadata.get("namespace", ""), metadata["name"]
-    yield from _owners(metadata, view)
+    yield from _owners(metadata)
     match document["kind"]:
         case "IncrementalLearningJob":
             yield Key.of(document)
@@ -36,7 +37,7 @@ def jobs_that_see(document: Document, view: View) -> Iterator[Key]:
             yield from _at_node(node, {_place(one) for one in satellites_on(view, node)}, view)
             for pod in view.all("v1", "Pod"):
                 if _spec(pod).get("nodeName") == node:
-                    yield from _owners(pod["metadata"], view)
+                    yield from _owners(pod["metadata"])
         case _:
             pass
 
@@ -53,17 +54,17 @@ def _at_node(node: object, satellites: set[_Place], view: View) -> Iterator[Key]
             yield Key.of(job)
 
 
-def _owners(metadata: Mapping[str, Any], view: View) -> Iterator[Key]:
-    """Jobs that own an object, or what has made it."""
-    for owner in metadata.get("ownerReferences") or ():
-        kind = (owner.get("apiVersion"), owner.get("kind"))
-        if kind != (SEDNA, KIND) and kind not in MAKERS:
-            continue
-        key = Key(api_version=kind[0], kind=kind[1], namespace=metadata.get("namespace", ""), name=owner["name"])
-        if kind == (SEDNA, KIND):
-            yield key
-        elif (maker := view.get(key)) is not None:
-            yield from _owners(maker["metadata"], view)
+def _owners(metadata: Mapping[str, Any]) -> Iterator[Key]:
+    """Jobs that own an object, or had it made, as its labels say."""
+    namespace, labels = metadata.get("namespace", ""), metadata.get("labels") or {}
+    names = [
+        owner["name"]
+        for owner in metadata.get("ownerReferences") or ()
+        if owner.get("kind") == KIND and owner.get("apiVersion") == SEDNA
+    ]
+    if WORKER_LABEL in labels and _NAME_LABEL in labels:
+        names.append(labels[_NAME_LABEL])
+    yield from (Key(api_version=SEDNA, kind=KIND, namespace=namespace, name=name) for name in names)
 
 
 def _spec(document: Document) -> Mapping[str, Any]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
@@ -18,7 +18,7 @@ from orbitloop.domain.triggers import Trigger
 from orbitloop_operators.handlers.changes import Document, Key, View
 from orbitloop_operators.handlers.node_reports import NodeReport, report_of
 from orbitloop_operators.handlers.nodes import is_in_cluster, satellites_on
-from orbitloop_operators.handlers.worker_groups import MAKERS
+from orbitloop_operators.handlers.worker_groups import MAKERS, worker_of
 from orbitloop_operators.handlers.worker_pods import Owner, Place, is_on_node
 
 SEDNA = "sedna.io/v1alpha1"
@@ -38,8 +38,8 @@ class Scene:
         job: its resource.
         view: everything that was watched.
         now: the present moment.
-        pods: its pods, by name; those that a Job or PyTorchJob of it has made too.
-        makers: its Jobs and PyTorchJobs.
+        pods: its pods, by name; those that its makers have made too.
+        makers: its Jobs, PyTorchJobs and TrainJobs.
         satellites: that its model flies on, in the order in which they are served; empty: it does not fly.
         train: when a round begins.
         deploy: when a model is deployed.
@@ -133,9 +133,11 @@ class Scene:
         return any(one.get("controller") and one["uid"] == self.owner.uid for one in _owners(document))
 
     def maker_of(self, pod: Document) -> Document | None:
-        """The Job or PyTorchJob that has made a pod; ``None``: we have."""
-        uids = {one["uid"] for one in _owners(pod)}
-        return next((maker for maker in self.makers if maker["metadata"]["uid"] in uids), None)
+        """The Job, PyTorchJob or TrainJob that has made a pod; ``None``: we have, or it is gone."""
+        if self.owns(pod):
+            return None
+        worker = worker_of(pod)
+        return next((maker for maker in self.makers if maker["metadata"]["name"] == worker), None)
 
     def report(self, node: str) -> NodeReport | None:
         """What a node has said."""
@@ -153,18 +155,25 @@ def scene_of(document: Document, view: View, now: datetime) -> Scene:
     assert isinstance(job, IncrementalLearningJob)
     owner = Owner.of(document)
     makers = tuple(maker for kind in MAKERS for maker in view.owned(owner.uid, *kind))
-    uids = (owner.uid, *(maker["metadata"]["uid"] for maker in makers))
+    pods = (*view.owned(owner.uid, "v1", "Pod"), *(_made_pods(owner, view) if makers else ()))
     return Scene(
         owner=owner,
         job=job,
         view=view,
         now=now,
-        pods={pod["metadata"]["name"]: pod for uid in uids for pod in view.owned(uid, "v1", "Pod")},
+        pods={pod["metadata"]["name"]: pod for pod in pods},
         makers=makers,
         satellites=_satellites(job, view),
         train=job.spec.train_spec.trigger.to_domain(),
         deploy=job.spec.deploy_spec.trigger.to_domain(),
     )
+
+
+def _made_pods(owner: Owner, view: View) -> Iterator[Document]:
+    """Pods of the job that others have made for it, some by way of objects that are not watched."""
+    for pod in view.all("v1", "Pod", owner.namespace):
+        if worker_of(pod) and owner.uid in pod["metadata"]["labels"].values():
+            yield pod
 
 
 def _owners(document: Document) -> Sequence[Document]:

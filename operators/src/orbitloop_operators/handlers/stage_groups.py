@@ -14,8 +14,22 @@ from orbitloop_operators.handlers.job_scene import Scene
 from orbitloop_operators.handlers.queues import queue_of
 from orbitloop_operators.handlers.round_state import Status
 from orbitloop_operators.handlers.stage_pods import Platform, pod_name, stage_pod, stage_worker
-from orbitloop_operators.handlers.worker_groups import PYTORCH_JOB, WorkerGroup, objects_of, worker_of
+from orbitloop_operators.handlers.worker_groups import (
+    ASIDES,
+    PYTORCH_JOB,
+    TRAIN_JOB,
+    WorkerGroup,
+    objects_of,
+    worker_of,
+)
 from orbitloop_operators.handlers.worker_pods import is_made_from
+
+_TAKES = {
+    Via.PYTORCH_JOB: "kubeflow.org/v1, which this cluster does not serve: install the training operator of Kubeflow",
+    Via.TRAIN_JOB: "trainer.kubeflow.org/v1alpha1, which this cluster does not serve: install Kubeflow Trainer",
+    Via.INDEXED_JOB: "Kubernetes 1.24 or later: write Pods",
+}
+"""What a cluster lacks, and what to do."""
 
 
 class NotServed(Refused):
@@ -28,13 +42,13 @@ class Group:
 
     Args:
         members: its pods, by name.
-        maker: the Job or PyTorchJob that makes them; ``None``: there is none.
-        service: by which the pods meet.
+        maker: the Job, PyTorchJob or TrainJob that makes them; ``None``: there is none.
+        asides: the Service by which they meet, and what else there is besides.
     """
 
     members: Mapping[str, Document]
     maker: Document | None
-    service: Document | None
+    asides: tuple[Document, ...]
 
     def __bool__(self) -> bool:
         """Whether there are pods, or what makes them."""
@@ -43,7 +57,7 @@ class Group:
     def parts(self) -> tuple[Document, ...]:
         """What is deleted to have none of it."""
         made = tuple(self.members.values()) if self.maker is None else (self.maker,)
-        return made if self.service is None else (*made, self.service)
+        return (*made, *self.asides)
 
     def others_than(self, wanted: tuple[Document, ...]) -> tuple[Key, ...]:
         """Parts that were made from something else than what is wanted now."""
@@ -56,11 +70,11 @@ def group_there(scene: Scene, name: str) -> Group:
     """What there is of a worker's pods, where these are several."""
     members = {one: pod for one, pod in sorted(scene.pods.items()) if worker_of(pod) == name}
     makers = [maker for maker in scene.makers if maker["metadata"]["name"] == name]
-    service = scene.view.get(Key(api_version="v1", kind="Service", namespace=scene.owner.namespace, name=name))
+    asides = (aside for kind in ASIDES for aside in scene.view.owned(scene.owner.uid, *kind))
     return Group(
         members=members,
         maker=makers[0] if makers else None,
-        service=service if service is not None and scene.owns(service) else None,
+        asides=tuple(aside for aside in asides if aside["metadata"]["name"] == name),
     )
 
 
@@ -104,18 +118,15 @@ def stage_objects(scene: Scene, status: Status, platform: Platform) -> tuple[dic
 
 def _via(scene: Scene, platform: Platform) -> Via:
     """What makes the pods: what the job says, else the best that there is."""
-    asked, has_kubeflow = scene.spec.train_spec.via, scene.view.serves(*PYTORCH_JOB)
+    asked = scene.spec.train_spec.via
+    there = {
+        Via.PYTORCH_JOB: scene.view.serves(*PYTORCH_JOB),
+        Via.TRAIN_JOB: scene.view.serves(*TRAIN_JOB),
+        Via.INDEXED_JOB: platform.indexed_jobs,
+        Via.PODS: True,
+    }
     if asked is Via.AUTO:
-        if has_kubeflow:
-            return Via.PYTORCH_JOB
-        return Via.INDEXED_JOB if platform.indexed_jobs else Via.PODS
-    if asked is Via.PYTORCH_JOB and not has_kubeflow:
-        raise NotServed(
-            "spec.trainSpec.via is PyTorchJob, and this cluster serves none of kubeflow.org/v1; install the training "
-            "operator of Kubeflow, or leave via out"
-        )
-    if asked is Via.INDEXED_JOB and not platform.indexed_jobs:
-        raise NotServed(
-            "spec.trainSpec.via is IndexedJob, which takes Kubernetes 1.24 or later; write Pods, or leave via out"
-        )
+        return next(via for via, is_there in there.items() if is_there)
+    if not there[asked]:
+        raise NotServed(f"spec.trainSpec.via is {asked}, which takes {_TAKES[asked]}; or leave via out")
     return asked

@@ -19,6 +19,7 @@ from orbitloop_operators.handlers.pod_states import has_ended, is_leaving
 from orbitloop_operators.handlers.queues import queue_of, queued_pod
 from orbitloop_operators.handlers.round_samples import segment_of_round
 from orbitloop_operators.handlers.round_state import Status
+from orbitloop_operators.handlers.worker_groups import ASIDES
 from orbitloop_operators.handlers.worker_pods import (
     DATA_PREFIX,
     PLACING,
@@ -70,8 +71,8 @@ def pod_name(job: str, stage: Stage, round: int, attempt: int) -> str:
 def swept(scene: Scene, round: int) -> tuple[Key, ...]:
     """What may go: it has ended, and belongs to a round before the last one, whose logs may still be read."""
     pods = (pod for pod in scene.pods.values() if scene.maker_of(pod) is None)
-    services = scene.view.owned(scene.owner.uid, "v1", "Service")
-    old = (one for one in (*pods, *scene.makers, *services) if 0 < _round_of(scene, one) < round - 1)
+    asides = (aside for kind in ASIDES for aside in scene.view.owned(scene.owner.uid, *kind))
+    old = (one for one in (*pods, *scene.makers, *asides) if 0 < _round_of(scene, one) < round - 1)
     return tuple(Key.of(one) for one in old if not is_leaving(one) and (one["kind"] != "Pod" or has_ended(one)))
 
 

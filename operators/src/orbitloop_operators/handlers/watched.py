@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from orbitloop.api.kinds import KINDS
 from orbitloop_operators.handlers.changes import Document
-from orbitloop_operators.handlers.worker_groups import BATCH_JOB, PYTORCH_JOB, worker_of
+from orbitloop_operators.handlers.worker_groups import MAKERS, TRAINING_RUNTIME, worker_of
 
 _GROUPS = ("sedna.io/", "orbitloop.io/")
 _SEDNAS_MANAGER = "sedna-gm"
@@ -59,8 +59,10 @@ WATCHED: tuple[Watched, ...] = (
         concerns=lambda document: is_made_for_a_job(document) or is_sednas_manager(document),
     ),
     Watched(api_version="v1", kind="Node", plural="nodes"),
-    Watched(api_version=BATCH_JOB[0], kind=BATCH_JOB[1], plural="jobs", concerns=is_made_for_a_job),
-    Watched(api_version=PYTORCH_JOB[0], kind=PYTORCH_JOB[1], plural="pytorchjobs", concerns=is_made_for_a_job),
+    *(
+        Watched(api_version=kind[0], kind=kind[1], plural=f"{kind[1].lower()}s", concerns=is_made_for_a_job)
+        for kind in (*MAKERS, TRAINING_RUNTIME)
+    ),
 )
 """Kinds that clusters serve in one version, or not at all."""
 

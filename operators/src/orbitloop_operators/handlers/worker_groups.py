@@ -31,11 +31,20 @@ WORKER_LABEL = "orbitloop.io/worker"
 SIZE = "orbitloop.io/pods"
 """Annotation with how many pods the worker is."""
 BATCH_JOB, PYTORCH_JOB = ("batch/v1", "Job"), ("kubeflow.org/v1", "PyTorchJob")
-MAKERS = (BATCH_JOB, PYTORCH_JOB)
+_TRAINER = "trainer.kubeflow.org/v1alpha1"
+TRAIN_JOB, TRAINING_RUNTIME = (_TRAINER, "TrainJob"), (_TRAINER, "TrainingRuntime")
+MAKERS = (BATCH_JOB, PYTORCH_JOB, TRAIN_JOB)
 """What makes a worker's pods, where we do not."""
+ASIDES = (("v1", "Service"), TRAINING_RUNTIME)
+"""What a worker of several pods has besides."""
 _INDEX_LABEL = "orbitloop.io/pod-index"
-_INDEX_LABEL_OF_KUBEFLOW = "training.kubeflow.org/replica-index"
-_CONTAINER_OF_KUBEFLOW = "pytorch"
+_FIRST_POD: Mapping[Via, Mapping[str, str]] = {
+    Via.PODS: {_INDEX_LABEL: "0"},
+    Via.INDEXED_JOB: {},
+    Via.PYTORCH_JOB: {"training.kubeflow.org/replica-index": "0"},
+    Via.TRAIN_JOB: {"batch.kubernetes.io/job-completion-index": "0"},
+}
+"""Label of the first pod; those of an Indexed Job have host names, and a label only from Kubernetes 1.28 on."""
 _PORT = 29400
 _PATIENCE_S = 600
 """How long the pods wait for each other: an image may have to be pulled meanwhile."""
@@ -105,6 +114,8 @@ def objects_of(group: WorkerGroup) -> tuple[dict[str, Any], ...]:
             return (_service(group), _batch_job(group))
         case Via.PYTORCH_JOB:
             return (_service(group), _pytorch_job(group))
+        case Via.TRAIN_JOB:
+            return (_service(group), *_train_job(group))
         case Via.AUTO:
             raise AssertionError("what makes the pods is settled before")
         case _:
@@ -122,12 +133,12 @@ def size_of(document: Document) -> int:
 
 
 def is_over(maker: Document) -> bool:
-    """Whether a Job or PyTorchJob makes no pods any more."""
+    """Whether a Job and the like makes no pods any more."""
     return bool(_conditions(maker) & {"Complete", "Succeeded", "Failed"})
 
 
 def why_failed(maker: Document) -> str:
-    """Why a Job or PyTorchJob has failed; empty if it has not."""
+    """Why a Job and the like has failed; empty if it has not."""
     for one in (maker.get("status") or {}).get("conditions") or ():
         if one.get("type") == "Failed" and one.get("status") == "True":
             said = ": ".join(part for part in (one.get("reason"), one.get("message")) if part)
@@ -136,7 +147,7 @@ def why_failed(maker: Document) -> str:
 
 
 def is_suspended(maker: Document) -> bool:
-    """Whether a Job or PyTorchJob is held back, as a queue does."""
+    """Whether a Job and the like is held back, as a queue does."""
     spec = maker.get("spec") or {}
     return bool(spec.get("suspend") or (spec.get("runPolicy") or {}).get("suspend"))
 
@@ -195,15 +206,10 @@ def _metadata(group: WorkerGroup, name: str) -> dict[str, Any]:
 
 def _service(group: WorkerGroup) -> dict[str, Any]:
     """The name that the pods meet at, which counts before they are ready."""
-    selector = {WORKER_LABEL: group.name}
-    if group.via is Via.PODS:
-        selector[_INDEX_LABEL] = "0"
-    if group.via is Via.PYTORCH_JOB:
-        selector[_INDEX_LABEL_OF_KUBEFLOW] = "0"
     spec = {
         "clusterIP": "None",
         "publishNotReadyAddresses": True,
-        "selector": selector,
+        "selector": {WORKER_LABEL: group.name, **_FIRST_POD[group.via]},
         "ports": [{"name": "rendezvous", "protocol": "TCP", "port": _PORT, "targetPort": _PORT}],
     }
     return {"apiVersion": "v1", "kind": "Service", "metadata": _metadata(group, group.name), "spec": spec}
@@ -243,7 +249,7 @@ def _pytorch_job(group: WorkerGroup) -> dict[str, Any]:
     template = _template(group)
     del template["spec"]["restartPolicy"]
     containers = template["spec"]["containers"]
-    template["spec"]["containers"] = _with_one_of_kubeflow(containers)
+    template["spec"]["containers"] = _with_one_named(containers, "pytorch")
     workers = {"replicas": group.size, "restartPolicy": "Never", "template": template}
     spec = {
         "nprocPerNode": _processes(containers),
@@ -253,11 +259,36 @@ def _pytorch_job(group: WorkerGroup) -> dict[str, Any]:
     return _maker(group, PYTORCH_JOB, spec)
 
 
-def _with_one_of_kubeflow(containers: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
-    """The same containers; a PyTorchJob demands a name, which the first one is given if none has it."""
+def _train_job(group: WorkerGroup) -> tuple[dict[str, Any], dict[str, Any]]:
+    """A TrainJob with a runtime of its own, which has the whole template: what a TrainJob may say itself changes.
+
+    Without a policy for torch nothing else is told to the containers. Its pods are those of an Indexed Job.
+    """
+    template = _template(group)
+    template["spec"]["containers"] = _with_one_named(template["spec"]["containers"], "node")
+    job = {
+        "metadata": {"labels": {"trainer.kubeflow.org/trainjob-ancestor-step": "trainer"}},
+        "spec": {"backoffLimit": 0, "template": template},
+    }
+    nodes = [{"name": "node", "replicas": 1, "template": job}]
+    runtime = {
+        "apiVersion": TRAINING_RUNTIME[0],
+        "kind": TRAINING_RUNTIME[1],
+        "metadata": _metadata(group, group.name),
+        "spec": {
+            "mlPolicy": {"numNodes": group.size},
+            "template": {"spec": {"network": {"enableDNSHostnames": False}, "replicatedJobs": nodes}},
+        },
+    }
+    reference = {"apiGroup": "trainer.kubeflow.org", "kind": TRAINING_RUNTIME[1], "name": group.name}
+    return runtime, _maker(group, TRAIN_JOB, {"runtimeRef": reference})
+
+
+def _with_one_named(containers: Sequence[Mapping[str, Any]], name: str) -> list[dict[str, Any]]:
+    """The same containers; Kubeflow demands a name, which the first one is given if none has it."""
     first, *others = (dict(one) for one in containers)
-    if all(one.get("name") != _CONTAINER_OF_KUBEFLOW for one in (first, *others)):
-        first["name"] = _CONTAINER_OF_KUBEFLOW
+    if all(one.get("name") != name for one in (first, *others)):
+        first["name"] = name
     return [first, *others]
 
 

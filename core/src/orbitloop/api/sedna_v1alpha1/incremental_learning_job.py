@@ -27,6 +27,7 @@ class Via(StrEnum):
     PODS = "Pods"
     INDEXED_JOB = "IndexedJob"
     PYTORCH_JOB = "PyTorchJob"
+    TRAIN_JOB = "TrainJob"
 
 
 class TrainSpec(WorkerSpec):
