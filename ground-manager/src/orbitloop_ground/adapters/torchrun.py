@@ -17,7 +17,7 @@ import torch
 from torch import distributed
 from torch.distributed.elastic.multiprocessing.api import SignalException
 from torch.distributed.elastic.multiprocessing.errors import ChildFailedError, record
-from torch.distributed.elastic.rendezvous.api import RendezvousError
+from torch.distributed.elastic.rendezvous.api import RendezvousError, RendezvousTimeoutError
 
 from orbitloop.domain.errors import BadInput, NotYet
 from orbitloop_ground.adapters.yolo.peers import ALONE, Peers
@@ -56,8 +56,14 @@ def start(module: str, arguments: Sequence[str]) -> None:
     except ChildFailedError as error:
         rank, failure = error.get_first_failure()
         raise NotYet(f"process {rank} of the training failed: {_said(failure.message)}") from error
+    except RendezvousTimeoutError as error:
+        raise NotYet(
+            f"not all pods of the training came in time ({error}); see why the others did not start"
+        ) from error
     except RendezvousError as error:
-        raise NotYet(f"the pods of the training did not find each other: {error}") from error
+        raise NotYet(
+            f"the other pods of the training are gone, or cannot be reached ({error}); see their logs"
+        ) from error
     except SignalException as error:
         raise NotYet(f"the training was ended by {error.sigval.name}") from error
     except ValueError as error:
