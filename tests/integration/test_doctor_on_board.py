@@ -116,6 +116,22 @@ def test_whether_a_silent_ground_is_a_fault_is_the_plans_to_say(satellite: Satel
     assert satellite.doctor()[1]["station here"]["grade"] == "warning"
 
 
+def test_whoever_hangs_up_is_silent_and_whoever_speaks_otherwise_is_not_trusted(satellite: Satellite) -> None:
+    with socket.create_server(("127.0.0.1", satellite.gateway)) as listener:
+        for said, grade in ((b"", "warning"), (b"220 mail.example ESMTP\r\n", "missing")):
+
+            def answer(word: bytes = said) -> None:
+                taken, _ = listener.accept()
+                with taken:
+                    taken.recv(4096)
+                    taken.sendall(word)
+
+            thread = threading.Thread(target=answer)
+            thread.start()
+            assert satellite.doctor()[1]["station here"]["grade"] == grade
+            thread.join()
+
+
 def test_keys_that_are_everybodys_and_another_name_are_named(satellite: Satellite) -> None:
     (satellite.keys / "link.key").chmod(0o644)
     (satellite.keys / "ground.pub").unlink()

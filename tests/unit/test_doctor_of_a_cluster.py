@@ -127,6 +127,14 @@ def test_secrets_are_those_that_the_chart_mounts_with_what_has_to_be_in_them(hea
     }
 
 
+def test_secrets_in_the_environment_of_what_keeps_data_are_wanted_too(healthy: ClusterFacts) -> None:
+    documents = rendered({"database": {"kind": "builtin"}}, "values-kind.yaml")
+    sets = tuple(one for one in documents if one["kind"] == "StatefulSet")
+    assert len(sets) > 1
+    wanted = {one.name: one.wanted for one in wanted_secrets(replace(healthy, stateful_sets=sets))}
+    assert wanted["orbitloop-postgresql"] == ("password",)
+
+
 def _with_host_port(pod: dict[str, Any]) -> None:
     for container in pod["spec"]["containers"]:
         container["ports"] = [{"hostPort": 8400}]

@@ -125,25 +125,35 @@ def call(station: str, url: str, keys: Path, now: Callable[[], datetime]) -> Cal
     except OSError as error:
         return failed(Step.RESOLVES, f"{host} has no address ({error.strerror or error})")
     try:
-        plain = socket.create_connection((host, port), timeout=_PATIENCE_S)
-    except OSError as error:
-        return failed(Step.CONNECTS, f"nobody answers ({error.strerror or error})")
-    with plain:
-        try:
-            with context.wrap_socket(plain, server_hostname=GATEWAY_NAME) as sealed:
+        with (
+            socket.create_connection((host, port), timeout=_PATIENCE_S) as plain,
+            context.wrap_socket(plain, server_hostname=GATEWAY_NAME) as sealed,
+        ):
+            try:
                 status, date = _asked(sealed)
-        except ssl.SSLCertVerificationError as error:
-            return failed(Step.TRUSTED, f"whoever answers is not the ground ({error.verify_message})")
-        except ssl.SSLError as error:
-            return failed(Step.TRUSTED, f"TLS fails ({error.reason or error})")
-        except (OSError, http.client.HTTPException) as error:
-            return failed(Step.ANSWERS, f"it takes the call and does not answer ({type(error).__name__}: {error})")
-        if status in {401, 403}:
-            return failed(
-                Step.TRUSTED, f"the gateway turns this satellite away ({status}): its certificate was revoked"
-            )
-        ground = None if date is None else parsedate_to_datetime(date)
-        return Call(station=station, address=f"{host}:{port}", ground_time=ground, at=now())
+            except (ConnectionError, ssl.SSLEOFError, ssl.SSLZeroReturnError):  # a signal that is lost says nothing
+                return failed(Step.TRUSTED, "the gateway hangs up: it does not take this satellite's certificate")
+    except (OSError, http.client.HTTPException) as error:
+        return failed(*_blamed(error))
+    if status in {401, 403}:
+        return failed(Step.TRUSTED, f"the gateway turns this satellite away ({status}): its certificate was revoked")
+    ground = None if date is None else parsedate_to_datetime(date)
+    return Call(station=station, address=f"{host}:{port}", ground_time=ground, at=now())
+
+
+def _blamed(error: Exception) -> tuple[Step, str]:
+    """The step that failed, and why."""
+    match error:
+        case ssl.SSLCertVerificationError():
+            return Step.TRUSTED, f"whoever answers is not the ground ({error.verify_message})"
+        case ssl.SSLEOFError() | ssl.SSLZeroReturnError():
+            return Step.CONNECTS, "it takes the call and hangs up"
+        case ssl.SSLError():
+            return Step.TRUSTED, f"TLS fails ({error.reason or error})"
+        case OSError():
+            return Step.CONNECTS, f"nobody answers ({error.strerror or error})"
+        case _:
+            return Step.CONNECTS, f"it answers, and not in HTTP ({error})"
 
 
 def _asked(sealed: ssl.SSLSocket) -> tuple[int, str | None]:

@@ -69,7 +69,6 @@ class Step(StrEnum):
     RESOLVES = "resolves"
     CONNECTS = "connects"
     TRUSTED = "trusted"
-    ANSWERS = "answers"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,8 +281,6 @@ def _station(seen: OnBoard, call: Call) -> Finding:
     if call.failed is Step.TRUSTED:
         remedy = "bring the keys of the authority that the gateway has, and check the address; docs/howto/identities.md"
         return lacking(about, f"{call.address}: {call.problem}", remedy)
-    if call.failed is Step.ANSWERS:
-        return lacking(about, f"{call.address}: {call.problem}", "ask who runs the ground: see the gateway's log")
     window = _window_now(seen)
     if seen.planned and (window is None or window.station != call.station):
         return well(about, f"{call.address}: not in contact ({call.problem})")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Any
@@ -14,7 +14,7 @@ from orbitloop_operators.handlers.changes import Document
 
 EDGE = "node-role.kubernetes.io/edge"
 """Label, and taint, of a satellite's node."""
-NAME = "app.kubernetes.io/name"
+NAME, PART = "app.kubernetes.io/name", "app.kubernetes.io/part-of"
 OPERATORS, GATEWAY, LOCAL_CONTROLLER = "orbitloop-operators", "orbitloop-gateway", "orbitloop-local-controller"
 GROUND_KEYS = ("gateway.key", "gateway.pem", "authority.pem", "signing.key")
 
@@ -147,25 +147,41 @@ def pod_spec(workload: Document) -> Mapping[str, Any]:
 
 
 def wanted_secrets(facts: ClusterFacts) -> tuple[Secret, ...]:
-    """The Secrets that gateway and Local Controllers mount, by what their volumes are called."""
-    satellites = tuple(f"{name_of(node)}.key" for node in edge_nodes(facts))
-    contents = {
-        "keys-secret": GROUND_KEYS,
-        "links-secret": satellites if _takes_datagrams(facts) else (),
-        "token": ("token",),
-        "from": KEY_FILES,
-    }
-    workloads = (*named(facts.stateful_sets, GATEWAY), *named(facts.daemon_sets, LOCAL_CONTROLLER))
-    found = {secret.name: secret for workload in workloads for secret in _secrets_of(workload, contents)}
+    """The Secrets that what keeps and serves asks for: by what its volumes are called, and by its environment."""
+    found: dict[str, Secret] = {}
+    for workload in (*_ours(facts.stateful_sets), *_ours(facts.daemon_sets)):
+        for secret in (*_mounted(facts, workload), *_in_environment(workload)):
+            known = found.get(secret.name, secret)
+            wanted = tuple(dict.fromkeys((*known.wanted, *secret.wanted)))
+            found[secret.name] = replace(secret, wanted=wanted, optional=known.optional and secret.optional)
     return tuple(found.values())
 
 
-def _secrets_of(workload: Document, contents: Mapping[str, tuple[str, ...]]) -> Iterator[Secret]:
+def _ours(listing: Listing) -> tuple[Document, ...]:
+    return () if isinstance(listing, Hidden) else tuple(one for one in listing if labels(one).get(PART) == "orbitloop")
+
+
+def _mounted(facts: ClusterFacts, workload: Document) -> Iterator[Secret]:
+    contents = {
+        "keys-secret": GROUND_KEYS,
+        "links-secret": tuple(f"{name_of(node)}.key" for node in edge_nodes(facts)) if _takes_datagrams(facts) else (),
+        "token": ("token",),
+        "from": KEY_FILES,
+    }
     for volume in pod_spec(workload).get("volumes") or ():
         source = volume.get("secret")
-        if source is not None and volume["name"] in contents:
-            optional = bool(source.get("optional"))
-            yield Secret(name=source["secretName"], wanted=contents[volume["name"]], optional=optional)
+        if source is not None:
+            wanted = contents.get(volume["name"], ())
+            yield Secret(name=source["secretName"], wanted=wanted, optional=bool(source.get("optional")))
+
+
+def _in_environment(workload: Document) -> Iterator[Secret]:
+    spec = pod_spec(workload)
+    for container in (*(spec.get("initContainers") or ()), *spec["containers"]):
+        for variable in container.get("env") or ():
+            source = (variable.get("valueFrom") or {}).get("secretKeyRef")
+            if source is not None:
+                yield Secret(name=source["name"], wanted=(source["key"],), optional=bool(source.get("optional")))
 
 
 def _takes_datagrams(facts: ClusterFacts) -> bool:
