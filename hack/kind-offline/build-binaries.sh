@@ -48,50 +48,54 @@ if [[ ! -e $download/.whole ]]; then
   touch "$download/.whole"
 fi
 
-tree=$work/kubernetes
-kind=$work/kind
+# --------------------------------------------------------------------------------------------- the tree, and Go
 packages=$work/packages # what the packages hold, as if they were installed
-if [[ ! -e $work/.unpacked ]]; then
-  rm -rf "$tree" "$kind" "$packages"
-  dpkg-source --no-check -x "$download"/kubernetes_*.dsc "$tree" >/dev/null
-  mkdir "$kind"
-  tar -xf "$download"/kind_*.orig.tar.gz -C "$kind" --strip-components=1
-  for package in "$download"/*.deb; do dpkg -x "$package" "$packages"; done
-  touch "$work/.unpacked"
-fi
-
-# -------------------------------------------------------------------------------------------- the tree, and Go
-export GOPATH=$tree/.go PATH=$packages/usr/lib/go-1.19/bin:$PATH CGO_ENABLED=0 GO111MODULE=off GOFLAGS='' \
+kind=$work/kind
+tree=$work/kubernetes/.go/src/k8s.io/kubernetes # a link to where it is, for a Go without modules
+export GOPATH=$work/kubernetes/.go PATH=$packages/usr/lib/go-1.19/bin:$PATH CGO_ENABLED=0 GO111MODULE=off GOFLAGS='' \
   GOCACHE=${GOCACHE:-$work/gocache} HOME=${HOME:-/root}
-mkdir -p "$GOPATH/src/k8s.io"
-ln -sfn ../../.. "$GOPATH/src/k8s.io/kubernetes"
-tree=$GOPATH/src/k8s.io/kubernetes
 
-# reflect2 1.0.1, which is in the tree, crashes when built with Go 1.18 or later; go-iptables, which kindnetd wants, is
-# not in the tree.
-for module in github.com/modern-go/reflect2 github.com/coreos/go-iptables; do
-  rm -rf "${tree:?}/vendor/$module"
-  mkdir -p "$(dirname "$tree/vendor/$module")"
-  cp -r "$packages/usr/share/gocode/src/$module" "$tree/vendor/$module"
-done
+unpack() {
+  rm -rf "$work/kubernetes" "$kind" "$packages"
+  dpkg-source --no-check -x "$download"/kubernetes_*.dsc "$work/kubernetes" >/dev/null
+  mkdir -p "$kind" "$(dirname "$tree")"
+  ln -s ../../.. "$tree"
+  tar -xf "$download"/kind_*.orig.tar.gz -C "$kind" --strip-components=1
+  local package
+  for package in "$download"/*.deb; do dpkg -x "$package" "$packages"; done
+}
 
-# Built with Go 1.18 or later, these take every zero value for null, and refuse empty strings in custom resources.
-for file in "$tree"/vendor/{github.com/go-openapi/validate,k8s.io/kube-openapi/pkg/validation/validate}/type.go; do
-  sed -i 's/if data == nil || reflect.DeepEqual(reflect.Zero(reflect.TypeOf(data)), reflect.ValueOf(data)) {/if data == nil {/' "$file"
-  grep -q 'if data == nil {' "$file" || die "cannot mend $file"
-done
+mend() {
+  local module file
+  # reflect2 1.0.1, which is in the tree, crashes when built with Go 1.18 or later; go-iptables, which kindnetd wants, is
+  # not in the tree.
+  for module in github.com/modern-go/reflect2 github.com/coreos/go-iptables; do
+    rm -rf "${tree:?}/vendor/$module"
+    mkdir -p "$(dirname "$tree/vendor/$module")"
+    cp -r "$packages/usr/share/gocode/src/$module" "$tree/vendor/$module"
+  done
 
-# Where cgroup v1 and v2 are both mounted, kubelet takes kind's bind mount below the cpu hierarchy for the hierarchy,
-# and finds no cgroup "kubelet" there. As in 1.21, of several mount points the shortest is the one.
-file=$tree/pkg/kubelet/cm/helpers_linux.go
-sed -i 's/^\t\t\tmountPoints\[subsystem\] = mount.Mountpoint$/\t\t\tif known := mountPoints[subsystem]; known == "" || len(mount.Mountpoint) < len(known) {\n\t\t\t\tmountPoints[subsystem] = mount.Mountpoint\n\t\t\t}/' "$file"
-grep -q 'known == ""' "$file" || die "cannot mend $file"
+  # Built with Go 1.18 or later, these take every zero value for null, and refuse empty strings in custom resources.
+  for file in "$tree"/vendor/{github.com/go-openapi/validate,k8s.io/kube-openapi/pkg/validation/validate}/type.go; do
+    sed -i 's/if data == nil || reflect.DeepEqual(reflect.Zero(reflect.TypeOf(data)), reflect.ValueOf(data)) {/if data == nil {/' "$file"
+    grep -q 'if data == nil {' "$file" || die "cannot mend $file"
+  done
 
-if [[ ! -e $work/.generated ]]; then
+  # Where cgroup v1 and v2 are both mounted, kubelet takes kind's bind mount below the cpu hierarchy for the hierarchy,
+  # and finds no cgroup "kubelet" there. As in 1.21, of several mount points the shortest is the one.
+  file=$tree/pkg/kubelet/cm/helpers_linux.go
+  sed -i 's/^\t\t\tmountPoints\[subsystem\] = mount.Mountpoint$/\t\t\tif known := mountPoints[subsystem]; known == "" || len(mount.Mountpoint) < len(known) {\n\t\t\t\tmountPoints[subsystem] = mount.Mountpoint\n\t\t\t}/' "$file"
+  grep -q 'known == ""' "$file" || die "cannot mend $file"
+}
+
+# What was cut off in the middle is begun anew: make takes half a file for a whole one.
+if [[ ! -e $work/.source-whole ]]; then
+  unpack
+  mend
   log "generating code: a minute on two cores"
   (cd "$work/kubernetes" && make generated_files) >"$work/generate.log" 2>&1 \
     || { tail -n20 "$work/generate.log" >&2; die "make generated_files failed; the log is $work/generate.log"; }
-  touch "$work/.generated"
+  touch "$work/.source-whole"
 fi
 
 # kindnetd for the client-go of the tree: other sets, no joined errors, nodes known before the first reconciliation,

@@ -36,7 +36,8 @@ need_space 4 "$CACHE" "the node image"
 # ---------------------------------------------------------------------------------------------- root file system
 # Where /usr is merged from the beginning nothing needs perl, which would merge it.
 options=(--format=tar --variant=minbase --hook-dir=/usr/share/mmdebstrap/hooks/merged-usr --include=usr-is-merged
-  "${packages[@]/#/--include=}" --dpkgopt='path-exclude=/usr/share/'{doc,info,locale,man}'/*')
+  "${packages[@]/#/--include=}" --dpkgopt='path-exclude=/usr/share/'{doc,info,locale,man}'/*'
+  --dpkgopt=force-unsafe-io) # what loses power is made anew
 base=$CACHE/root-$(echo "${options[@]}" | sha256sum | cut -c1-16).tar # packages as they were that day: rm renews them
 if [[ ! -e $base ]]; then
   log "unpacking Debian: a minute"
