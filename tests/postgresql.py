@@ -43,9 +43,10 @@ class PostgreSQL:
     def start(self) -> None:
         """Start it, and wait until it answers."""
         told = [word for setting in _QUICK for word in ("-c", setting)]
-        command = [*self._as_owner, self._programs / "postgres", "-D", self._data, "-p", str(self.port), *told]
+        place = ["-D", str(self._data), "-p", str(self.port)]
+        command = [*self._as_owner, str(self._programs / "postgres"), *place, *told]
         self._server = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        asks = [self._programs / "pg_isready", "-q", "-h", "127.0.0.1", "-p", str(self.port)]
+        asks = [str(self._programs / "pg_isready"), "-q", "-h", "127.0.0.1", "-p", str(self.port)]
         for _ in range(_TRIES):
             if subprocess.run(asks, check=False).returncode == 0:
                 return

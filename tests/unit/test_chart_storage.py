@@ -24,6 +24,7 @@ ELSEWHERE: dict[str, Any] = {
 
 def gateway(documents: list[Document], name: str = "gateway") -> Document:
     spec = pod_specs(documents)["orbitloop-gateway"]
+    found: Document
     [found] = [one for one in (*spec["initContainers"], *spec["containers"]) if one["name"] == name]
     return found
 
