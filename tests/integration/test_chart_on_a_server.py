@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 from tests.control_plane import Cluster, control_plane
 from tests.helm import CHART, NAMESPACE, helms, only, pod_specs, rendered, run_helm
 from tests.pods import ACCOUNT, Pod, asks, free_port
@@ -130,7 +131,7 @@ def test_it_comes_changes_goes_back_and_goes_and_leaves_the_data(server: Cluster
 
 def test_the_notes_ask_for_the_secrets_that_are_missing_and_then_no_more(server: Cluster, keys: Path) -> None:
     program = helms()[-1]
-    elsewhere = {"database": {"kind": "external"}, "objects": {"kind": "s3"}}
+    elsewhere: dict[str, Any] = {"database": {"kind": "external"}, "objects": {"kind": "s3"}}
     said = helm(server, program, "install", "orbitloop", str(CHART), said=elsewhere)
     try:
         asked = [line.strip() for line in said.splitlines() if line.strip().startswith("kubectl") and "create" in line]
@@ -145,6 +146,21 @@ def test_the_notes_ask_for_the_secrets_that_are_missing_and_then_no_more(server:
         assert "helm test orbitloop" in again
     finally:
         helm(server, program, "uninstall", "orbitloop")
+
+
+def test_the_notes_show_what_jobs_train_with(server: Cluster) -> None:
+    gpu = {"limits": {"nvidia.com/gpu": 1}}
+    said = helm(
+        server,
+        helms()[0],
+        *("install", "orbitloop", str(CHART), "--dry-run"),
+        said={"trainer": {"queue": "ground", "resources": gpu}, "images": {"registry": "registry.example"}},
+    )
+    shown = yaml.safe_load(said.partition("train with this:\n")[2].partition("Then write")[0])
+    assert shown["metadata"]["labels"] == {"kueue.x-k8s.io/queue-name": "ground"}
+    [worker] = shown["spec"]["trainSpec"]["template"]["spec"]["containers"]
+    assert worker["image"] == "registry.example/orbitloop-trainer:0.1.0"
+    assert worker["resources"]["limits"] == {"memory": "4Gi"} | gpu["limits"]
 
 
 def test_the_operators_pod_has_the_account_that_it_needs(server: Cluster, tmp_path: Path) -> None:

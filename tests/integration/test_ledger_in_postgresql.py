@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from contextlib import ExitStack
 
 import pytest
+from sqlalchemy.pool import QueuePool
 from tests.pods import free_port
 from tests.postgresql import PostgreSQL
 
@@ -127,6 +129,19 @@ def test_a_full_disk_is_named_and_leaves_the_ledger_as_it_was(
     assert ledger.entered("sat-1", an_arrival(0).bundle) is None
     postgresql.does(f"DROP TRIGGER full_disk ON {schema}.samples")
     assert ledger.enter(an_arrival(0)).samples == SAMPLES
+
+
+def test_more_at_once_than_there_are_connections_is_a_reason_to_ask_again(ledger: Ledger) -> None:
+    pool = ledger._engine.pool
+    assert isinstance(pool, QueuePool)
+    pool._timeout = 0.1
+    most = pool.size() + pool._max_overflow
+    with ExitStack() as held:
+        for _ in range(most):
+            held.enter_context(ledger._transaction())
+        with pytest.raises(NotYet, match=r"all connections .* are in use"):
+            ledger.summaries()
+    assert ledger.summaries() == []
 
 
 @pytest.mark.parametrize("scheme", ["postgres", "postgresql", "postgresql+psycopg"])

@@ -10,7 +10,8 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Row, Select, Table, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, OperationalError
+from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import TimeoutError as AllInUse
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from orbitloop.domain.errors import BadInput, NoSpace, NotYet
@@ -75,7 +76,9 @@ class Database:
         """A full disk, and a database that is busy or out of reach, as errors of the tree."""
         try:
             yield
-        except OperationalError as error:
+        except AllInUse as error:
+            raise NotYet(f"all connections to the ledger {self._engine.url!r} are in use; try again") from error
+        except (InterfaceError, OperationalError) as error:
             code, state = (getattr(error.orig, name, None) for name in ("sqlite_errorcode", "sqlstate"))
             if code == sqlite3.SQLITE_FULL or state == _FULL_SQLSTATE:
                 raise NoSpace(f"the disk of the ledger {self._engine.url!r} is full; free space on it") from error
