@@ -16,6 +16,8 @@ from orbitloop_mission.watching.metrics import in_words
 from orbitloop_mission.watching.views import JobView, SatelliteView, Scene
 
 _COLOURS = {"Completed": "green", "Failed": "red", "Blocked": "red", "BackingOff": "yellow", "Running": "bold"}
+_DIGEST = 12
+"""Characters of a short one."""
 _NOTHING = Scene(jobs=(), satellites=())
 
 
@@ -54,7 +56,7 @@ def _jobs(scene: Scene) -> Iterator[Table | Text]:
     if not scene.jobs:
         yield Text("no IncrementalLearningJobs; kubectl apply -f one, or see --namespace", style="dim")
         return
-    table = Table("job", "round", "stage", "samples", "evaluation", "flies", "says", box=SIMPLE_HEAD)
+    table = _table("job", "round", "stage", "samples", "evaluation", "flies")
     for job in scene.jobs:
         table.add_row(
             Text(f"{job.namespace}/{job.name}"),
@@ -63,9 +65,19 @@ def _jobs(scene: Scene) -> Iterator[Table | Text]:
             f"{job.samples_waiting} wait\n{job.samples_used} used",
             Text(in_words(job.metrics) or "–"),
             Text(short(job.flying or job.deployed)),
-            Text("\n".join(_says(job))),
         )
     yield table
+    for job in scene.jobs:
+        for line in _says(job):
+            yield Text(f"  {job.namespace}/{job.name}: {line}")
+
+
+def _table(*headings: str) -> Table:
+    """One in which a name is folded, and not cut: there are narrow terminals."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    for heading in headings:
+        table.add_column(heading, overflow="fold", min_width=_DIGEST if heading in {"flies", "coming up"} else None)
+    return table
 
 
 def _stage(job: JobView) -> Text:
@@ -78,7 +90,8 @@ def _stage(job: JobView) -> Text:
 def _says(job: JobView) -> Iterator[str]:
     if not job.stage:
         yield "nobody has taken it up yet: are the operators running?"
-    yield job.last_error or job.message
+    if job.last_error or job.message:
+        yield job.last_error or job.message
     for one in job.satellites:
         if one.outcome or one.offered:
             yield f"{one.satellite}: {one.outcome.replace('_', ' ') or f'{short(job.candidate)} is offered'}"
@@ -87,7 +100,7 @@ def _says(job: JobView) -> Iterator[str]:
 def _satellites(scene: Scene, now: datetime | None) -> Iterator[Table | Text]:
     if not scene.satellites:
         return
-    table = Table("satellite", "flies", "on its way up", "waits on board", "heard", "next contact", box=SIMPLE_HEAD)
+    table = _table("satellite", "flies", "coming up", "waits on board", "heard", "next contact")
     for one in scene.satellites:
         heard = contact(one) if now is None or one.in_contact else _ago(one.last_contact, now)
         samples = "–" if one.queued_samples is None else f"{one.queued_samples} samples, {size(one.queued_bytes)}"
