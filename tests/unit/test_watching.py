@@ -193,6 +193,14 @@ def test_a_terminal_shows_both_tables_and_how_long_ago_and_until() -> None:
     assert "the API server does not answer; this was so before" in shown
 
 
+def test_a_narrow_terminal_cuts_no_digest() -> None:
+    drawn = io.StringIO()
+    scene = scene_of([DEPLOYING], [a_satellite(flying=a_digest(1), queuedSamples=7, queuedBytes=900)], [])
+    SceneTable(Console(file=drawn, width=80)).print(scene, NOON)
+    assert short(a_digest(1)) in drawn.getvalue()
+    assert short(a_digest(2)) in drawn.getvalue()
+
+
 def test_what_is_seen_is_plain_json() -> None:
     scene = scene_of([DEPLOYING], [a_satellite(lastContact=stamp(NOON))], [])
     views: list[JobView | SatelliteView] = [*scene.jobs, *scene.satellites]

@@ -74,7 +74,7 @@ def _jobs(scene: Scene) -> Iterator[Table | Text]:
 
 def _table(*headings: str) -> Table:
     """One in which a name is folded, and not cut: there are narrow terminals."""
-    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    table = Table(box=SIMPLE_HEAD, collapse_padding=True, padding=(0, 1))
     for heading in headings:
         table.add_column(heading, overflow="fold", min_width=_DIGEST if heading in {"flies", "coming up"} else None)
     return table
@@ -100,7 +100,7 @@ def _says(job: JobView) -> Iterator[str]:
 def _satellites(scene: Scene, now: datetime | None) -> Iterator[Table | Text]:
     if not scene.satellites:
         return
-    table = _table("satellite", "flies", "coming up", "waits on board", "heard", "next contact")
+    table = _table("satellite", "flies", "coming up", "on board", "heard", "next contact")
     for one in scene.satellites:
         heard = contact(one) if now is None or one.in_contact else _ago(one.last_contact, now)
         samples = "–" if one.queued_samples is None else f"{one.queued_samples} samples, {size(one.queued_bytes)}"
