@@ -7,11 +7,61 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from tests.helm import only, pod_specs, rendered
+from s3fs import S3FileSystem
+from tests.helm import Document, only, pod_specs, rendered
 from tests.pods import USER, Pod, asks, free_port
+from tests.postgresql import PostgreSQL
 
 FIRST_MODEL = Path(__file__).parents[2] / "examples" / "models" / "airplane-1m"
 FOLDER_MODE = "2775"
+
+
+def gateway_pod(spec: Document, node: Path, keys: Path, token: Path) -> Pod:
+    """The gateway's, with the volumes that a cluster gives it."""
+    pod = Pod(spec, node)
+    pod.folder_of("/secret/keys", "0755", *(path for path in (keys / "ground").iterdir() if path.is_file()))
+    pod.folder_of("/secret/links", "0755", *(keys / "ground" / "links").iterdir())
+    pod.folder_of("/token", "0755", token)
+    pod.folder_of("/keys", "2777")
+    pod.folder_of("/var/lib/orbitloop", FOLDER_MODE)
+    pod.folder_of("/data", "0755")
+    return pod
+
+
+def test_a_gateway_finds_ledger_and_pixels_elsewhere_and_says_no_secret(
+    keys: Path, tmp_path: Path, postgresql: PostgreSQL, s3_server: str
+) -> None:
+    admin = free_port()
+    objects = {"kind": "s3", "bucket": "from-a-pod", "region": "us-east-1", "endpoint": s3_server}
+    spec = pod_specs(rendered({"database": {"kind": "external"}, "objects": objects}))["orbitloop-gateway"]
+    token = tmp_path / "token"
+    token.write_text("a token that is long enough")
+    place = postgresql.database()
+    secrets = {
+        "ORBITLOOP_GROUND_DATABASE": place.replace("postgres@", "postgres:sesame@"),
+        "AWS_ACCESS_KEY_ID": "a-key",
+        "AWS_SECRET_ACCESS_KEY": "open-sesame",
+    }
+    [gateway] = [one for one in spec["containers"] if one["name"] == "gateway"]
+    assert {entry["name"] for entry in gateway["env"] if "valueFrom" in entry} == secrets.keys()
+
+    pod = gateway_pod(spec, tmp_path / "node", keys, token)
+    pod.begins()
+    pod.runs("keys")
+    log = f"{tmp_path}/node/tmp/log"
+    pod.runs("gateway", told=secrets, further=f" --port=0 --admin-port={admin} >{log} 2>&1 & gateway=$!")
+    pod.says(asks(admin, "/healthz"))
+    pod.says("kill $gateway; wait $gateway; cat @/tmp/log; ls -A @/var/lib/orbitloop")
+
+    said = pod.ends()
+    assert '{"status":"ok"}' in said
+    assert '"admin"' in said
+    assert "sesame" not in said
+    assert not {"ledger.db", "blobs"} & set(said.split())
+    schema = place.rpartition("%3D")[2]
+    assert postgresql.does(f"SELECT count(*) FROM {schema}.positions") == "1"
+    files = S3FileSystem(endpoint_url=s3_server, key="a-key", secret="a-secret", skip_instance_cache=True)
+    assert files.exists("from-a-pod/in-use")
 
 
 def test_gateway_and_exporter_run_as_nobody(keys: Path, tmp_path: Path) -> None:
@@ -20,15 +70,7 @@ def test_gateway_and_exporter_run_as_nobody(keys: Path, tmp_path: Path) -> None:
     spec = pod_specs(rendered(values))["orbitloop-gateway"]
     token = tmp_path / "token"
     token.write_text("a token that is long enough")
-    node = tmp_path / "node"
-
-    pod = Pod(spec, node)
-    pod.folder_of("/secret/keys", "0755", *(path for path in (keys / "ground").iterdir() if path.is_file()))
-    pod.folder_of("/secret/links", "0755", *(keys / "ground" / "links").iterdir())
-    pod.folder_of("/token", "0755", token)
-    pod.folder_of("/keys", "2777")
-    pod.folder_of("/var/lib/orbitloop", FOLDER_MODE)
-    pod.folder_of("/data", "0755")
+    pod = gateway_pod(spec, tmp_path / "node", keys, token)
     pod.begins()
     pod.runs("keys")
     pod.runs("folders")
