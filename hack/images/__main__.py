@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import fcntl
+import hashlib
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 from hack.images import docker as engine
 from hack.images.build import Built, build, make_base
@@ -32,7 +36,9 @@ def main() -> None:
                 _bills(chosen, list(every.values()))
             case _:
                 ours = [image for image in every.values() if told.offline or not image.debian]
-                _build(chosen or ours, offline=told.offline, base=told.base)
+                docker = engine.client()
+                with _alone(docker):
+                    _build(docker, chosen or ours, offline=told.offline, base=told.base)
     except Failed as failed:
         sys.exit(f"images: {failed}")
 
@@ -54,8 +60,18 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _build(chosen: list[Image], *, offline: bool, base: str | None) -> None:
-    docker = engine.client()
+@contextmanager
+def _alone(docker: str) -> Iterator[None]:
+    """One run at a time builds in an engine; the others wait, and then find it done."""
+    engines = hashlib.sha256(engine.identity(docker).encode()).hexdigest()[:16]
+    path = ROOT / "build" / "images" / f"lock-{engines}"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
+def _build(docker: str, chosen: list[Image], *, offline: bool, base: str | None) -> None:
     if base is None and (offline or any(image.debian for image in chosen)):
         make_base(docker)
     table = Table("image", "", "s", "MB", "limit")

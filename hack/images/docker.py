@@ -29,6 +29,14 @@ def client() -> str:
     return found
 
 
+def identity(docker: str) -> str:
+    """What tells an engine from others. Raises :class:`Failed`."""
+    ran = subprocess.run([docker, "info", "--format", "{{.ID}}"], capture_output=True, check=False, text=True)
+    if ran.returncode != 0:
+        raise Failed(f"the Docker engine: {ran.stderr.strip()}; start it")
+    return ran.stdout.strip()
+
+
 def inspect(docker: str, name: str) -> dict[str, Any] | None:
     """What the engine knows of an image; ``None`` if it has none of that name."""
     ran = subprocess.run([docker, "image", "inspect", name], capture_output=True, check=False, text=True)

@@ -132,11 +132,13 @@ def test_the_digest_changes_with_what_decides_the_image(checkout: Path, change: 
 
 _DOCKER = """\
 #!{python}
-import json, pathlib, sys
+import json, pathlib, sys, time
 store = pathlib.Path({store!r})
 match sys.argv[1:]:
     case ["version"]:
         pass
+    case ["info", *_]:
+        print("of the tests")
     case ["image", "inspect", name]:
         path = store / name.replace("/", "+")
         if not path.exists():
@@ -147,6 +149,7 @@ match sys.argv[1:]:
         if (store / "broken").exists():
             sys.exit("the builder broke")
         size = len(sys.stdin.buffer.read())
+        time.sleep(0.5 if (store / "slow").exists() else 0)
         key, _, value = said["--label"].partition("=")
         made = {{"Id": "sha256:1", "Size": size, "Config": {{"Labels": {{key: value}}}}}}
         (store / said["--tag"].replace("/", "+")).write_text(json.dumps(made))
@@ -175,6 +178,14 @@ def test_what_did_not_change_is_not_built_again(docker: str, tmp_path: Path) -> 
     assert f"--target edge --tag {edge.name}" in first
     assert "--build-arg BASE_IMAGE=some:base" in first
     assert "--build-arg BASE_IMAGE=other:base" in second
+
+
+def test_of_two_runs_at_once_one_builds(docker: str, tmp_path: Path) -> None:
+    (tmp_path / "store" / "slow").touch()
+    command = [sys.executable, "-m", "hack.images", "build", "--base", "some:base", "operators"]
+    runs = [subprocess.Popen(command, cwd=ROOT, env=os.environ | {"DOCKER": docker}) for _ in range(2)]
+    assert [run.wait(60) for run in runs] == [0, 0]
+    assert len((tmp_path / "store" / "builds").read_text().splitlines()) == 1
 
 
 def test_a_builder_that_breaks_is_quoted(docker: str, tmp_path: Path) -> None:
