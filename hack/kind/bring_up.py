@@ -21,6 +21,7 @@ from rich.console import Console
 ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "orbitloop"
 _OFFLINE = ROOT / "hack" / "kind-offline"
+_KUBEEDGE = ROOT / "hack" / "kubeedge" / "up.sh"
 _VERSION = "0.1.0"
 _REGISTRY = "ghcr.io/orbitloop"
 _GROUND_IMAGES = ("ground", "trainer", "operators", "edge")
@@ -144,7 +145,12 @@ def _nodes(programs: Programs, wanted: Wanted, image: str | None, steps: Steps) 
         if len(found) != wanted.satellites:
             raise Failed(f"the cluster has {len(found)} satellites; for another number `make kind-down` first")
     else:
-        steps.do("nodes", lambda: cluster.create(programs, image=image, satellites=wanted.satellites))
+        workers = 0 if wanted.kubeedge else wanted.satellites
+        steps.do("nodes", lambda: cluster.create(programs, image=image, satellites=workers))
+        if wanted.kubeedge:
+            names = [f"{CLUSTER}-worker{number if number > 1 else ''}" for number in range(1, wanted.satellites + 1)]
+            join = [str(_KUBEEDGE), CLUSTER, *names]
+            steps.do("KubeEdge", lambda: _aloud(join, {"DOCKER": programs.docker}), aloud=True)
         found = cluster.satellites(programs)
     steps.do("roles", lambda: cluster.give_roles(programs, found))
     steps.do("network and DNS", lambda: cluster.wait_until_ready(programs))

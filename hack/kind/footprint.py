@@ -6,7 +6,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hack.kind.programs import GROUND, Programs
+from hack.kind.programs import GROUND, Failed, Programs
 from hack.kind.site import NAMESPACE
 
 
@@ -20,10 +20,13 @@ class PodMemory:
 
 
 def footprint(programs: Programs, satellites: Sequence[str]) -> list[PodMemory]:
-    """Our pods on every node that can be asked now: a satellite out of contact cannot."""
+    """Our pods on every node that can be asked now: a satellite out of contact cannot, nor one without a kubelet."""
     found = []
     for node in [GROUND, *satellites]:
-        summary = json.loads(programs.kube("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary", seconds=60))
+        try:
+            summary = json.loads(programs.kube("get", "--raw", f"/api/v1/nodes/{node}/proxy/stats/summary", seconds=60))
+        except Failed:
+            continue
         found += [
             PodMemory(node=node, pod=pod["podRef"]["name"], size=int(pod.get("memory", {}).get("workingSetBytes", 0)))
             for pod in summary["pods"]

@@ -17,7 +17,8 @@ def test_a_pod_shows_its_token_and_nothing_before_it(tmp_path: Path) -> None:
     authority.write_text("an authority")
     told = {"KUBERNETES_SERVICE_HOST": "10.96.0.1", "KUBERNETES_SERVICE_PORT": "443"}
     made = client.Configuration()
-    InClusterConfigLoader(token_filename=token, cert_filename=authority, environ=told).load_and_set(made)
+    loader = InClusterConfigLoader(token_filename=token, cert_filename=authority, environ=told)  # type: ignore[no-untyped-call]
+    loader.load_and_set(made)  # type: ignore[no-untyped-call]
     assert bearer_token(made) == "abc.def"
 
 

@@ -1,0 +1,168 @@
+"""The whole loop on a real cluster; a link is cut, programs are killed, and each test goes on from the last."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hack.kind import link
+from hack.kind.programs import GROUND
+from hack.kind.site import NAMESPACE
+from tests.cluster.constellation import JOB, SATELLITE, Constellation, Document, example, metering, run_kind
+
+pytestmark = pytest.mark.timeout(1500)
+
+ROUNDS = 3
+WORK_IN_PROGRESS_S = 900
+STEPS = "24"
+"""Of training, in a round: what is learnt is the matter of other tests."""
+
+
+def quick_example() -> list[Document]:
+    """The example, with rounds that are over soon and a model that is deployed whatever it is worth."""
+    documents = example()
+    [job] = [document for document in documents if document["kind"] == "IncrementalLearningJob"]
+    for stage in ("trainSpec", "evalSpec"):
+        for container in job["spec"][stage]["template"]["spec"]["containers"]:
+            told = {entry["name"]: entry for entry in container.get("env", [])}
+            told["STEPS"] = {"name": "STEPS", "value": STEPS}
+            container["env"] = list(told.values())
+    job["spec"]["deploySpec"]["trigger"]["condition"]["threshold"] = -1
+    return documents
+
+
+def test_everything_answers(constellation: Constellation) -> None:
+    said = constellation.programs.run(
+        constellation.programs.helm, "--kube-context", "kind-orbitloop", "test", "orbitloop", "-n", NAMESPACE
+    )
+    assert "Succeeded" in said
+
+
+def test_three_rounds_over_the_link(constellation: Constellation) -> None:
+    first = constellation.on_board()["flying"]
+    constellation.apply(quick_example())
+    constellation.until(
+        lambda: len(pods_on_board(constellation)) == 2, "Local Controller and inference worker run", 180
+    )
+    before = pods_on_board(constellation)
+
+    flown = [first]
+
+    def three_flew() -> bool:
+        flying = constellation.on_board()["flying"]
+        if flying != flown[-1]:
+            flown.append(flying)
+        return len(flown) > ROUNDS
+
+    with metering(constellation) as meter:
+        constellation.until(three_flew, f"{ROUNDS} updates flew", WORK_IN_PROGRESS_S)
+
+    assert meter.fastest_down(2) < 1.05 * link.DOWNLINK
+    assert meter.fastest_up(2) < 1.05 * link.UPLINK
+    assert meter.fastest_up(2) > 0.7 * link.UPLINK, "an update filled the uplink"
+    assert pods_on_board(constellation) == before, "what runs on board is what ran before, and never began again"
+    assert_all_say_what_flies(constellation)
+    said = constellation.on_board()
+    print(f"down {meter.fastest_down(2) / 1e6:.1f} Mbit/s at most, up {meter.fastest_up(2) / 1e6:.2f} Mbit/s at most")
+    print(json.dumps(said))
+
+
+def pods_on_board(constellation: Constellation) -> dict[str, tuple[str, int]]:
+    """Of ours and of the job: their identity, and how often their containers began again."""
+    pods = [*constellation.objects("pods"), *constellation.objects("pods", "default")]
+    return {
+        pod["metadata"]["name"]: (
+            pod["metadata"]["uid"],
+            sum(one["restartCount"] for one in pod["status"]["containerStatuses"]),
+        )
+        for pod in pods
+        if pod["spec"].get("nodeName") == SATELLITE and pod["status"]["phase"] == "Running"
+    }
+
+
+def assert_all_say_what_flies(constellation: Constellation) -> None:
+    """Satellite, gateway and Global Manager, once the Global Manager has heard of it."""
+
+    def agree() -> bool:
+        flying = constellation.on_board()["flying"]
+        told = constellation.object("satellite", SATELLITE).get("status") or {}
+        rollouts = constellation.job().get("satellites") or [{}]
+        return bool(told.get("flying") == flying == rollouts[0].get("flying", flying))
+
+    constellation.until(agree, "all say that the same model flies", 180)
+
+
+def test_cut_killed_and_restarted_it_ends_as_it_would_have(constellation: Constellation) -> None:
+    flown = constellation.on_board()["flying"]
+    folder = constellation.folder.path
+
+    with metering(constellation) as meter:
+
+        def in_mid_transfer() -> bool:
+            recent = (
+                [sample for sample in meter.samples if sample[0] > meter.samples[-1][0] - 0.5] if meter.samples else []
+            )
+            return bool(recent) and (recent[-1][2] - recent[0][2]) > 20_000
+
+        deadline = time.monotonic() + WORK_IN_PROGRESS_S
+        while not in_mid_transfer():
+            assert time.monotonic() < deadline, constellation.telling()
+            time.sleep(0.1)
+        run_kind(folder, "cut", SATELLITE)
+    constellation.kube("-n", NAMESPACE, "delete", "pod", "orbitloop-gateway-0", "--force", "--grace-period=0")
+    constellation.kube(
+        "-n",
+        NAMESPACE,
+        "delete",
+        "pod",
+        "-l",
+        "app.kubernetes.io/name=orbitloop-operators",
+        "--force",
+        "--grace-period=0",
+    )
+    constellation.programs.run(constellation.programs.docker, "restart", "-t", "2", SATELLITE)
+    time.sleep(120)
+    assert constellation.on_board()["flying"] == flown, "nothing came up through a link that is cut"
+    run_kind(folder, "restore", SATELLITE)
+
+    constellation.until(lambda: constellation.on_board()["flying"] != flown, "the update flew", WORK_IN_PROGRESS_S)
+    assert_all_say_what_flies(constellation)
+
+
+def test_upgrade_and_removal_leave_the_data(constellation: Constellation) -> None:
+    programs = constellation.programs
+    release = ["orbitloop", "-n", NAMESPACE, "--kube-context", "kind-orbitloop"]
+    flying = constellation.on_board()["flying"]
+    index = programs.inside(GROUND, f"wc -l </data/{SATELLITE}/index.txt").strip()
+
+    chart = "charts/orbitloop"
+    programs.run(
+        programs.helm,
+        "upgrade",
+        *release[:1],
+        chart,
+        *release[1:],
+        "--reuse-values",
+        "--set",
+        "gateway.settings.access_log=true",
+    )
+    constellation.kube("-n", NAMESPACE, "rollout", "status", "statefulset/orbitloop-gateway", "--timeout=300s")
+    programs.run(programs.helm, "rollback", *release)
+    constellation.kube("-n", NAMESPACE, "rollout", "status", "statefulset/orbitloop-gateway", "--timeout=300s")
+    assert constellation.on_board()["flying"] == flying
+    assert int(programs.inside(GROUND, f"wc -l </data/{SATELLITE}/index.txt")) >= int(index)
+
+    programs.run(programs.helm, "uninstall", *release)
+    constellation.until(lambda: not constellation.objects("pods"), "no pod of ours is left", 180)
+    kinds = "deployments,statefulsets,daemonsets,services,configmaps,serviceaccounts,roles,rolebindings,networkpolicies"
+    left = json.loads(
+        constellation.kube("-n", NAMESPACE, "get", kinds, "-o", "json", "-l", "app.kubernetes.io/instance=orbitloop")
+    )
+    assert left["items"] == []
+    wide = "clusterroles,clusterrolebindings,validatingwebhookconfigurations"
+    left = json.loads(constellation.kube("get", wide, "-o", "json", "-l", "app.kubernetes.io/instance=orbitloop"))
+    assert left["items"] == []
+    assert constellation.object("incrementallearningjob", JOB)["status"]["round"] > ROUNDS
+    assert "state.json" in programs.inside(SATELLITE, "ls /var/lib/orbitloop/slots")
+    assert "ledger.db" in programs.inside(GROUND, "ls /var/lib/orbitloop-ground")
