@@ -193,7 +193,7 @@ def test_the_database_is_made_once_and_outlives_a_kill(docker: str, started: lis
 
 
 def test_from_elsewhere_the_database_asks_for_the_password(docker: str, started: list[str]) -> None:
-    data = ("--tmpfs", "/var/lib/postgresql/data:mode=0777")
+    data = ("--tmpfs", "/var/lib/postgresql/data:mode=0700,uid=999")
     container = start_database(docker, started, "-e", "POSTGRES_PASSWORD=secret", *data)
     within(60, docker, "exec", container, "pg_isready", "-q", "-h", "127.0.0.1")
     script = 'psql -h "$(hostname -i)" -U orbitloop -d ledger -Atc "select 1"'
