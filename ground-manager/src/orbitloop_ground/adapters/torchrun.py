@@ -51,6 +51,8 @@ def start(module: str, arguments: Sequence[str]) -> None:
     from torch.distributed.run import parse_args, run
 
     os.environ.setdefault("PET_MAX_RESTARTS", _RESTARTS)
+    # Else processes that begin anew find the addresses of those that are lost, and may wait for them for ever.
+    os.environ.setdefault("TORCH_DISABLE_SHARE_RDZV_TCP_STORE", "1")
     try:
         run(parse_args(["--module", module, *arguments]))
     except ChildFailedError as error:
