@@ -58,8 +58,7 @@ def build(docker: str, image: Image, *, base: str | None, offline: bool) -> Buil
     given = {name: os.environ[name] for name in _FROM_ENVIRONMENT if os.environ.get(name) and not offline}
     given |= {"PIP_NO_INDEX": "1"} if offline and not image.debian else {}
     given |= {"BASE_IMAGE": base} if base else {}
-    stands_on = engine.inspect(docker, base) if base else None
-    digest = context.digest(given | {"base": stands_on["Id"] if stands_on else ""})
+    digest = context.digest(given | {"base": engine.pulled(docker, base or context.definition.base())})
     found = engine.inspect(docker, image.name)
     if found is not None and (found["Config"]["Labels"] or {}).get(LABEL) == digest:
         return Built(image=image, anew=False, size=found["Size"])

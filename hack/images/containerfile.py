@@ -44,6 +44,11 @@ class Containerfile:
             before=self.before, stages={name: self.stages[name] for name in self.stages if name in wanted}
         )
 
+    def base(self) -> str:
+        """What it stands on unless it is told otherwise."""
+        [name] = re.findall(r"^ARG BASE_IMAGE=(\S+)", "\n".join(self.before), re.MULTILINE)
+        return str(name)
+
     def sources(self) -> list[str]:
         """Paths that are copied from the context, in order, each once; not the wheels."""
         copies = [line.split()[1:-1] for line in self.lines() if line.startswith("COPY ") and "--from=" not in line]

@@ -46,6 +46,18 @@ def inspect(docker: str, name: str) -> dict[str, Any] | None:
     return dict(found)
 
 
+def pulled(docker: str, name: str) -> str:
+    """The id of an image, which is pulled if the engine has none of that name. Raises :class:`Failed`."""
+    found = inspect(docker, name)
+    if found is None:
+        ran = subprocess.run([docker, "pull", name], capture_output=True, check=False, text=True)
+        found = inspect(docker, name)
+        if found is None:
+            last = (ran.stderr.strip().splitlines() or ["it is not there afterwards"])[-1]
+            raise Failed(f"pulling {name}: {last}; where no registry is reached: make images OFFLINE=1")
+    return str(found["Id"])
+
+
 def build(docker: str, arguments: list[str], context: Callable[[IO[bytes]], None]) -> None:
     """Build an image of what ``context`` writes, a tar archive. Raises :class:`Failed` with what was said last."""
     with tempfile.TemporaryFile() as said:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hack.images import wheels
 from hack.images.build import Built, build
 from hack.images.containerfile import WHEELS, Containerfile
 from hack.images.context import NAME, Context
@@ -144,6 +145,10 @@ match sys.argv[1:]:
         if not path.exists():
             sys.exit("no such image")
         print(json.dumps([json.loads(path.read_text())]))
+    case ["pull", name]:
+        if name.startswith("no"):
+            sys.exit("no route to host")
+        (store / name.replace("/", "+")).write_text(json.dumps({{"Id": "sha256:" + name}}))
     case ["build", *arguments, "-"]:
         said = dict(zip(arguments, arguments[1:]))
         if (store / "broken").exists():
@@ -180,6 +185,14 @@ def test_what_did_not_change_is_not_built_again(docker: str, tmp_path: Path) -> 
     assert "--build-arg BASE_IMAGE=other:base" in second
 
 
+def test_a_newer_base_means_a_new_image(docker: str, tmp_path: Path) -> None:
+    edge = images()["edge"]
+    assert build(docker, edge, base=None, offline=False).anew
+    assert not build(docker, edge, base=None, offline=False).anew
+    (tmp_path / "store" / "docker.io+library+python:3.11-slim").write_text('{"Id": "sha256:newer"}')
+    assert build(docker, edge, base=None, offline=False).anew
+
+
 def test_of_two_runs_at_once_one_builds(docker: str, tmp_path: Path) -> None:
     (tmp_path / "store" / "slow").touch()
     command = [sys.executable, "-m", "hack.images", "build", "--base", "some:base", "operators"]
@@ -192,6 +205,16 @@ def test_a_builder_that_breaks_is_quoted(docker: str, tmp_path: Path) -> None:
     (tmp_path / "store" / "broken").touch()
     with pytest.raises(Failed, match="the builder broke"):
         build(docker, images()["edge"], base=None, offline=False)
+
+
+def test_wheels_need_the_python_of_the_base(checkout: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("edge", "other"):
+        (checkout / name).mkdir(exist_ok=True)
+        (checkout / name / "pyproject.toml").touch()
+    monkeypatch.setattr(wheels, "PYTHON", (3, 99))
+    with pytest.raises(Failed, match=r"take Python 3\.99 here: apt-get install python3\.99-venv"):
+        wheels.collect(context(checkout), tmp_path / "wheels")
+    assert not list((tmp_path / "wheels").iterdir())
 
 
 def test_debians_packages_are_fetched_over_the_machines_network(docker: str, tmp_path: Path) -> None:
@@ -225,6 +248,11 @@ def test_the_command_tells_what_was_built_and_how_large_it_is(docker: str) -> No
         (["build", "nothing"], None, "images: there is no target 'nothing'; there are edge, operators, ground"),
         (["build", "edge"], "/nowhere/docker", "images: there is no /nowhere/docker; install Docker"),
         (["build", "edge"], "/bin/false", "images: the Docker engine: it does not answer; start it"),
+        (
+            ["build", "--base", "no:base", "edge"],
+            None,
+            "images: pulling no:base: no route to host; where no registry is",
+        ),
         (["sbom", "edge"], None, "build it first: make images"),
         (["sbom"], None, "images: none is built yet: make images"),
     ],
