@@ -20,7 +20,7 @@ class Kind(Enum):
     """Python itself, where it was not installed from a package."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, order=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
     """One package.
 
