@@ -25,7 +25,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(600)]
 
 TRAINER = [sys.executable, "-m", "orbitloop_ground.trainer", "train"]
 QUICK = {"STEPS": "12", "BATCH": "4", "SIDE": "128", "UPDATE_BYTES": "60000", "OMP_NUM_THREADS": "1"}
-LOSS = 0.03
+LOSS = 0.05
 """Largest difference of a loss, relative. Boxes count by their mean over a process's crops, and crops have different
 numbers of them: measured was 0.007, and 0.2 between two seeds."""
 TOWARDS = 0.9
