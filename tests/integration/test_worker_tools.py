@@ -187,3 +187,20 @@ def test_lists_of_a_round_are_whole_whenever_the_tool_is_killed(tmp_path: Path, 
         subprocess.run(command, check=True)
         assert (train.read_bytes(), evaluate.read_bytes()) == (expected.train, expected.evaluate)
         assert [path.name for path in train.parent.iterdir()] == ["data.txt"]
+
+
+def test_the_folder_of_the_model_becomes_the_worker_s(tmp_path: Path) -> None:
+    index, made = tmp_path / "index.txt", tmp_path / "output" / "train" / "1"
+    index.write_text("a 0\nb 1\n")
+    command = [
+        *(sys.executable, "-m", "orbitloop.worker.tools", "cut-round", "--index", index, "--format", "txt"),
+        *("--segments", "0:2", "--train-prob", "0.5", "--train-to", tmp_path / "train.txt"),
+        *("--eval-to", tmp_path / "eval.txt", "--give", made),
+    ]
+    mine = f"{os.getuid()}:{os.getgid()}"
+    to = "65532:65533" if os.geteuid() == 0 else mine
+    assert subprocess.run([*command, "--to", to], check=False).returncode == 0
+    assert f"{made.stat().st_uid}:{made.stat().st_gid}" == to
+    refused = subprocess.run([*command, "--to", "somebody"], check=False, capture_output=True, text=True)
+    assert refused.returncode == 1
+    assert "as UID:GID" in refused.stderr

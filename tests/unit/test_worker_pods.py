@@ -263,6 +263,17 @@ def test_before_a_training_its_samples_are_cut_out_of_the_index() -> None:
     )
 
 
+def test_the_tools_prepare_folders_of_the_node_as_root_and_give_the_model_s_to_whom_the_template_names() -> None:
+    own = {"name": "worker", "image": "worker:1", "securityContext": {"runAsUser": 65532}}
+    template = {"spec": {"securityContext": {"runAsUser": 1000, "runAsGroup": 1001}, "containers": [own]}}
+    world = World.with_job(trainSpec={"template": template})
+    world.settle()
+    [first, *_] = world.pod("helmets-train-1-1")["spec"]["initContainers"]
+    assert first["command"][-4:] == ["--give", "/home/data/output/train/1", "--to", "65532:1001"]
+    assert first["securityContext"]["runAsUser"] == 0
+    assert first["securityContext"]["capabilities"] == {"drop": ["ALL"], "add": ["CHOWN", "DAC_OVERRIDE"]}
+
+
 def test_the_model_of_the_first_evaluation_is_the_one_that_the_job_names() -> None:
     world = World.with_job(evalSpec={"initialEvalModel": {"name": "judge"}})
     world.put(a_model("judge", "/models/judge.onnx"))

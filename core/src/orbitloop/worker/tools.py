@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import os
+import re
 import socket
 import sys
 import tempfile
@@ -114,6 +116,8 @@ def _add_cut_round(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--train-prob", required=True, metavar="P", help="share of the last segment to train on, 0 to 1")
     verb.add_argument("--train-to", required=True, metavar="FILE", help="where the list to train on goes")
     verb.add_argument("--eval-to", required=True, metavar="FILE", help="where the list to evaluate with goes")
+    verb.add_argument("--give", metavar="FOLDER", help="a folder, made if it is not there, that the worker writes to")
+    verb.add_argument("--to", metavar="UID:GID", help="whose that folder becomes")
     verb.set_defaults(run=_cut_round)
 
 
@@ -141,7 +145,21 @@ def _cut_round(options: argparse.Namespace) -> int:
     )
     lists = cut_round(Path(FileOps.download(options.index)), cut)
     write_round(lists, train_to=local_path(options.train_to), evaluate_to=local_path(options.eval_to))
+    if options.give is not None:
+        _give(local_path(options.give), options.to)
     return 0
+
+
+def _give(folder: Path, to: str | None) -> None:
+    found = re.fullmatch(r"(\d+):(\d+)", to or "")
+    if found is None:
+        raise BadInput(f"--to {to!r}: write whose {folder} becomes, as UID:GID, such as 65532:65532")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.geteuid() == 0:  # as a process on somebody's own machine it gives nothing away
+            os.chown(folder, int(found[1]), int(found[2]))
+    except OSError as error:
+        raise BadInput(f"{folder} cannot be given to {to}: {error.strerror}; correct outputDir") from error
 
 
 def _await(options: argparse.Namespace) -> int:

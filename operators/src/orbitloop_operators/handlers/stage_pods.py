@@ -32,6 +32,7 @@ from orbitloop_operators.handlers.worker_pods import (
     path_of,
     pod_for,
     tools_template,
+    user_of,
 )
 
 HOT_UPDATE = "/model-hot-update"
@@ -126,7 +127,7 @@ def _train(scene: Scene, status: Status, platform: Platform) -> WorkerPod:
         env=env | _told(scene, platform, Stage.TRAIN, status),
         credential=_credential(scene, dataset),
         mounts=(*mounts_for(files=(index, base.url), folders=(output, made)), *lists.mounts),
-        tools=(platform.tools_image, *_cut(scene, status, dataset, lists)),
+        tools=(platform.tools_image, *_cut(scene, status, dataset, lists), *_given(scene, made)),
     )
 
 
@@ -350,6 +351,12 @@ def _cut(scene: Scene, status: Status, dataset: Dataset, lists: _Lists) -> tuple
         *("--train-to", lists.train),
         *("--eval-to", lists.evaluate),
     )
+
+
+def _given(scene: Scene, made: str) -> tuple[str, ...]:
+    """The folder for the model is the worker's to write to, if that is on the node and the template says who it is."""
+    user = user_of(scene.spec.train_spec.template)
+    return ("--give", in_pod(made), "--to", user) if user and is_on_node(made) else ()
 
 
 def _told(scene: Scene, platform: Platform, stage: Stage, status: Status) -> dict[str, str]:

@@ -20,10 +20,10 @@ from orbitloop_operators.handlers.worker_pods import (
     MADE_FROM,
     Owner,
     WorkerPod,
+    asking_container,
     digest_of,
     off_host_network,
     pod_for,
-    tools_container,
 )
 
 WORKER_LABEL = "orbitloop.io/worker"
@@ -164,7 +164,7 @@ def _template(group: WorkerGroup) -> dict[str, Any]:
     off_host_network(spec, group.pod.template.get("spec") or {})
     spec["containers"] = [_told(one, group) for one in spec["containers"]]
     arguments = ("await-name", "--name", group.meeting_place, "--wait-seconds", str(_PATIENCE_S))
-    meeting = tools_container("orbitloop-rendezvous", group.tools_image, arguments, ())
+    meeting = asking_container("orbitloop-rendezvous", group.tools_image, arguments)
     spec["initContainers"] = [*spec.get("initContainers", ()), meeting]
     told = {"labels": _labels(group, metadata["labels"]), "annotations": metadata["annotations"] | group.annotations}
     return {"metadata": told, "spec": spec}

@@ -22,6 +22,12 @@ MADE_FROM = "orbitloop.io/made-from"
 PLACING = ("nodeName", "nodeSelector", "affinity")
 """Where a template says on which node its pod goes."""
 _TOOLS = ("python", "-m", "orbitloop.worker.tools")
+_PREPARING = {
+    "runAsUser": 0,
+    "runAsNonRoot": False,
+    "allowPrivilegeEscalation": False,
+    "capabilities": {"drop": ["ALL"], "add": ["CHOWN", "DAC_OVERRIDE"]},
+}
 _EDGE = "node-role.kubernetes.io/edge"
 _LONGEST_LABEL = 63
 
@@ -184,15 +190,32 @@ def digest_of(wanted: WorkerPod) -> str:
 
 
 def tools_container(name: str, image: str, arguments: Sequence[str], mounts: Sequence[Document]) -> dict[str, Any]:
-    """A container that runs the worker tools; what goes wrong is its last word."""
+    """A container that runs the worker tools on folders of the node; what goes wrong is its last word.
+
+    The kubelet made those folders as root: that is whom it runs as, whoever the pod's own containers are.
+    """
+    container = asking_container(name, image, arguments)
+    return {**container, "securityContext": copy.deepcopy(_PREPARING), "volumeMounts": list(mounts)}
+
+
+def asking_container(name: str, image: str, arguments: Sequence[str]) -> dict[str, Any]:
+    """The same without the node's folders."""
     return {
         "name": name,
         "image": image,
         "command": [*_TOOLS, *arguments],
         "env": [{"name": TERMINATION_VARIABLE, "value": TERMINATION_LOG}],
         "terminationMessagePolicy": "FallbackToLogsOnError",
-        "volumeMounts": list(mounts),
     }
+
+
+def user_of(template: Mapping[str, Any]) -> str:
+    """Whom the first container of a template runs as, ``UID:GID``; empty: as its image says."""
+    spec = template.get("spec") or {}
+    first = next(iter(spec.get("containers") or ()), {})
+    told = {**(spec.get("securityContext") or {}), **(first.get("securityContext") or {})}
+    user = told.get("runAsUser")
+    return "" if user is None else f"{user}:{told.get('runAsGroup', user)}"
 
 
 def tools_template(image: str, arguments: Sequence[str]) -> dict[str, Any]:
