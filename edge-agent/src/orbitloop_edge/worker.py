@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import math
 from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
@@ -144,8 +143,8 @@ def work(settings: EdgeSettings, frames: Path, patience: Patience) -> None:
         rest_at = patience.monotonic() + _REST_AFTER_S
         while not patience.wait(_LOOK_S):
             if patience.monotonic() > rest_at:
-                worker.rest()
-                rest_at = math.inf
+                worker.rest()  # again and again: an update that was proved has waked it
+                rest_at = patience.monotonic() + _REST_AFTER_S
             for frame in watch.whole():
                 rest_at = patience.monotonic() + _REST_AFTER_S
                 if patience.stopped:
