@@ -30,6 +30,7 @@ def _parser() -> argparse.ArgumentParser:
     up = commands.add_parser("up", help="make it, or bring what is there to what is wanted")
     up.add_argument("--satellites", type=int, default=1, metavar="N", help="nodes that fly (%(default)s)")
     up.add_argument("--node-image", help="of the nodes; kind's own, or the one that is built with --offline")
+    up.add_argument("--settings", type=Path, metavar="TOML", help="more of the satellites' satellite.toml")
     up.add_argument("--kubeedge", action="store_true", help="satellites run KubeEdge's edgecore, and no kubelet")
     _add_sky(up)
     commands.add_parser("down", help="take all of it away, images apart")
@@ -71,6 +72,7 @@ def _run(told: argparse.Namespace) -> None:
             node_image=told.node_image,
             kubeedge=told.kubeedge,
             rhythm=told.passes,
+            settings=told.settings.read_text(encoding="utf-8") if told.settings else "",
             camera=("--picture-every", str(told.picture_every), "--pictures", str(told.pictures)),
         )
         bring_up(wanted, folder)

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from hack.kind import cluster, link, site, sky
-from hack.kind.footprint import footprint
+from hack.kind.footprint import settled_footprint
 from hack.kind.programs import CLUSTER, CONTEXT, GROUND, Failed, Programs, check_docker
 from hack.kind.site import NAMESPACE, Folder, Rhythm
 from rich.console import Console
@@ -39,6 +39,7 @@ class Wanted:
         kubeedge: satellites run edgecore in place of a kubelet.
         rhythm: of contacts.
         camera: arguments of the sky.
+        settings: more of the satellites' satellite.toml.
     """
 
     satellites: int
@@ -47,6 +48,7 @@ class Wanted:
     kubeedge: bool
     rhythm: Rhythm
     camera: tuple[str, ...]
+    settings: str = ""
 
 
 class Steps:
@@ -164,7 +166,7 @@ def _furnish(programs: Programs, wanted: Wanted, folder: Folder, satellites: lis
     site.furnish_ground(programs)
     for satellite in satellites:
         site.furnish_satellite(programs, folder, satellite)
-    site.chart_values(folder, satellites)
+    site.chart_values(folder, satellites, wanted.settings)
     return new
 
 
@@ -196,7 +198,7 @@ def _register(programs: Programs) -> None:
 def _say(programs: Programs, satellites: list[str], seconds: float) -> None:
     console = Console(highlight=False)
     console.print(f"\nready after {seconds:.0f} s: a ground, and {', '.join(satellites)} behind a space link\n")
-    for one in footprint(programs, satellites):
+    for one in settled_footprint(programs, satellites):
         console.print(f"  {one.size / 1e6:6.0f} MB  {one.pod} on {one.node}")
     console.print(
         "\nTry:\n"

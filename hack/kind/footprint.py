@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -17,6 +18,19 @@ class PodMemory:
     node: str
     pod: str
     size: int
+
+
+_PATIENCE_S = 30
+
+
+def settled_footprint(programs: Programs, satellites: Sequence[str]) -> list[PodMemory]:
+    """The same, once the kubelets have counted every pod that has just begun; what they have not by then is 0."""
+    until = time.monotonic() + _PATIENCE_S
+    found = footprint(programs, satellites)
+    while not all(one.size for one in found) and time.monotonic() < until:
+        time.sleep(1)
+        found = footprint(programs, satellites)
+    return found
 
 
 def footprint(programs: Programs, satellites: Sequence[str]) -> list[PodMemory]:

@@ -139,15 +139,15 @@ def furnish_satellite(programs: Programs, folder: Folder, satellite: str) -> Non
     programs.inside(satellite, "chmod 0700 /etc/orbitloop/keys && mkdir -p /var/lib/orbitloop-frames")
 
 
-def chart_values(folder: Folder, satellites: Sequence[str]) -> None:
-    """What the chart is told: whose samples are exported, and when there is contact."""
+def chart_values(folder: Folder, satellites: Sequence[str], settings: str) -> None:
+    """What the chart is told: whose samples are exported, when there is contact, and more of satellite.toml."""
     exports = [{"satellite": name, "to": f"/data/{name}", "every": 5} for name in satellites]
     told = {
         "gateway": {"exports": exports, "settings": {"labels": LABELS}},
         "localController": {
             "model": MODEL,
             "files": {"passes.csv": folder.plan.read_text(encoding="utf-8")},
-            "settings": '[contacts]\nplan = "/config/passes.csv"\npoll_seconds = 5\n',
+            "settings": '[contacts]\nplan = "/config/passes.csv"\npoll_seconds = 5\n' + settings,
         },
     }
     write_durably(folder.values, json.dumps(told).encode())

@@ -13,12 +13,9 @@ from PIL import Image
 
 SAMPLES = Path(__file__).parents[2] / "examples" / "data" / "airbus-aircraft"
 
-_TURNS = (
-    None,
-    Image.Transpose.FLIP_LEFT_RIGHT,
-    Image.Transpose.FLIP_TOP_BOTTOM,
-    Image.Transpose.ROTATE_180,
-)
+_ACROSS, _DOWN, _SWAPPED = 1, 2, 4
+_TURNS = 8
+"""Ways to see a square: mirrored or not, in both directions, with the directions swapped or not."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,7 +25,7 @@ class View:
     Args:
         name: file name, by which its annotations are found.
         source: the sample frame.
-        turn: index of how it is mirrored; 0: not at all.
+        turn: how, as bits; 0: as it is.
     """
 
     name: str
@@ -37,12 +34,18 @@ class View:
 
     def jpeg(self) -> bytes:
         """The frame as a file."""
-        how = _TURNS[self.turn]
-        if how is None:
+        if not self.turn:
             return self.source.read_bytes()
         made = io.BytesIO()
         with Image.open(self.source) as picture:
-            picture.transpose(how).save(made, "JPEG", quality=92)
+            seen: Image.Image = picture
+            for bit, how in (
+                (_SWAPPED, Image.Transpose.TRANSPOSE),
+                (_ACROSS, Image.Transpose.FLIP_LEFT_RIGHT),
+                (_DOWN, Image.Transpose.FLIP_TOP_BOTTOM),
+            ):
+                seen = seen.transpose(how) if self.turn & bit else seen
+            seen.save(made, "JPEG", quality=92)
         return made.getvalue()
 
 
@@ -51,7 +54,7 @@ def views(samples: Path = SAMPLES) -> list[View]:
     images = _frames(_annotations(samples))
     return [
         View(name=_name(image, turn), source=samples / image["file_name"], turn=turn)
-        for turn in range(len(_TURNS))
+        for turn in range(_TURNS)
         for image in images
     ]
 
@@ -60,7 +63,7 @@ def all_annotations(samples: Path = SAMPLES) -> str:
     """COCO annotations of all views, by their names."""
     given = _annotations(samples)
     images, notes = list[dict[str, Any]](), list[dict[str, Any]]()
-    for turn in range(len(_TURNS)):
+    for turn in range(_TURNS):
         for image in _frames(given):
             number = len(images) + 1
             images.append(image | {"id": number, "file_name": _name(image, turn)})
@@ -70,14 +73,16 @@ def all_annotations(samples: Path = SAMPLES) -> str:
 
 
 def _turned(given: dict[str, Any], image: dict[str, Any], turn: int) -> Iterator[dict[str, Any]]:
-    across = turn in (1, 3)
-    down = turn in (2, 3)
+    across, down = image["width"], image["height"]
     for note in given["annotations"]:
-        if note["image_id"] == image["id"]:
-            x, y, width, height = note["bbox"]
-            x = image["width"] - x - width if across else x
-            y = image["height"] - y - height if down else y
-            yield note | {"bbox": [x, y, width, height]}
+        if note["image_id"] != image["id"]:
+            continue
+        x, y, width, height = note["bbox"]
+        if turn & _SWAPPED:
+            x, y, width, height = y, x, height, width
+        x = across - x - width if turn & _ACROSS else x
+        y = down - y - height if turn & _DOWN else y
+        yield note | {"bbox": [x, y, width, height]}
 
 
 def _frames(given: dict[str, Any]) -> list[dict[str, Any]]:

@@ -10,6 +10,7 @@ import os
 import subprocess
 import sys
 import time
+import tomllib
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -39,11 +40,11 @@ def test_every_view_has_a_name_of_its_own_and_its_labels(tmp_path: Path) -> None
     path.write_text(all_annotations())
     labelled = {image.path.name: image for image in read_coco(path).images}
     seen = views()
-    assert len({view.name for view in seen}) == len(seen) == 20
+    assert len({view.name for view in seen}) == len(seen) == 40
     assert {view.name for view in seen} == set(labelled)
 
 
-@pytest.mark.parametrize("turn", [1, 2, 3])
+@pytest.mark.parametrize("turn", range(1, 8))
 def test_labels_lie_where_the_mirrored_frame_shows_what_they_name(tmp_path: Path, turn: int) -> None:
     path = tmp_path / "annotations.json"
     path.write_text(all_annotations())
@@ -86,10 +87,12 @@ def test_the_cluster_is_told_the_next_passes_and_no_more_than_a_plan_takes(folde
 
 def test_the_chart_is_told_of_every_satellite(folder: Folder) -> None:
     make_plan(folder, PASSES, ["one", "two"])
-    chart_values(folder, ["one", "two"])
+    chart_values(folder, ["one", "two"], "")
     told = json.loads(folder.values.read_text())
     assert [export["satellite"] for export in told["gateway"]["exports"]] == ["one", "two"]
     assert told["localController"]["files"]["passes.csv"] == folder.plan.read_text()
+    chart_values(folder, ["one"], "[canary]\nleast = 0\n")
+    assert tomllib.loads(json.loads(folder.values.read_text())["localController"]["settings"])["canary"] == {"least": 0}
 
 
 def test_keys_are_made_once_and_for_those_who_have_none(folder: Folder) -> None:

@@ -140,7 +140,7 @@ def work(settings: EdgeSettings, frames: Path, patience: Patience) -> None:
         stack.enter_context(CallServer(folder / WORKER_SOCKET, worker_calls(worker)))
         watch = FrameWatch(folder=frames, done=worker.results.done)
         _log.info("worker_ready", extra={"flying": worker.status().flying, "frames": str(frames)})
-        rest_at = patience.monotonic() + _REST_AFTER_S
+        rest_at = patience.monotonic()
         while not patience.wait(_LOOK_S):
             if patience.monotonic() > rest_at:
                 worker.rest()  # again and again: an update that was proved has waked it
