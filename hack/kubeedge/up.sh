@@ -118,7 +118,8 @@ node() {
     sleep 1
   done
   ((tries)) || die "containerd does not start in $satellite; look with: $docker logs $satellite"
-  inside "$satellite" sh -c 'systemctl disable -q --now kubelet; ln -sf /dev/null /etc/systemd/system/kubelet.service && systemctl daemon-reload' \
+  inside "$satellite" sh -c 'unit=/etc/systemd/system/kubelet.service
+    [ -L $unit ] || { systemctl disable -q --now kubelet; ln -sf /dev/null $unit && systemctl daemon-reload; }' \
     || die "the kubelet of $satellite cannot be turned off; see what is said above"
   # keadm calls sudo, which node images lack; edgecore wants a network for pods before any may run.
   inside -i "$satellite" sh -c 'command -v sudo >/dev/null || install -m 0755 /dev/stdin /usr/local/bin/sudo' <<<$'#!/bin/sh\nexec "$@"'
