@@ -143,17 +143,16 @@ def _built_offline() -> dict[str, str]:
 def _nodes(programs: Programs, wanted: Wanted, image: str | None, steps: Steps) -> list[str]:
     if steps.do("cluster", lambda: cluster.exists(programs)):
         cluster.name_credentials(programs)
-        found = cluster.satellites(programs)
-        if len(found) != wanted.satellites:
-            raise Failed(f"the cluster has {len(found)} satellites; for another number `make kind-down` first")
     else:
         workers = 0 if wanted.kubeedge else wanted.satellites
         steps.do("nodes", lambda: cluster.create(programs, image=image, satellites=workers))
-        if wanted.kubeedge:
-            names = [f"{CLUSTER}-worker{number if number > 1 else ''}" for number in range(1, wanted.satellites + 1)]
-            join = [str(_KUBEEDGE), CLUSTER, *names]
-            steps.do("KubeEdge", lambda: _aloud(join, {"DOCKER": programs.docker}), aloud=True)
-        found = cluster.satellites(programs)
+    if wanted.kubeedge:
+        names = [f"{CLUSTER}-worker{number if number > 1 else ''}" for number in range(1, wanted.satellites + 1)]
+        join = [str(_KUBEEDGE), CLUSTER, *names]
+        steps.do("KubeEdge", lambda: _aloud(join, {"DOCKER": programs.docker}), aloud=True)
+    found = cluster.satellites(programs)
+    if len(found) != wanted.satellites:
+        raise Failed(f"the cluster has {len(found)} satellites; for another number `make kind-down` first")
     steps.do("roles", lambda: cluster.give_roles(programs, found))
     steps.do("network and DNS", lambda: cluster.wait_until_ready(programs))
     return found

@@ -269,6 +269,7 @@ def settings(**changes: str) -> dict[str, str]:
             {"running": frozenset({"edgecore", "kubelet"})}, "kubelet", Grade.MISSING, "beside edgecore", id="kubelet"
         ),
         pytest.param({"cni": ()}, "CNI", Grade.MISSING, "no configuration", id="no CNI"),
+        pytest.param({"cni": None}, "CNI", Grade.WARNING, "may not be looked into", id="CNI out of sight"),
         pytest.param({"runtime_driver": "cgroupfs"}, "cgroup driver", Grade.MISSING, "no pod starts", id="two drivers"),
         pytest.param({"runtime_driver": None}, "cgroup driver", Grade.WARNING, "containerd's", id="an unknown driver"),
         pytest.param(

@@ -43,7 +43,7 @@ def edge_node(places: Places, wanted_image: str, satellite: str) -> EdgeNode:
         problem=problem,
         settings=settings,
         cni_folder=str(places.cni),
-        cni=tuple(sorted(path.name for path in _listed(cni) if path.suffix in {".conf", ".conflist", ".json"})),
+        cni=_configurations(cni),
         runtime_driver=_runtime_driver(places.seen(places.containerd)),
         running=_running(places.seen(Path("/proc"))),
         images=_images(places.seen(_SOCKET)),
@@ -83,6 +83,15 @@ def scalars(text: str) -> dict[str, str]:
         if value:
             found[".".join(part for _, part in above)] = value
     return found
+
+
+def _configurations(folder: Path) -> tuple[str, ...] | None:
+    try:
+        return tuple(sorted(path.name for path in folder.iterdir() if path.suffix in {".conf", ".conflist", ".json"}))
+    except PermissionError:
+        return None
+    except OSError:
+        return ()
 
 
 def _listed(folder: Path) -> tuple[Path, ...]:

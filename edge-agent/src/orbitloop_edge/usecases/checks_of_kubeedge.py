@@ -23,7 +23,7 @@ class EdgeNode:
         edgecore: path of ``edgecore.yaml``.
         problem: why that cannot be read; empty where it could be.
         settings: its scalars, by path, as text.
-        cni: names of the CNI configurations in ``cni_folder``.
+        cni: names of the CNI configurations in ``cni_folder``; ``None`` where it may not be looked into.
         runtime_driver: ``systemd`` or ``cgroupfs``, by containerd's configuration; ``None``: not known.
         running: names of the programs that run.
         images: what containerd holds; ``None`` where it could not be asked.
@@ -36,7 +36,7 @@ class EdgeNode:
     problem: str = ""
     settings: Mapping[str, str]
     cni_folder: str
-    cni: tuple[str, ...]
+    cni: tuple[str, ...] | None
     runtime_driver: str | None
     running: frozenset[str]
     images: frozenset[str] | None
@@ -71,6 +71,8 @@ def _kubelet(seen: EdgeNode) -> Iterator[Finding]:
 def _cni(seen: EdgeNode) -> Iterator[Finding]:
     if seen.cni:
         yield well("CNI", f"{seen.cni_folder} has {', '.join(seen.cni)}")
+    elif seen.cni is None:
+        yield doubtful("CNI", f"{seen.cni_folder} may not be looked into", "ask as root, on the node")
     else:
         remedy = (
             "put a bridge or loopback configuration there; the node is not Ready without, even for pods on its network"
