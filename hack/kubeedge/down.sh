@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Takes away what up.sh made: down.sh CLUSTER. That a part of it is gone already does not matter.
 set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/nodes.sh"
 
 (($# == 1)) || die 'usage: down.sh CLUSTER'
 cluster=$1 ground=$1-control-plane

@@ -3,7 +3,7 @@
 # cloudcore runs on the control plane. Each satellite is a container of the same node image, in which keadm has
 # edgecore run and no kubelet does. Run again, it does what is left to do.
 set -euo pipefail
-. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+. "$(dirname "${BASH_SOURCE[0]}")/nodes.sh"
 
 (($# >= 2)) || die 'usage: up.sh CLUSTER SATELLITE...'
 cluster=$1 ground=$1-control-plane
