@@ -1,4 +1,4 @@
-"""``python -m hack.images build|sbom|list``."""
+"""``python -m hack.images build|sbom``."""
 
 from __future__ import annotations
 
@@ -29,9 +29,6 @@ def main() -> None:
     chosen = [every[target] for target in told.targets]
     try:
         match told.command:
-            case "list":
-                for image in chosen or every.values():
-                    _OUT.print(image.name)
             case "sbom":
                 _bills(chosen, list(every.values()))
             case _:
@@ -50,12 +47,7 @@ def _parser() -> argparse.ArgumentParser:
     building.add_argument("--offline", action="store_true", help="of packages alone, with no registry of images")
     building.add_argument("--base", help="the base image; by default the Containerfile's, or with --offline Debian's")
     billing = commands.add_parser("sbom", help="list what is in each image: build/sbom/*.cdx.json")
-    listing = commands.add_parser("list", help="print the names")
-    for command, default in (
-        (building, "our own, with --offline all"),
-        (billing, "those that were built"),
-        (listing, "all"),
-    ):
+    for command, default in ((building, "our own, with --offline all"), (billing, "those that were built")):
         command.add_argument("targets", nargs="*", metavar="TARGET", help=f"by default {default}")
     return parser
 

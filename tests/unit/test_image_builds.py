@@ -269,7 +269,3 @@ def test_what_cannot_be_done_is_one_sentence(
 def test_the_client_is_the_one_that_the_environment_names(docker: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DOCKER", docker)
     assert client() == docker
-
-
-def test_names_are_listed(docker: str) -> None:
-    assert run("list", docker=docker).stdout.split() == [image.name for image in images().values()]
