@@ -16,7 +16,7 @@ PYTEST  := $(BIN)/python -m pytest
 .PHONY: help setup demo test check format verify pretrain bench-learning bench-link bench-operator chaos fuzz conformance control-plane control-plane-down kind-up kind-down test-cluster images sbom clean
 
 help: ## List the targets
-	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: $(STAMP) ## Create .venv and install the six packages and the tools into it
 
@@ -81,16 +81,16 @@ control-plane-down: $(STAMP) ## Stop them
 
 KIND := $(BIN)/python -m hack.kind $(if $(OFFLINE),--offline)
 
-kind-up: $(STAMP) ## A ground and SATELLITES=1 behind a space link, in kind; OFFLINE=1, KUBEEDGE=1, NODE_IMAGE=, ARGS="..."
+kind-up: $(STAMP) ## A ground and SATELLITES=1 in kind, behind a space link; OFFLINE=1, KUBEEDGE=1, ARGS="..."
 	@$(KIND) up --satellites $(SATELLITES) $(if $(NODE_IMAGE),--node-image $(NODE_IMAGE)) $(if $(KUBEEDGE),--kubeedge) $(ARGS)
 
 kind-down: $(STAMP) ## Take it away
 	@$(KIND) down
 
-test-cluster: $(STAMP) ## The whole loop in a cluster of its own, made as by `make kind-up OFFLINE=1`; a quarter of an hour
+test-cluster: $(STAMP) ## The images and the whole loop, in a cluster as kind-up OFFLINE=1 makes it; a quarter of an hour
 	$(PYTEST) -x tests/cluster $(ARGS)
 
-images: $(STAMP) ## Build the images that changed, and weigh them; OFFLINE=1 needs no registry, ARGS="..." names some
+images: $(STAMP) ## Build the images that changed, and weigh them; OFFLINE=1: no registry, ARGS="edge ..."
 	@$(BIN)/python -m hack.images build $(if $(OFFLINE),--offline) $(ARGS)
 
 sbom: $(STAMP) ## List what is in each image, as CycloneDX, in build/sbom
