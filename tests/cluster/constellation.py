@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import os
 import subprocess
@@ -62,6 +63,10 @@ class Constellation:
     def job(self, name: str = JOB) -> Document:
         """The job's status."""
         return dict(self.object("incrementallearningjob", name).get("status") or {})
+
+    def file(self, node: str, path: str) -> bytes:
+        """A file of a node."""
+        return base64.b64decode(self.programs.inside(node, f"base64 -w0 {path}"))
 
     def on_board(self) -> Document:
         """What the satellite wrote of itself last, read on the spot and not over its link."""

@@ -5,10 +5,17 @@ from __future__ import annotations
 import json
 import time
 
+import numpy as np
 import pytest
 from hack.kind import link
+from hack.kind.programs import GROUND
 from hack.kind.site import NAMESPACE
+from numpy.typing import NDArray
 from tests.cluster.constellation import SATELLITE, Constellation, Document, example, metering, run_kind
+
+from orbitloop.domain.digests import digest_of
+from orbitloop.domain.versions import weights_digest
+from orbitloop.wire.model_folder import decode_weights
 
 pytestmark = pytest.mark.timeout(1500)
 
@@ -81,15 +88,38 @@ def pods_on_board(constellation: Constellation) -> dict[str, tuple[str, int]]:
 
 
 def assert_all_say_what_flies(constellation: Constellation) -> None:
-    """Satellite, gateway and Global Manager, once the Global Manager has heard of it."""
+    """The Global Manager, by the file that was trained; the satellite, by the weights that it made of what it had."""
 
     def agree() -> bool:
-        flying = constellation.on_board()["flying"]
-        told = constellation.object("satellite", SATELLITE).get("status") or {}
-        rollouts = constellation.job().get("satellites") or [{}]
-        return bool(told.get("flying") == flying == rollouts[0].get("flying", flying))
+        job = constellation.job()
+        deployed, rollouts = job.get("deployed") or {}, job.get("satellites") or [{}]
+        told = {
+            job.get("flying"),
+            deployed.get("digest"),
+            rollouts[0].get("flying"),
+            constellation.object("satellite", SATELLITE)["status"].get("flying"),
+        }
+        if len(told) > 1:
+            return False
+        trained = constellation.file(GROUND, deployed["url"])
+        return digest_of(trained) in told and flies(constellation, decode_weights(trained, "trained"))
 
-    constellation.until(agree, "all say that the same model flies", 180)
+    constellation.until(agree, "all say that the same model flies", 300)
+
+
+def flies(constellation: Constellation, trained: dict[str, NDArray[np.float32]]) -> bool:
+    """Whether what the satellite flies is what it says, and the trained model but for the steps of an update."""
+    folder = "/var/lib/orbitloop/slots"
+    active = json.loads(constellation.file(SATELLITE, f"{folder}/state.json"))["active"]
+    flying = decode_weights(constellation.file(SATELLITE, f"{folder}/{active}/weights.safetensors"), "on board")
+    if weights_digest(flying) != constellation.on_board()["flying"]:
+        return False  # it is just changing
+    first = decode_weights(constellation.file(GROUND, "/data/model/weights.safetensors"), "the first")
+
+    def apart(one: dict[str, NDArray[np.float32]], other: dict[str, NDArray[np.float32]]) -> float:
+        return sum(float(np.square(one[name] - other[name]).sum()) for name in one)
+
+    return apart(flying, trained) < 0.05 * apart(first, trained)
 
 
 def test_cut_killed_and_restarted_it_ends_as_it_would_have(constellation: Constellation) -> None:

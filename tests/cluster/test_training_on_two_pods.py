@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import copy
 
 import numpy as np
@@ -77,5 +76,4 @@ def test_one_pod_and_two_learn_the_same(constellation: Constellation) -> None:
 
 def weights(constellation: Constellation, folder: str) -> dict[str, NDArray[np.float32]]:
     """The model in a folder of the ground's node."""
-    encoded = constellation.programs.inside(GROUND, f"base64 -w0 {folder}/weights.safetensors")
-    return dict(decode_weights(base64.b64decode(encoded), folder))
+    return dict(decode_weights(constellation.file(GROUND, f"{folder}/weights.safetensors"), folder))
