@@ -192,7 +192,7 @@ def test_lists_of_a_round_are_whole_whenever_the_tool_is_killed(tmp_path: Path, 
 def test_the_folder_of_the_model_becomes_the_worker_s(tmp_path: Path) -> None:
     index, made = tmp_path / "index.txt", tmp_path / "output" / "train" / "1"
     index.write_text("a 0\nb 1\n")
-    command = [
+    command: list[str | Path] = [
         *(sys.executable, "-m", "orbitloop.worker.tools", "cut-round", "--index", index, "--format", "txt"),
         *("--segments", "0:2", "--train-prob", "0.5", "--train-to", tmp_path / "train.txt"),
         *("--eval-to", tmp_path / "eval.txt", "--give", made),

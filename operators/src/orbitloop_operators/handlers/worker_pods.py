@@ -212,7 +212,7 @@ def asking_container(name: str, image: str, arguments: Sequence[str]) -> dict[st
 def user_of(template: Mapping[str, Any]) -> str:
     """Whom the first container of a template runs as, ``UID:GID``; empty: as its image says."""
     spec = template.get("spec") or {}
-    first = next(iter(spec.get("containers") or ()), {})
+    first: Mapping[str, Any] = next(iter(spec.get("containers") or ()), {})
     told = {**(spec.get("securityContext") or {}), **(first.get("securityContext") or {})}
     user = told.get("runAsUser")
     return "" if user is None else f"{user}:{told.get('runAsGroup', user)}"
