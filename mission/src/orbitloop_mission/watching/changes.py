@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
 from typing import TypeVar
 
 from orbitloop_mission.watching.metrics import in_words
-from orbitloop_mission.watching.views import JobView, Rollout, SatelliteView, Scene
+from orbitloop_mission.watching.views import JobView, Rollout, SatelliteView, Scene, place_of
 
 Entry = TypeVar("Entry")
+View = TypeVar("View", JobView, SatelliteView)
 _DIGITS = 12
 
 
@@ -48,40 +49,29 @@ class Look:
 
 def changes(before: Scene | None, now: Scene) -> tuple[Change, ...]:
     """What is otherwise; at the first look, everything is new."""
-    jobs = {} if before is None else {_place(job): job for job in before.jobs}
-    satellites = {} if before is None else {_place(one): one for one in before.satellites}
-    found = [*_of_jobs(jobs, now.jobs), *_of_satellites(satellites, now.satellites)]
-    there = {_place(job) for job in now.jobs}
-    found += [_gone(job) for place, job in jobs.items() if place not in there]
-    there = {_place(one) for one in now.satellites}
-    found += [_gone(one) for place, one in satellites.items() if place not in there]
-    return tuple(found)
+    old = before or Scene(jobs=(), satellites=())
+    return (
+        *_among(old.jobs, now.jobs, summary, _job_lines),
+        *_among(old.satellites, now.satellites, _whole, _satellite_lines),
+    )
 
 
-def _gone(view: JobView | SatelliteView) -> Change:
-    return Change(what=What.GONE, view=view, lines=("was deleted",))
-
-
-def _of_jobs(before: dict[tuple[str, str], JobView], now: Sequence[JobView]) -> Iterator[Change]:
-    for job in now:
-        old = before.get(_place(job))
+def _among(
+    before: Sequence[View],
+    now: Sequence[View],
+    whole: Callable[[View], str],
+    news: Callable[[View, View], Iterator[str]],
+) -> Iterator[Change]:
+    """Of one kind; ``whole`` says all of an object that is new, ``news`` what of another one is."""
+    gone = {place_of(view): view for view in before}
+    for view in now:
+        old = gone.pop(place_of(view), None)
         if old is None:
-            yield Change(what=What.APPEARED, view=job, lines=(summary(job),))
-        elif old != job:
-            yield Change(what=What.CHANGED, view=job, lines=tuple(_job_lines(old, job)))
-
-
-def _of_satellites(before: dict[tuple[str, str], SatelliteView], now: Sequence[SatelliteView]) -> Iterator[Change]:
-    for one in now:
-        old = before.get(_place(one))
-        if old is None:
-            yield Change(what=What.APPEARED, view=one, lines=(_whole(one),))
-        elif old != one:
-            yield Change(what=What.CHANGED, view=one, lines=tuple(_satellite_lines(old, one)))
-
-
-def _place(view: JobView | SatelliteView) -> tuple[str, str]:
-    return view.namespace, view.name
+            yield Change(what=What.APPEARED, view=view, lines=(whole(view),))
+        elif old != view:
+            yield Change(what=What.CHANGED, view=view, lines=tuple(news(old, view)))
+    for view in gone.values():
+        yield Change(what=What.GONE, view=view, lines=("was deleted",))
 
 
 def new_entries(before: Sequence[Entry], now: Sequence[Entry]) -> Sequence[Entry]:

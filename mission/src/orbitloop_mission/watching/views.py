@@ -125,8 +125,8 @@ def scene_of(jobs: Iterable[Document], satellites: Iterable[Document], plans: It
         for window in _understood(ContactPlanStatus, plan.get("status")).windows:
             windows[plan["metadata"]["namespace"], window.satellite, window.aos] = window
     return Scene(
-        jobs=tuple(sorted(map(_job, documents), key=_place)),
-        satellites=tuple(sorted((_satellite(one, offers, windows) for one in satellites), key=_place)),
+        jobs=tuple(sorted(map(_job, documents), key=place_of)),
+        satellites=tuple(sorted((_satellite(one, offers, windows) for one in satellites), key=place_of)),
     )
 
 
@@ -146,7 +146,8 @@ def _named(metrics: Mapping[str, Sequence[Any]]) -> dict[str, dict[str, Any]]:
     return {name: {"deployed": old, "new": new} for name, (old, new) in metrics.items()}
 
 
-def _place(view: JobView | SatelliteView) -> tuple[str, str]:
+def place_of(view: JobView | SatelliteView) -> tuple[str, str]:
+    """Its namespace and name."""
     return view.namespace, view.name
 
 
