@@ -10,6 +10,7 @@ import sys
 from datetime import timedelta
 from pathlib import Path
 
+from hack import helm
 from hack.kind import cluster, link
 from hack.kind.bring_up import Wanted, bring_up, programs_for, take_down
 from hack.kind.footprint import footprint
@@ -105,7 +106,7 @@ def main() -> int:
     told = _parser().parse_args()
     try:
         _run(told)
-    except (Failed, OrbitloopError) as error:
+    except (Failed, helm.Missing, OrbitloopError) as error:
         print(f"kind-{told.command}: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import time
@@ -12,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from hack import helm
+from hack.images.definitions import images
 from hack.kind import cluster, link, site, sky
 from hack.kind.footprint import settled_footprint
 from hack.kind.programs import CLUSTER, CONTEXT, GROUND, Failed, Programs, check_docker
@@ -22,8 +25,6 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "orbitloop"
 _OFFLINE = ROOT / "hack" / "kind-offline"
 _KUBEEDGE = ROOT / "hack" / "kubeedge" / "up.sh"
-_VERSION = "0.1.0"
-_REGISTRY = "ghcr.io/orbitloop"
 _GROUND_IMAGES = ("ground", "trainer", "operators", "edge")
 _EDGE_IMAGES = ("edge",)
 
@@ -92,10 +93,10 @@ def bring_up(wanted: Wanted, folder: Folder) -> None:
     folder.path.mkdir(parents=True, exist_ok=True)
     steps = Steps()
     programs, image = _prepared(wanted, folder, steps)
-    satellites = _nodes(programs, wanted, image, steps)
-    images = {name: f"{_REGISTRY}/orbitloop-{name}:{_VERSION}" for name in _GROUND_IMAGES}
-    steps.do("images on the ground", lambda: cluster.load(programs, [images[n] for n in _GROUND_IMAGES], [GROUND]))
-    steps.do("images on board", lambda: cluster.load(programs, [images[n] for n in _EDGE_IMAGES], satellites))
+    satellites = _nodes(programs, wanted, folder, image, steps)
+    known = images()
+    steps.do("images on the ground", lambda: cluster.load(programs, [known[n].name for n in _GROUND_IMAGES], [GROUND]))
+    steps.do("images on board", lambda: cluster.load(programs, [known[n].name for n in _EDGE_IMAGES], satellites))
     new_keys = steps.do("keys, contact plan, first model", lambda: _furnish(programs, wanted, folder, satellites))
     steps.do("chart", lambda: _install(programs, folder, renewed=new_keys))
     steps.do("ground ready", lambda: _wait(programs, "deployment/orbitloop-operators", "statefulset/orbitloop-gateway"))
@@ -123,6 +124,7 @@ def _prepared(wanted: Wanted, folder: Folder, steps: Steps) -> tuple[Programs, s
     told: dict[str, str] = {}
     if wanted.offline:
         told = steps.do("node image, of Debian's packages", _built_offline, aloud=True)
+        steps.do("helm, of npm's", helm.fill)
         image = image or told.pop("node_image")
     programs = Programs.found(told)
     check_docker(programs.docker)
@@ -140,12 +142,18 @@ def _built_offline() -> dict[str, str]:
     return {name.lower(): words[name] for name in ("DOCKER", "KIND", "KUBECTL", "NODE_IMAGE")}
 
 
-def _nodes(programs: Programs, wanted: Wanted, image: str | None, steps: Steps) -> list[str]:
+def _nodes(programs: Programs, wanted: Wanted, folder: Folder, image: str | None, steps: Steps) -> list[str]:
     if steps.do("cluster", lambda: cluster.exists(programs)):
         cluster.name_credentials(programs)
+        if not folder.knows(cluster.identity(programs)):
+            raise Failed(
+                f"there is a cluster {CLUSTER} already, which {folder.path} has no keys of; go on from the folder that "
+                "it was made from (--folder), or take it away: make kind-down"
+            )
     else:
         workers = 0 if wanted.kubeedge else wanted.satellites
         steps.do("nodes", lambda: cluster.create(programs, image=image, satellites=workers))
+        folder.remember(cluster.identity(programs))
     if wanted.kubeedge:
         names = [f"{CLUSTER}-worker{number if number > 1 else ''}" for number in range(1, wanted.satellites + 1)]
         join = [str(_KUBEEDGE), CLUSTER, *names]
@@ -199,10 +207,11 @@ def _say(programs: Programs, satellites: list[str], seconds: float) -> None:
     console.print(f"\nready after {seconds:.0f} s: a ground, and {', '.join(satellites)} behind a space link\n")
     for one in settled_footprint(programs, satellites):
         console.print(f"  {one.size / 1e6:6.0f} MB  {one.pod} on {one.node}")
+    kubectl = "kubectl" if shutil.which("kubectl") else programs.kubectl
     console.print(
         "\nTry:\n"
-        f"  kubectl config use-context {CONTEXT}\n"
-        "  kubectl apply -f examples/02-incremental-learning/\n"
+        f"  {kubectl} config use-context {CONTEXT}\n"
+        f"  {kubectl} apply -f examples/02-incremental-learning/\n"
         "  .venv/bin/orbitloop watch\n"
         "  make kind-down"
     )

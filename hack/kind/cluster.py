@@ -21,6 +21,11 @@ def exists(programs: Programs) -> bool:
     return CLUSTER in programs.run(programs.kind, "get", "clusters").split()
 
 
+def identity(programs: Programs) -> str:
+    """What tells this cluster from others of its name."""
+    return programs.kube("get", "namespace", "kube-system", "-o", "jsonpath={.metadata.uid}")
+
+
 def satellites(programs: Programs) -> list[str]:
     """The satellites' nodes, in their order."""
     nodes = programs.run(programs.kind, "get", "nodes", "--name", CLUSTER).split()

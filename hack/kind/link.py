@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from hack.kind.programs import GROUND, Programs
 
@@ -15,14 +14,6 @@ UPLINK = 1_000_000
 _CHAIN = "ORBITLOOP-LINK"
 _UP_QUEUE = 64 * 1024
 """Bytes that wait for the uplink at most: half a second of it."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Carried:
-    """Bytes that a satellite's interface carried since its node started."""
-
-    down: int
-    up: int
 
 
 def shape(programs: Programs, satellites: Sequence[str]) -> None:
@@ -54,12 +45,6 @@ def cut(programs: Programs, satellite: str) -> None:
 def restore(programs: Programs, satellite: str) -> None:
     """Let packets pass. Idempotent."""
     programs.inside(satellite, _rules("true"))
-
-
-def carried(programs: Programs, satellite: str) -> Carried:
-    """What the satellite's interface has counted, headers and Kubernetes' own traffic included."""
-    said = programs.inside(satellite, "cd /sys/class/net/eth0/statistics && cat tx_bytes rx_bytes").split()
-    return Carried(down=int(said[0]), up=int(said[1]))
 
 
 def address(programs: Programs, node: str) -> str:

@@ -9,12 +9,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hack import helm
+from hack.images.docker import Failed as Failed  # of all that is made here
 
 _INTERNET = "or `make kind-up OFFLINE=1` on Debian, which builds what is missing"
-
-
-class Failed(Exception):
-    """It cannot be done; the message says what is wrong and what to do."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

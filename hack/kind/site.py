@@ -67,6 +67,17 @@ class Folder:
         """What the chart is told beside values-kind.yaml."""
         return self.path / "values.json"
 
+    def remember(self, cluster: str) -> None:
+        """This is the cluster that the folder belongs to from now on."""
+        write_durably(self.path / "cluster", cluster.encode())
+
+    def knows(self, cluster: str) -> bool:
+        """Whether the folder belongs to that cluster."""
+        try:
+            return (self.path / "cluster").read_text(encoding="utf-8") == cluster
+        except FileNotFoundError:
+            return False
+
 
 def make_keys(folder: Folder, satellites: Sequence[str]) -> bool:
     """Keys for all that have none yet; whether any was made."""
@@ -96,18 +107,8 @@ def make_plan(folder: Folder, rhythm: Rhythm, satellites: Sequence[str]) -> None
 
 def give_secrets(programs: Programs, folder: Folder) -> None:
     """The gateway's keys and the token. Idempotent."""
-    programs.kube(
-        "apply",
-        "-f",
-        "-",
-        given=json.dumps(
-            {
-                "apiVersion": "v1",
-                "kind": "Namespace",
-                "metadata": {"name": NAMESPACE},
-            }
-        ),
-    )
+    namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE}}
+    programs.kube("apply", "-f", "-", given=json.dumps(namespace))
     given = {
         "orbitloop-gateway-keys": f"--from-file={folder.keys / 'ground'}",
         "orbitloop-link-keys": f"--from-file={folder.keys / 'ground' / 'links'}",

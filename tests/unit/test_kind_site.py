@@ -106,6 +106,13 @@ def test_keys_are_made_once_and_for_those_who_have_none(folder: Folder) -> None:
     assert folder.token.read_text() == token
 
 
+def test_a_folder_knows_the_cluster_that_was_made_from_it_and_no_other(folder: Folder) -> None:
+    assert not folder.knows("one")
+    folder.remember("one")
+    assert folder.knows("one")
+    assert not folder.knows("two")
+
+
 @pytest.mark.parametrize("text", ["", "120", "0/60", "1/-1", "a/b", "1.5/2"])
 def test_a_rhythm_that_is_none_is_refused(text: str) -> None:
     with pytest.raises(argparse.ArgumentTypeError, match="seconds in contact"):
