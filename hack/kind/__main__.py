@@ -11,10 +11,10 @@ from datetime import timedelta
 from pathlib import Path
 
 from hack import helm
+from hack.images.docker import Failed
 from hack.kind import cluster, link
 from hack.kind.bring_up import Wanted, bring_up, programs_for, take_down
 from hack.kind.footprint import footprint
-from hack.kind.programs import Failed
 from hack.kind.site import Folder, Rhythm
 from hack.kind.sky import Sky, cut_file
 

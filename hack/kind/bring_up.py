@@ -15,9 +15,10 @@ from typing import Any
 
 from hack import helm
 from hack.images.definitions import images
+from hack.images.docker import Failed
 from hack.kind import cluster, link, site, sky
 from hack.kind.footprint import settled_footprint
-from hack.kind.programs import CLUSTER, CONTEXT, GROUND, Failed, Programs, check_docker
+from hack.kind.programs import CLUSTER, CONTEXT, GROUND, Programs, check_docker
 from hack.kind.site import NAMESPACE, Folder, Rhythm
 from rich.console import Console
 

@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hack.kind.programs import CLUSTER, GROUND, Failed, Programs
+from hack.images.docker import Failed
+from hack.kind.programs import CLUSTER, GROUND, Programs
 
 _EDGE = "node-role.kubernetes.io/edge"
 _LEAST_SPACE = 12 * 10**9

@@ -7,7 +7,8 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from hack.kind.programs import GROUND, Failed, Programs
+from hack.images.docker import Failed
+from hack.kind.programs import GROUND, Programs
 from hack.kind.site import NAMESPACE
 
 

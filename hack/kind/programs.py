@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from hack import helm
-from hack.images.docker import Failed as Failed  # of all that is made here
+from hack.images.docker import Failed
 
 _INTERNET = "or `make kind-up OFFLINE=1` on Debian, which builds what is missing"
 

@@ -15,8 +15,9 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hack.images.docker import Failed
 from hack.kind import link
-from hack.kind.programs import GROUND, Failed, Programs
+from hack.kind.programs import GROUND, Programs
 from hack.kind.site import Folder
 from hack.kind.views import views
 

@@ -16,9 +16,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hack.images.docker import Failed
 from hack.kind import sky
 from hack.kind.__main__ import _rhythm
-from hack.kind.programs import Failed, Programs, check_docker
+from hack.kind.programs import Programs, check_docker
 from hack.kind.site import STATION, Folder, Rhythm, chart_values, contact_plan, make_keys, make_plan
 from hack.kind.views import all_annotations, views
 from PIL import Image
