@@ -28,6 +28,8 @@ log = logging.getLogger("sky")
 
 FRAMES = "/var/lib/orbitloop-frames"
 _LOOK_EVERY = 0.5
+_LOOK_AT_NODES_EVERY = 2.0
+"""Seconds; asking Docker takes more than all the rest."""
 
 
 def cut_file(folder: Folder, satellite: str) -> Path:
@@ -52,6 +54,7 @@ class Sky:
     _open: dict[str, bool] = field(default_factory=dict)
     _started: dict[str, str] = field(default_factory=dict)
     _next_picture: float = 0
+    _next_look: float = 0
 
     def run(self) -> None:
         """Until it is told to end. What goes wrong is logged, and tried again."""
@@ -68,6 +71,9 @@ class Sky:
 
     def _shape_what_started(self) -> None:
         """A node that was restarted has lost its queues, and perhaps its address."""
+        if time.monotonic() < self._next_look:
+            return
+        self._next_look = time.monotonic() + _LOOK_AT_NODES_EVERY
         nodes = [GROUND, *self.satellites]
         told = "{{.Name}} {{.State.Running}} {{.State.StartedAt}}"
         lines = self.programs.run(self.programs.docker, "inspect", "-f", told, *nodes).split("\n")
