@@ -79,13 +79,13 @@ control-plane: $(STAMP) ## Start a real kube-apiserver and etcd here, built if n
 control-plane-down: $(STAMP) ## Stop them
 	@$(BIN)/python -m hack.control_plane down
 
-KIND := $(BIN)/python -m hack.kind $(if $(OFFLINE),--offline)
+CONSTELLATION := $(BIN)/python -m hack.kind $(if $(OFFLINE),--offline)
 
 kind-up: $(STAMP) ## A ground and SATELLITES=1 in kind, behind a space link; OFFLINE=1, KUBEEDGE=1, ARGS="..."
-	@$(KIND) up --satellites $(SATELLITES) $(if $(NODE_IMAGE),--node-image $(NODE_IMAGE)) $(if $(KUBEEDGE),--kubeedge) $(ARGS)
+	@$(CONSTELLATION) up --satellites $(SATELLITES) $(if $(NODE_IMAGE),--node-image $(NODE_IMAGE)) $(if $(KUBEEDGE),--kubeedge) $(ARGS)
 
 kind-down: $(STAMP) ## Take it away
-	@$(KIND) down
+	@$(CONSTELLATION) down
 
 test-cluster: $(STAMP) ## The images and the whole loop, in a cluster as kind-up OFFLINE=1 makes it; a quarter of an hour
 	$(PYTEST) -x tests/cluster $(ARGS)
