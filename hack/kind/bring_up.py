@@ -96,10 +96,13 @@ def bring_up(wanted: Wanted, folder: Folder) -> None:
     programs, image = _prepared(wanted, folder, steps)
     satellites = _nodes(programs, wanted, folder, image, steps)
     known = images()
-    steps.do("images on the ground", lambda: cluster.load(programs, [known[n].name for n in _GROUND_IMAGES], [GROUND]))
-    steps.do("images on board", lambda: cluster.load(programs, [known[n].name for n in _EDGE_IMAGES], satellites))
-    new_keys = steps.do("keys, contact plan, first model", lambda: _furnish(programs, wanted, folder, satellites))
-    steps.do("chart", lambda: _install(programs, folder, renewed=new_keys))
+    ours, flown = ([known[name].name for name in names] for names in (_GROUND_IMAGES, _EDGE_IMAGES))
+    renewed = [
+        steps.do("images on the ground", lambda: cluster.load(programs, ours, [GROUND])),
+        steps.do("images on board", lambda: cluster.load(programs, flown, satellites)),
+        steps.do("keys, contact plan, first model", lambda: _furnish(programs, wanted, folder, satellites)),
+    ]
+    steps.do("chart", lambda: _install(programs, folder, renewed=any(renewed)))
     steps.do("ground ready", lambda: _wait(programs, "deployment/orbitloop-operators", "statefulset/orbitloop-gateway"))
     steps.do("first satellite ready", lambda: _wait(programs, "daemonset/orbitloop-local-controller"))
     steps.do("first model known to the ground", lambda: _register(programs))
@@ -151,6 +154,9 @@ def _nodes(programs: Programs, wanted: Wanted, folder: Folder, image: str | None
                 f"there is a cluster {CLUSTER} already, which {folder.path} has no keys of; go on from the folder that "
                 "it was made from (--folder), or take it away: make kind-down"
             )
+        sky.stop(folder)  # whatever the plan says, all nodes are in contact until everything is installed
+        for satellite in cluster.satellites(programs):
+            link.restore(programs, satellite)
     else:
         workers = 0 if wanted.kubeedge else wanted.satellites
         steps.do("nodes", lambda: cluster.create(programs, image=image, satellites=workers))
@@ -179,14 +185,20 @@ def _furnish(programs: Programs, wanted: Wanted, folder: Folder, satellites: lis
 
 
 def _install(programs: Programs, folder: Folder, *, renewed: bool) -> None:
+    """The chart; what runs already begins anew if images or keys are ``renewed``, of which its pods do not tell."""
+    before = programs.kube("get", "namespace", NAMESPACE, "--ignore-not-found", "-o", "name").strip()
+    running = (
+        before and programs.kube("-n", NAMESPACE, "get", "deployments,statefulsets,daemonsets", "-o", "name").split()
+    )
+    programs.kube("apply", "-f", str(CHART / "crds"))  # helm installs definitions, and never changes them
     programs.run(
         programs.helm,
         *("--kube-context", CONTEXT, "upgrade", "--install", CLUSTER, str(CHART), "-n", NAMESPACE),
         *("-f", str(CHART / "values-kind.yaml"), "-f", str(folder.values)),
         seconds=300,
     )
-    if renewed:
-        programs.kube("-n", NAMESPACE, "rollout", "restart", "statefulset/orbitloop-gateway")
+    if renewed and running:
+        programs.kube("-n", NAMESPACE, "rollout", "restart", *running)
 
 
 def _wait(programs: Programs, *what: str) -> None:

@@ -50,6 +50,9 @@ def create(programs: Programs, *, image: str | None, satellites: int) -> None:
     programs.kubeconfig.parent.mkdir(parents=True, exist_ok=True)
     try:
         programs.run(*command, "--wait", "180s", given=json.dumps(config), seconds=900)
+    except KeyboardInterrupt:
+        delete(programs)
+        raise
     except Failed as error:
         delete(programs)
         raise Failed(f"{error}; nothing of the cluster was left") from None
@@ -99,16 +102,17 @@ def wait_until_ready(programs: Programs) -> None:
         programs.kube("-n", "kube-system", "rollout", "status", what, "--timeout=180s")
 
 
-def load(programs: Programs, images: Sequence[str], nodes: Sequence[str]) -> None:
-    """Bring images from Docker into nodes that lack them. Raises :class:`Failed` if Docker has not got one."""
+def load(programs: Programs, images: Sequence[str], nodes: Sequence[str]) -> bool:
+    """Bring images from Docker into nodes that lack them; whether any did. Raises :class:`Failed` if Docker does."""
     for image in images:
         if not programs.asks(programs.docker, "image", "inspect", image):
             raise Failed(f"Docker has no image {image}; run `make images`")
     lacking = [image for image in images if not all(_has(programs, node, image) for node in nodes)]
     if not lacking:
-        return
+        return False
     names = ",".join(nodes)
     programs.run(programs.kind, "load", "docker-image", *lacking, "--name", CLUSTER, "--nodes", names, seconds=1200)
+    return True
 
 
 def _has(programs: Programs, node: str, image: str) -> bool:

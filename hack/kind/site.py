@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from hack.images.docker import Failed
 from hack.kind import views
 from hack.kind.programs import GROUND, Programs
 
@@ -29,6 +30,8 @@ USER = 65532
 _FIRST_MODEL = Path(__file__).parents[2] / "examples" / "models" / "airplane-1m"
 _MODEL_FILES = ("detector.json", "weights.safetensors", "graph.onnx")
 _AHEAD = timedelta(days=7)
+_MOST_PASSES = 8_000
+"""In a plan: a ConfigMap takes a megabyte, and a pass is about a hundred bytes."""
 _MOST_PUBLISHED = 200
 """Windows that a ContactPlan takes."""
 
@@ -80,21 +83,22 @@ class Folder:
 
 
 def make_keys(folder: Folder, satellites: Sequence[str]) -> bool:
-    """Keys for all that have none yet; whether any was made."""
+    """Keys for all that have none yet; whether any was made. Raises :class:`Failed`."""
     lacking = [name for name in satellites if not (folder.keys / "satellites" / name / "satellite.key").exists()]
-    if lacking:
-        ground(["keys", str(folder.keys), *(word for name in lacking for word in ("--satellite", name))])
+    made = ["keys", str(folder.keys), *(word for name in lacking for word in ("--satellite", name))]
+    if lacking and ground(made):
+        raise Failed(f"no keys could be made in {folder.keys}, as said above")
     if not folder.token.exists():
         write_durably(folder.token, secrets.token_urlsafe(32).encode())
     return bool(lacking)
 
 
 def make_plan(folder: Folder, rhythm: Rhythm, satellites: Sequence[str]) -> None:
-    """Passes for a week from now on, of all satellites at once."""
+    """Passes from now on, of all satellites at once: for a week, or as many as a ConfigMap takes."""
     now = datetime.now(UTC).replace(microsecond=0)
     windows = list[ContactWindow]()
     aos = now
-    while aos < now + _AHEAD:
+    while aos < now + _AHEAD and len(windows) + len(satellites) <= _MOST_PASSES:
         los = aos + rhythm.contact if rhythm.away else now + _AHEAD
         # each satellite has an antenna of its own
         windows += [

@@ -28,6 +28,8 @@ log = logging.getLogger("sky")
 
 FRAMES = "/var/lib/orbitloop-frames"
 _LOOK_EVERY = 0.5
+_REST = 5.0
+"""Seconds after something went wrong."""
 _LOOK_AT_NODES_EVERY = 2.0
 """Seconds; asking Docker takes more than all the rest."""
 
@@ -52,7 +54,8 @@ class Sky:
     picture_every: float
     pictures: int
     _open: dict[str, bool] = field(default_factory=dict)
-    _started: dict[str, str] = field(default_factory=dict)
+    _started: list[str] = field(default_factory=list)
+    _ground: str = ""
     _next_picture: float = 0
     _next_look: float = 0
 
@@ -65,9 +68,21 @@ class Sky:
                 self._follow(plan.current())
                 self._take_pictures()
             except Failed as error:
+                if self._nodes_are_gone():
+                    log.info("the nodes are gone")
+                    return
                 log.warning("not now: %s", error)
                 self._open.clear()
+                time.sleep(_REST)
             time.sleep(_LOOK_EVERY)
+
+    def _nodes_are_gone(self) -> bool:
+        """Whether there are no such nodes any more, or others of their names: another sky looks after those."""
+        told = ["ps", "-a", "--no-trunc", "--filter", f"name=^{GROUND}$", "--format", "{{.ID}}"]
+        try:
+            return self.programs.run(self.programs.docker, *told).split() != [self._ground]
+        except Failed:
+            return False  # the engine does not answer
 
     def _shape_what_started(self) -> None:
         """A node that was restarted has lost its queues, and perhaps its address."""
@@ -75,12 +90,15 @@ class Sky:
             return
         self._next_look = time.monotonic() + _LOOK_AT_NODES_EVERY
         nodes = [GROUND, *self.satellites]
-        told = "{{.Name}} {{.State.Running}} {{.State.StartedAt}}"
-        lines = self.programs.run(self.programs.docker, "inspect", "-f", told, *nodes).split("\n")
-        started = dict(line.lstrip("/").split(" ", 1) for line in lines if line)
+        told = "{{.Id}} {{.State.Running}} {{.State.StartedAt}}"
+        started = self.programs.run(self.programs.docker, "inspect", "-f", told, *nodes).split("\n")[: len(nodes)]
+        ground = started[0].split()[0]
+        if ground != (self._ground or ground):
+            raise Failed("the nodes are others")
+        self._ground = ground
         if started == self._started:
             return
-        if all(since.startswith("true") for since in started.values()):
+        if all(" true " in one for one in started):
             link.shape(self.programs, self.satellites)
             self._open.clear()
             self._started = started
@@ -147,9 +165,8 @@ def _running(folder: Folder) -> int | None:
 
 
 def _born(process: int) -> str:
-    """When a process began, as the kernel counts it; empty if there is none."""
-    try:
-        state, *rest = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
-    except OSError:
-        return ""
-    return "" if state == "Z" else rest[18]
+    """When a process began; empty if there is none."""
+    asked = ["ps", "-o", "stat=,lstart=", "-p", str(process)]
+    ran = subprocess.run(asked, capture_output=True, text=True, check=False)
+    state, _, born = ran.stdout.strip().partition(" ")
+    return "" if state.startswith("Z") else born.strip()

@@ -73,6 +73,15 @@ def test_passes_come_one_after_the_other_for_a_week(folder: Folder) -> None:
     assert mine[-1].los > datetime.now(UTC) + timedelta(days=6, hours=23)
 
 
+@pytest.mark.parametrize(("satellites", "contact", "away"), [(9, 120, 60), (1, 10, 5), (3, 45, 15)])
+def test_a_plan_fits_into_a_config_map(folder: Folder, satellites: int, contact: int, away: int) -> None:
+    rhythm = Rhythm(contact=timedelta(seconds=contact), away=timedelta(seconds=away))
+    make_plan(folder, rhythm, [f"orbitloop-worker{number}" for number in range(satellites)])
+    assert len(folder.plan.read_bytes()) < 900_000
+    ends = [window.los for window in read_plan(folder.plan)]
+    assert max(ends) > datetime.now(UTC) + timedelta(hours=12), "and lasts for half a day at least"
+
+
 def test_without_a_pause_contact_does_not_end(folder: Folder) -> None:
     make_plan(folder, ALWAYS, ["one"])
     [window] = read_plan(folder.plan)
