@@ -201,6 +201,13 @@ def test_the_folder_of_the_model_becomes_the_worker_s(tmp_path: Path) -> None:
     to = "65532:65533" if os.geteuid() == 0 else mine
     assert subprocess.run([*command, "--to", to], check=False).returncode == 0
     assert f"{made.stat().st_uid}:{made.stat().st_gid}" == to
+    if os.geteuid() == 0:
+        (made / "passwd").touch()
+        kept = subprocess.run([*command, "--to", "1:1"], check=False, capture_output=True, text=True)
+        assert kept.returncode == 1
+        assert "somebody else's" in kept.stderr
+        assert made.stat().st_uid == 65532
+        assert subprocess.run([*command, "--to", to], check=False).returncode == 0, "its own again, at the next attempt"
     refused = subprocess.run([*command, "--to", "somebody"], check=False, capture_output=True, text=True)
     assert refused.returncode == 1
     assert "as UID:GID" in refused.stderr

@@ -157,9 +157,18 @@ def _give(folder: Path, to: str | None) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if os.geteuid() == 0:  # as a process on somebody's own machine it gives nothing away
-            os.chown(folder, int(found[1]), int(found[2]))
+            _chown(folder, int(found[1]), int(found[2]))
     except OSError as error:
         raise BadInput(f"{folder} cannot be given to {to}: {error.strerror}; correct outputDir") from error
+
+
+def _chown(folder: Path, user: int, group: int) -> None:
+    """Only what is empty, or the user's already, is given: a link on the node may lead to any folder of it."""
+    if folder.stat().st_uid != user and any(folder.iterdir()):
+        raise BadInput(
+            f"{folder} is not empty and somebody else's; it is not given to {user}: see what outputDir leads to"
+        )
+    os.chown(folder, user, group, follow_symlinks=False)
 
 
 def _await(options: argparse.Namespace) -> int:
