@@ -12,7 +12,7 @@ from tests.pods import free_port
 from tests.postgresql import PostgreSQL
 
 from orbitloop.domain.digests import digest_of
-from orbitloop.domain.errors import NoSpace, NotYet
+from orbitloop.domain.errors import BadInput, NoSpace, NotYet
 from orbitloop.domain.units import Bytes
 from orbitloop.ports.sample_store import Arrival
 from orbitloop.testing.samples import LAUNCH, a_sample
@@ -128,6 +128,26 @@ def test_a_full_disk_is_named_and_leaves_the_ledger_as_it_was(
         ledger.enter(an_arrival(0))
     assert ledger.entered("sat-1", an_arrival(0).bundle) is None
     postgresql.does(f"DROP TRIGGER full_disk ON {schema}.samples")
+    assert ledger.enter(an_arrival(0)).samples == SAMPLES
+
+
+@pytest.mark.parametrize(
+    ("code", "error", "says"),
+    [("25006", NotYet, "is read-only; try again"), ("42501", BadInput, "GRANT CREATE ON SCHEMA public")],
+    ids=["a standby", "no right"],
+)
+def test_what_a_server_may_not_do_is_an_error_of_ours(
+    postgresql: PostgreSQL, place: str, ledger: Ledger, code: str, error: type[Exception], says: str
+) -> None:
+    schema = place.rpartition("%3D")[2]
+    postgresql.does(
+        f"CREATE FUNCTION {schema}.refuse() RETURNS trigger LANGUAGE plpgsql AS "
+        f"$$ BEGIN RAISE EXCEPTION 'not now' USING ERRCODE = '{code}'; END $$; "
+        f"CREATE TRIGGER refuse BEFORE INSERT ON {schema}.samples EXECUTE FUNCTION {schema}.refuse()"
+    )
+    with pytest.raises(error, match=says):
+        ledger.enter(an_arrival(0))
+    postgresql.does(f"DROP TRIGGER refuse ON {schema}.samples")
     assert ledger.enter(an_arrival(0)).samples == SAMPLES
 
 

@@ -36,12 +36,19 @@ def key_files(folder: Path) -> tuple[KeyFile, ...]:
 def _key_file(path: Path) -> KeyFile:
     try:
         found = path.stat()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return KeyFile(name=path.name, mode=None)
-    except PermissionError:  # the folder itself is closed
-        return KeyFile(name=path.name, mode=0, owner=path.parent.stat().st_uid, readable=False)
+    except PermissionError:  # the folder itself is closed, or one above it
+        return KeyFile(name=path.name, mode=0, owner=_owner(path.parent), readable=False)
     readable = os.access(path, os.R_OK)
     return KeyFile(name=path.name, mode=found.st_mode & 0o777, owner=found.st_uid, readable=readable)
+
+
+def _owner(folder: Path) -> int:
+    try:
+        return folder.stat().st_uid
+    except PermissionError:
+        return 0
 
 
 def certificate(folder: Path) -> Certificate:
@@ -137,7 +144,10 @@ def call(station: str, url: str, keys: Path, now: Callable[[], datetime]) -> Cal
         return failed(*_blamed(error))
     if status in {401, 403}:
         return failed(Step.TRUSTED, f"the gateway turns this satellite away ({status}): its certificate was revoked")
-    ground = None if date is None else parsedate_to_datetime(date)
+    try:
+        ground = None if date is None else parsedate_to_datetime(date)
+    except ValueError:
+        ground = None
     return Call(station=station, address=f"{host}:{port}", ground_time=ground, at=now())
 
 

@@ -85,11 +85,13 @@ class BucketBlobs:
 
     @contextmanager
     def _answering(self) -> Iterator[None]:
+        from aiohttp import ClientPayloadError
         from botocore.exceptions import BotoCoreError
+        from botocore.parsers import ResponseParserError
 
         try:
             yield
-        except (OSError, BotoCoreError) as error:
+        except (OSError, BotoCoreError, ClientPayloadError, ResponseParserError) as error:
             at = self._endpoint or "Amazon S3"
             raise NotYet(
                 f"{_SCHEME}{self._place} at {at} does not do as it is asked ({type(error).__name__}: {error}); "

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import URL, Connection, Engine, Row, Select, Table, create_engine, event, func, make_url, select
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.exc import ArgumentError, InterfaceError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InterfaceError, OperationalError
 from sqlalchemy.exc import TimeoutError as AllInUse
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -21,7 +21,7 @@ _TRIES = 200
 """To open a database that other gateways are opening, 50 ms apart."""
 _PSYCOPG = "postgresql+psycopg"
 _POSTGRESQL = ("postgres", "postgresql", _PSYCOPG)
-_FULL_SQLSTATE = "53100"
+_FULL_SQLSTATE, _READ_ONLY_SQLSTATE, _FORBIDDEN_SQLSTATE = "53100", "25006", "42501"
 _MAKING_TABLES = 0x6F726269  # "orbi"
 _PATIENCE_S = 10
 """For a connection to PostgreSQL: contacts are too short to wait for longer."""
@@ -78,11 +78,20 @@ class Database:
             yield
         except AllInUse as error:
             raise NotYet(f"all connections to the ledger {self._engine.url!r} are in use; try again") from error
-        except (InterfaceError, OperationalError) as error:
+        except DBAPIError as error:
             code, state = (getattr(error.orig, name, None) for name in ("sqlite_errorcode", "sqlstate"))
+            if state == _FORBIDDEN_SQLSTATE:
+                raise BadInput(
+                    f"the ledger {self._engine.url!r} does not let its user do this ({error.orig}); let it make "
+                    "tables: GRANT CREATE ON SCHEMA public"
+                ) from error
+            if state == _READ_ONLY_SQLSTATE:
+                self._engine.dispose()  # these connections lead to a standby
+                raise NotYet(f"the ledger {self._engine.url!r} is read-only; try again") from error
             if code == sqlite3.SQLITE_FULL or state == _FULL_SQLSTATE:
                 raise NoSpace(f"the disk of the ledger {self._engine.url!r} is full; free space on it") from error
-            if (code or 0) % 256 in _BUSY or self._engine.dialect.name == "postgresql":
+            lost = self._engine.dialect.name == "postgresql" and isinstance(error, InterfaceError | OperationalError)
+            if lost or (code or 0) % 256 in _BUSY:
                 raise NotYet(f"the ledger {self._engine.url!r} does not answer ({error.orig}); try again") from error
             raise
 
