@@ -4,7 +4,7 @@
 HERE=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 CACHE=${XDG_CACHE_HOME:-$HOME/.cache}/orbitloop/kubernetes # what is made stays here, by the digest of what it is made of
 NODE_IMAGE=orbitloop/node:v1.20.2
-DOCKER=${DOCKER:-$(command -v /usr/bin/docker docker | head -n1)}
+DOCKER=${DOCKER:-$(command -v /usr/bin/docker docker | sed -n 1p)}
 DOCKER=${DOCKER:-/usr/bin/docker} # where install-host.sh puts it
 
 export KIND_OFFLINE_START=${KIND_OFFLINE_START:-$EPOCHSECONDS}
@@ -51,6 +51,6 @@ mirrors() {
   } | sort -u
 }
 mirror() { # empty where there is none
-  if [[ ${DEBIAN_MIRROR:-} ]]; then echo "$DEBIAN_MIRROR"; else mirrors | grep '/debian/*$' | head -n1; fi
+  if [[ ${DEBIAN_MIRROR:-} ]]; then echo "$DEBIAN_MIRROR"; else mirrors | grep '/debian/*$' | sed -n 1p; fi
 }
-security_mirror() { mirrors | grep '/debian-security/*$' | head -n1; }
+security_mirror() { mirrors | grep '/debian-security/*$' | sed -n 1p; }
