@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import kopf
+from kopf._cogs.structs import references  # what kopf has found; it shows it nowhere else
 from kubernetes import client
 
 from orbitloop_operators.adapters.api_server import configuration_from
@@ -144,7 +145,7 @@ class Watches:
         definitions = _Definitions(self._kinds, kinds, lambda: here.call_soon_threadsafe(changed.set))
         definitions.register(registry)
         stop = threading.Event()
-        watching = asyncio.create_task(asyncio.to_thread(self._watch, registry, stop))
+        watching = asyncio.create_task(asyncio.to_thread(self._watch, registry, kinds, stop))
         waiting = asyncio.create_task(changed.wait())
         try:
             await asyncio.wait((watching, waiting), return_when=asyncio.FIRST_COMPLETED)
@@ -155,17 +156,18 @@ class Watches:
         if isinstance(ended, BaseException):
             _LOG.error("watches_broke", exc_info=ended)
 
-    def _watch(self, registry: kopf.OperatorRegistry, stop: threading.Event) -> None:
+    def _watch(self, registry: kopf.OperatorRegistry, kinds: Sequence[Watched], stop: threading.Event) -> None:
         """Run kopf until it is to stop, or one of its tasks ends: they never do so but by an error, which is raised."""
         for name in _CHATTY:
             logging.getLogger(name).setLevel(logging.CRITICAL)
         with contextlib.closing(asyncio.new_event_loop()) as loop:
             try:
-                loop.run_until_complete(self._until(stop, registry))
+                loop.run_until_complete(self._until(stop, registry, kinds))
             finally:
                 _abandon(loop)
 
-    async def _until(self, stop: threading.Event, registry: kopf.OperatorRegistry) -> None:
+    async def _until(self, stop: threading.Event, registry: kopf.OperatorRegistry, kinds: Sequence[Watched]) -> None:
+        insights = references.Insights()
         roots = await kopf.spawn_tasks(
             registry=registry,
             settings=_settings(),
@@ -174,11 +176,26 @@ class Watches:
             clusterwide=not self._namespaces,
             namespaces=self._namespaces,
             ready_flag=self._begun,
+            insights=insights,
         )
         stopping = asyncio.ensure_future(asyncio.to_thread(stop.wait))
-        done, _ = await asyncio.wait((*roots, stopping), return_when=asyncio.FIRST_COMPLETED)
+        missing = asyncio.ensure_future(_missing(insights, kinds))
+        done, _ = await asyncio.wait((*roots, stopping, missing), return_when=asyncio.FIRST_COMPLETED)
         for task in done - {stopping}:
             task.result()
+
+
+async def _missing(insights: references.Insights, kinds: Sequence[Watched]) -> None:
+    """Return once kopf has found less than these kinds; it would not look for the rest again.
+
+    An API server that has only just started does not tell of all that it serves.
+    """
+    await insights.ready_resources.wait()
+    found = {(one.group, one.version, one.plural) for one in insights.watched_resources}
+    wanted = {(*_group_and_version(kind), kind.plural) for kind in kinds}
+    if wanted <= found:
+        await asyncio.Event().wait()
+    _LOG.warning("kinds_not_found", extra={"kinds": sorted(plural for *_, plural in wanted - found)})
 
 
 def _abandon(loop: asyncio.AbstractEventLoop) -> None:
@@ -242,7 +259,7 @@ def _registry(kinds: Sequence[Watched], ears: Ears, kubeconfig: Path | None) -> 
 
 
 def _register(registry: kopf.OperatorRegistry, kind: Watched, ears: Ears) -> None:
-    group, _, version = kind.api_version.rpartition("/")
+    group, version = _group_and_version(kind)
     seen: set[str] = set()
 
     async def event(event: Mapping[str, Any], **_: object) -> None:
@@ -259,6 +276,11 @@ def _register(registry: kopf.OperatorRegistry, kind: Watched, ears: Ears) -> Non
             ears.changed(document)
 
     kopf.on.event(group, version, kind.plural, registry=registry, id="look")(event)
+
+
+def _group_and_version(kind: Watched) -> tuple[str, str]:
+    group, _, version = kind.api_version.rpartition("/")
+    return group, version
 
 
 def _document(body: Mapping[str, Any], kind: Watched) -> Document:
