@@ -55,7 +55,7 @@ pretrain: $(STAMP) ## Train the base detector on a public set; DATA=folder, ARGS
 	$(BIN)/orbitloop pretrain --data $(DATA) $(ARGS)
 
 bench-learning: $(STAMP) ## How much a delta learns, beside its peers; ARGS="..."
-	$(BIN)/python bench/learning.py $(ARGS)
+	$(BIN)/python -m bench.learning $(ARGS)
 
 bench-link: $(STAMP) ## What the space link carries, beside its peers; ARGS="..."
 	$(BIN)/python -m bench.link $(ARGS)

@@ -5,7 +5,7 @@ frames. The reference in the same run learns as long from every captured frame, 
 precision. Printed are means with 95 % intervals (Student's t) over the seeds; each single figure is in
 ``build/bench/learning.json``.
 
-    python bench/learning.py [--seeds 3] [--steps 300] [--data FOLDER]
+    python -m bench.learning [--seeds 3] [--steps 300] [--data FOLDER]
 
 With ``--data`` (or ``../shared/data`` beside the checkout) the ground replays ``hrplanes/train``, which the launched
 model comes from, and forgetting is measured on ``hrplanes/test`` as well.
@@ -15,9 +15,9 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from pathlib import Path
 
+from bench.intervals import interval
 from rich.console import Console
 from rich.table import Table
 
@@ -31,9 +31,6 @@ from orbitloop_mission.embedded.flight import Flown, fly
 from orbitloop_mission.embedded.plan import MissionPlan
 from orbitloop_mission.embedded.scenery import lesson_of
 from orbitloop_mission.embedded.telling import report_of
-
-T_95 = {2: 12.706, 3: 4.303, 4: 3.182, 5: 2.776, 6: 2.571, 7: 2.447, 8: 2.365, 9: 2.306, 10: 2.262}
-"""Two-sided 95 % quantiles of Student's t for so many seeds."""
 
 
 def figures(flown: Flown, old_set: Path | None) -> dict[str, float]:
@@ -69,13 +66,6 @@ def precision(model: Model, annotations: Path) -> float:
     return mean_average_precision(
         [detector.detect(lesson.pixels) for lesson in lessons], [lesson.truth for lesson in lessons]
     )
-
-
-def interval(values: list[float]) -> tuple[float, float]:
-    """Mean and half the width of its 95 % interval; 0 for a single value."""
-    if len(values) < 2:
-        return values[0], 0.0
-    return statistics.fmean(values), T_95[len(values)] * statistics.stdev(values) / len(values) ** 0.5
 
 
 def main() -> None:
