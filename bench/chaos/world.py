@@ -34,7 +34,7 @@ from orbitloop.domain.versions import Weights, weights_digest
 from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.testing.builders import a_model
 from orbitloop.testing.samples import a_sample
-from orbitloop.wire.update import SIGNATURE, Sign, Update, pack_update
+from orbitloop.wire.update import SIGNATURE, Sign, Step, Update, pack_update
 from orbitloop_edge.adapters.slot_state import read_state
 from orbitloop_edge.adapters.slots import Slots
 from orbitloop_ground.adapters.authority import Authority
@@ -243,7 +243,8 @@ silence = 5
             sign = _forged
         if kind == "another result":
             result = digest_of(secrets.token_bytes(8))
-        data = pack_update(Update(base=weights_digest(base), result=result, changes=(change,)), sign)
+        step = Step(changes=(change,), result=result)
+        data = pack_update(Update(base=weights_digest(base), steps=(step,)), sign)
         digest = digest_of(data)
         path = self.folder / "updates" / hexadecimal(digest)
         path.parent.mkdir(exist_ok=True)

@@ -192,7 +192,8 @@ def _an_update() -> bytes:
         ),
     )
     canary = update.CanaryTruth(sample=DIGEST, truth=some_truth((1.0, 2.0, 30.0, 40.5)))
-    whole = update.Update(base=DIGEST, result=a_digest("result"), changes=changes, canary=(canary,))
+    step = update.Step(changes=changes, result=a_digest("result"))
+    whole = update.Update(base=DIGEST, steps=(step,), canary=(canary,))
     return update.pack_update(whole, lambda _: bytes(update.SIGNATURE))
 
 

@@ -66,7 +66,7 @@ class QuickTrainer:
         quanta = np.full(flying.weights[bias].size, self.quantum, np.int8)
         changes = (Shift(tensor=bias, exponent=-5, quanta=quanta),)
         on_step(1, 1, 0.5)
-        return Trained(changes=changes, weights=apply(flying.weights, changes))
+        return Trained(steps=(changes,), weights=apply(flying.weights, changes))
 
     def precision(self, model: Model, lessons: list[Lesson]) -> float:
         return 0.5 if weights_digest(model.weights) == self.base else 0.5 + self.gain

@@ -24,7 +24,7 @@ from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH
 from orbitloop.wire.bundle import unpack
 from orbitloop.wire.model_folder import Model
-from orbitloop.wire.update import Update, pack_update
+from orbitloop.wire.update import Step, Update, pack_update
 from orbitloop_edge.adapters.imagery import decode_picture, encode_picture, read_picture
 from orbitloop_edge.adapters.onnx_detector import OnnxDetector
 from orbitloop_edge.adapters.results import FrameResults
@@ -82,7 +82,8 @@ def test_frames_are_observed_samples_wait_on_disk_and_an_update_is_flown(tmp_pat
 
     change = Shift(tensor="fine_head.bias", exponent=-4, quanta=np.ones(18, np.int8))
     new = weights_digest(apply(model.weights, [change]))
-    data = pack_update(Update(base=weights_digest(model.weights), result=new, changes=(change,)), GROUND_KEY.sign)
+    step = Step(changes=(change,), result=new)
+    data = pack_update(Update(base=weights_digest(model.weights), steps=(step,)), GROUND_KEY.sign)
     (tmp_path / "update").write_bytes(data)
     prove = ProveUpdate(
         satellite="sat-1",

@@ -13,7 +13,7 @@ from orbitloop.domain.versions import weights_digest
 from orbitloop.ports.trainer import Lesson, Lessons
 from orbitloop.testing.builders import a_digest, a_spec, some_truth
 from orbitloop.wire.model_folder import Model
-from orbitloop.wire.update import Update, pack_update
+from orbitloop.wire.update import Step, Update, pack_update
 from orbitloop_ground.adapters.yolo.finetune import FineTuning, TorchTrainer, thinned
 from orbitloop_ground.adapters.yolo.knobs import GainKnob, Knob, ShiftKnob, SparseKnob, rounded
 from orbitloop_ground.adapters.yolo.network import YoloTiny, weights_of
@@ -97,7 +97,7 @@ def test_training_changes_the_model_by_what_it_says_and_nothing_else(model: Mode
 @pytest.mark.parametrize("budget", [24_000, 60_000, 300_000])
 def test_an_update_keeps_to_its_budget(model: Model, lessons: Lessons, budget: int) -> None:
     made = TorchTrainer(QUICK).train(model, lessons, Bytes(budget), lambda step, steps, loss: None)
-    update = Update(base=a_digest(1), result=a_digest(2), changes=made.changes)
+    update = Update(base=a_digest(1), steps=(Step(changes=made.changes, result=a_digest(2)),))
     assert len(pack_update(update, lambda message: bytes(64))) <= budget
 
 

@@ -33,7 +33,7 @@ from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH
 from orbitloop.wire.messages import UpdateReport
 from orbitloop.wire.model_folder import DETECTOR, WEIGHTS, Model
-from orbitloop.wire.update import CanaryTruth, Update, pack_update
+from orbitloop.wire.update import CanaryTruth, Step, Update, pack_update
 from orbitloop_edge.adapters.shelf import Shelf
 from orbitloop_edge.adapters.slots import Slots
 from orbitloop_edge.usecases.prove import Detector, ProveUpdate
@@ -130,8 +130,7 @@ def an_update(
         made = weights_digest(apply(OLD, changes)) if result is None else result
     update = Update(
         base=weights_digest(OLD) if base is None else base,
-        result=made,
-        changes=tuple(changes),
+        steps=(Step(changes=tuple(changes), result=made),),
         canary=tuple(CanaryTruth(sample=a_digest(number), truth=some_truth(PLANE)) for number in range(canaries)),
     )
     return pack_update(update, key.sign)

@@ -17,6 +17,7 @@ from orbitloop.wire.update import (
     MAGIC,
     MAX_BODY,
     CanaryTruth,
+    Step,
     Update,
     decode_gaps,
     encode_gaps,
@@ -39,7 +40,8 @@ def an_update() -> Update:
         Sparse(tensor="a.weight", exponent=-8, where=where, quanta=rng.integers(-7, 8, 2_000).astype(np.int8)),
     )
     canary = CanaryTruth(sample=a_digest("tile"), truth=some_truth((1.0, 2.0, 30.0, 40.5)))
-    return Update(base=a_digest("base"), result=a_digest("result"), changes=changes, canary=(canary,))
+    step = Step(changes=changes, result=a_digest("result"))
+    return Update(base=a_digest("base"), steps=(step,), canary=(canary,))
 
 
 def unpacked(data: bytes, key: SigningKey) -> Update:

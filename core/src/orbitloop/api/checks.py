@@ -20,7 +20,7 @@ from orbitloop.domain.mining import DEFAULTS, Miner
 from orbitloop.domain.policy import CODECS, LARGEST_PRIORITY
 from orbitloop.domain.samples import Reason
 from orbitloop.domain.traffic import TrafficClass
-from orbitloop.domain.triggers import END_OF_DAY, NUM_OF_SAMPLES, OPERATORS
+from orbitloop.domain.triggers import DRIFT, END_OF_DAY, NUM_OF_SAMPLES, OPERATORS
 
 RESERVED_CONTAINER = "orbitloop"
 """Name of the init container that orbitloop adds to users' pod templates: no other of the pod may have it."""

@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import TypeAlias, assert_never
 
 from orbitloop.domain.rollout import Outcome
-from orbitloop.domain.triggers import NUM_OF_SAMPLES, Metrics, Trigger, judge
+from orbitloop.domain.triggers import DRIFT, NUM_OF_SAMPLES, Metrics, Trigger, judge
 from orbitloop.domain.units import Digest
 
 
@@ -70,6 +70,7 @@ class Observed:
         now: the moment of the decision, UTC.
         stage: where the round is.
         waiting: labelled samples that no round has used.
+        drift: how far what the satellite sees has moved since its model began to fly; ``None`` while nobody can tell.
         held_out: of the round's samples, those that were kept out of training.
         work: the stage's worker, while there is one.
         failures: how often this stage failed in this round.
@@ -85,6 +86,7 @@ class Observed:
     now: datetime
     stage: Stage
     waiting: int = 0
+    drift: float | None = None
     held_out: int = 0
     work: Work | None = None
     failures: int = 0
@@ -150,12 +152,17 @@ def _in_train(observed: Observed, rule: LearningRule) -> Action:
     if failed is not None:
         return failed
     if rule.train is not None and observed.waiting:
-        verdict = judge(rule.train, {NUM_OF_SAMPLES: float(observed.waiting)}, observed.now)
+        verdict = judge(rule.train, _before_training(observed), observed.now)
         return Train() if verdict.holds else Wait(reason=verdict.reason, until=verdict.opens)
     needed = 1 if rule.train is not None else rule.least_samples
     if observed.waiting >= needed:
         return Train()
     return Wait(reason=f"{observed.waiting} of {needed} samples have arrived")
+
+
+def _before_training(observed: Observed) -> Metrics:
+    known = {NUM_OF_SAMPLES: float(observed.waiting)}
+    return known if observed.drift is None else known | {DRIFT: observed.drift}
 
 
 def _in_eval(observed: Observed, rule: LearningRule) -> Action:

@@ -25,6 +25,9 @@ Metrics: TypeAlias = Mapping[str, Metric]
 NUM_OF_SAMPLES = "num_of_samples"
 """The metric of a training trigger: samples for training that no round has used."""
 
+DRIFT = "drift"
+"""The metric of a training trigger: how far what the satellite sees has moved, see :mod:`orbitloop.domain.drift`."""
+
 EPSILON = 1e-6
 """Numbers that differ by less count as equal, as in Sedna."""
 

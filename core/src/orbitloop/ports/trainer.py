@@ -37,10 +37,21 @@ class Lessons:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trained:
-    """The changes that training made, and the model they make of what flies."""
+    """The changes that training made, and the model they make of what flies.
 
-    changes: tuple[Change, ...]
+    Args:
+        steps: the changes in groups, each carried out on what those before it make; what gains most comes first, so
+            that an update of which only the beginning arrives is worth most.
+        weights: what all of them make.
+    """
+
+    steps: tuple[tuple[Change, ...], ...]
     weights: Weights
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """All changes, in their order."""
+        return tuple(change for step in self.steps for change in step)
 
 
 class Trainer(Protocol):

@@ -47,13 +47,33 @@ class CanaryTruth:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Step:
+    """Changes that together make a model of the one before: the weights whose digest is ``result``."""
+
+    changes: tuple[Change, ...]
+    result: Digest
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Update:
-    """A partial update: from which model to which, by which changes, to be proved on which tiles."""
+    """A partial update: from which model, by which steps, to be proved on which tiles.
+
+    Every step is carried out on the result of the one before, so that any number of first steps is an update too.
+    """
 
     base: Digest
-    result: Digest
-    changes: tuple[Change, ...]
+    steps: tuple[Step, ...]
     canary: tuple[CanaryTruth, ...] = ()
+
+    @property
+    def result(self) -> Digest:
+        """The weights that all of it makes; those that fly already if it has no steps."""
+        return self.steps[-1].result if self.steps else self.base
+
+    @property
+    def changes(self) -> tuple[Change, ...]:
+        """The changes of all steps, in their order."""
+        return tuple(change for step in self.steps for change in step.changes)
 
 
 class _Wire(BaseModel):
@@ -140,8 +160,7 @@ def _read(body: bytes) -> Update:
     streams.finish()
     return Update(
         base=header.base,
-        result=header.result,
-        changes=changes,
+        steps=(Step(changes=changes, result=header.result),),
         canary=tuple(_canary(entry) for entry in header.canary),
     )
 

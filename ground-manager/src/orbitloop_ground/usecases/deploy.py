@@ -18,7 +18,7 @@ from orbitloop.domain.versions import Weights, weights_digest
 from orbitloop.ports.node_ledger import Built, BuiltLedger
 from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.wire.model_folder import Model
-from orbitloop.wire.update import CanaryTruth, Sign, Update, pack_update
+from orbitloop.wire.update import CanaryTruth, Sign, Step, Update, pack_update
 
 _log = logging.getLogger(__name__)
 
@@ -159,7 +159,8 @@ class Deployer:
         changes = thinned(changes, self._terms.budget)  # each move takes a byte at least
         while True:
             made = apply(base, changes)
-            update = Update(base=weights_digest(base), result=weights_digest(made), changes=changes, canary=canary)
+            step = Step(changes=changes, result=weights_digest(made))
+            update = Update(base=weights_digest(base), steps=(step,), canary=canary)
             packed = pack_update(update, self._yard.sign)
             if len(packed) <= self._terms.budget:
                 break

@@ -34,7 +34,7 @@ from orbitloop.ports.trainer import Lesson, Lessons, OnStep, Trainer
 from orbitloop.ports.updates import PublishedUpdate, UpdateLedger
 from orbitloop.wire.messages import Hello, UpdateReport
 from orbitloop.wire.model_folder import Model
-from orbitloop.wire.update import Sign, Update, pack_update
+from orbitloop.wire.update import Sign, Step, Update, pack_update
 from orbitloop_ground.usecases.school import School
 
 _log = logging.getLogger(__name__)
@@ -213,13 +213,12 @@ class GlobalManager:
         samples = self._samples(state)
         lessons, canaries = room.school.lessons(samples), room.school.canaries(samples)
         budget, base = self._budget(), weights_digest(flying.weights)
-        labels = len(pack_update(Update(base=base, result=base, changes=(), canary=tuple(canaries)), room.sign))
+        labels = len(pack_update(Update(base=base, steps=(), canary=tuple(canaries)), room.sign))
         room_left = Bytes(max(0, budget - labels))
         made = room.trainer.train(flying, Lessons(new=lessons, old=room.archive), room_left, self._on_step)
         update = Update(
             base=base,
-            result=weights_digest(made.weights),
-            changes=made.changes,
+            steps=(Step(changes=made.changes, result=weights_digest(made.weights)),),
             canary=tuple(canaries),
         )
         if update.result == update.base:

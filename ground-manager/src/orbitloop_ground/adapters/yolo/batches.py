@@ -23,11 +23,13 @@ def training_batches(
     augmentation: Augmentation,
     seed: int,
     part: slice = slice(None),
+    first: int = 0,
 ) -> Iterator[tuple[Tensor, Tensor]]:
     """Endless batches; the same seed gives the same ones.
 
     Args:
         part: what of each batch is given, where several processes share it: together they see what one alone sees.
+        first: how many batches to leave out, where a training goes on.
 
     Yields:
         Images ``(size, 3, side, side)``, or as many as ``part`` leaves, float32 in [0, 1] and targets ``(n, 6)`` as
@@ -35,7 +37,7 @@ def training_batches(
     """
     draw = partial(training_crop, images, shares, side, augmentation)
     with ThreadPoolExecutor(max_workers=1) as ahead:
-        step = 0
+        step = first
         following = ahead.submit(_batch, draw, size, (seed, step), part)
         while True:
             batch = following.result()

@@ -18,7 +18,7 @@ from orbitloop.domain.units import Bytes, Digest
 from orbitloop.domain.versions import Weights
 from orbitloop.ports.trainer import Lesson, Lessons, OnStep, Trained
 from orbitloop.wire.model_folder import Model
-from orbitloop.wire.update import Update, pack_update
+from orbitloop.wire.update import Step, Update, pack_update
 from orbitloop_ground.adapters.yolo.augment import Augmentation, LabelledImage
 from orbitloop_ground.adapters.yolo.batches import training_batches
 from orbitloop_ground.adapters.yolo.compute import Compute
@@ -99,7 +99,7 @@ class TorchTrainer:
             knobs = thinned(knobs, keep=0.85 * budget / size)
             self._optimise(network, knobs, stream, max(1, self._recipe.steps // 5), on_step)
         changes: list[Change] = [knob.change() for knob in knobs]
-        return Trained(changes=tuple(changes), weights=apply(flying.weights, changes))
+        return Trained(steps=(tuple(changes),), weights=apply(flying.weights, changes))
 
     def train_fully(self, flying: Model, lessons: Lessons, on_step: OnStep) -> Weights:
         """Every weight free, in full precision: the reference that a partial update is measured against."""
@@ -212,7 +212,8 @@ def _rate_factor(step: int, steps: int) -> float:
 def packed_size(knobs: list[Knob]) -> int:
     """Bytes of the signed update that ``knobs`` make, without canaries."""
     nowhere = Digest("sha256:" + 64 * "0")
-    update = Update(base=nowhere, result=nowhere, changes=tuple(knob.change() for knob in knobs))
+    step = Step(changes=tuple(knob.change() for knob in knobs), result=nowhere)
+    update = Update(base=nowhere, steps=(step,))
     return len(pack_update(update, lambda message: bytes(64)))
 
 

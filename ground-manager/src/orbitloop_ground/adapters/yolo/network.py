@@ -51,6 +51,7 @@ class YoloTiny(nn.Module):
             raise ValueError("YOLOv3-tiny has heads of stride 32 and 16, in this order")
         self.spec = spec
         self.width = width
+        self.normalised = normalised
         widths = (3, *(width * channels for channels in BACKBONE))
         self.backbone = nn.ModuleList(
             Block(before, after, 3, normalised=normalised) for before, after in pairwise(widths)
