@@ -2,14 +2,16 @@
 
 Every step is exact or correctly rounded IEEE 754 single arithmetic on integers and powers of two, so that ground and
 satellite get the same bits whatever their processors: a value moves by ``quanta * 2**exponent``, a channel is
-multiplied by ``1 + quanta * 2**exponent``.
+multiplied by ``1 + quanta * 2**exponent``. Quanta of fewer bits than eight are the same with a smaller limit: what
+they save is the packing's business.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import TypeAlias, assert_never
+from typing import Literal, TypeAlias, assert_never
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +23,8 @@ Quanta: TypeAlias = NDArray[np.int8]
 
 EXPONENTS = range(-40, 9)
 """Powers of two that a step may be: far from where single precision would overflow or lose the step."""
+MAX_RANK = 1024
+"""Up to this many products of two int8 add up to no more than ``2**24``, up to which single precision is exact."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -34,11 +38,15 @@ class Shift:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Gain:
-    """Every output channel is scaled by ``1 + quanta * 2**exponent``: one quantum per entry of the first axis."""
+    """Every channel is scaled by ``1 + quanta * 2**exponent``: one quantum per entry of ``axis``.
+
+    Axis 0 holds the output channels, axis 1 the input channels.
+    """
 
     tensor: str
     exponent: int
     quanta: Quanta
+    axis: Literal[0, 1] = 0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -51,7 +59,20 @@ class Sparse:
     quanta: Quanta
 
 
-Change: TypeAlias = Shift | Gain | Sparse
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LowRank:
+    """Every value moves by a product of two thin matrices: ``left`` is ``(out, rank)``, ``right`` is ``(rank, rest)``.
+
+    ``out`` is the tensor's first axis and ``rest`` all others in one (Hu et al. 2022, LoRA, with integer factors).
+    """
+
+    tensor: str
+    exponent: int
+    left: Quanta
+    right: Quanta
+
+
+Change: TypeAlias = Shift | Gain | Sparse | LowRank
 
 
 def apply(base: Weights, changes: Iterable[Change]) -> dict[str, NDArray[np.float32]]:
@@ -73,28 +94,53 @@ def apply(base: Weights, changes: Iterable[Change]) -> dict[str, NDArray[np.floa
 
 
 def _changed(tensor: NDArray[np.float32], change: Change) -> NDArray[np.float32]:
-    step = np.float32(2.0) ** np.float32(change.exponent)
+    """A new tensor; beside it and the old one, nothing of its size is made."""
+    step = np.float32(math.ldexp(1.0, change.exponent))
     match change:
         case Shift():
             _fits(change.tensor, change.quanta.shape, (tensor.size,))
-            return tensor + change.quanta.astype(np.float32).reshape(tensor.shape) * step
+            return _moved(tensor, change.quanta.astype(np.float32), step)
         case Gain():
-            _fits(change.tensor, change.quanta.shape, (tensor.shape[0],))
+            if change.axis >= tensor.ndim:
+                raise BadInput(f"{change.tensor}: the update scales axis {change.axis} of {tensor.ndim}")
+            _fits(change.tensor, change.quanta.shape, (tensor.shape[change.axis],))
             factor = np.float32(1) + change.quanta.astype(np.float32) * step
-            return tensor * factor.reshape(-1, *[1] * (tensor.ndim - 1))
+            return tensor * factor.reshape(-1, *[1] * (tensor.ndim - 1 - change.axis))
         case Sparse():
             _fits(change.tensor, change.quanta.shape, change.where.shape)
             _ordered(change.tensor, change.where, tensor.size)
             flat = tensor.reshape(-1).copy()
             flat[change.where] += change.quanta.astype(np.float32) * step
             return flat.reshape(tensor.shape)
+        case LowRank():
+            _factors(change, tensor.shape)
+            # Whole numbers up to 2**24, and so the same in whatever order the processor adds them.
+            return _moved(tensor, change.left.astype(np.float32) @ change.right.astype(np.float32), step)
         case _:
             assert_never(change)
+
+
+def _moved(tensor: NDArray[np.float32], quanta: NDArray[np.float32], step: np.float32) -> NDArray[np.float32]:
+    """``tensor + quanta * step`` in the memory of ``quanta``."""
+    quanta *= step
+    moved = quanta.reshape(tensor.shape)
+    moved += tensor
+    return moved
 
 
 def _fits(name: str, given: tuple[int, ...], wanted: tuple[int, ...]) -> None:
     if given != wanted:
         raise BadInput(f"{name}: the update holds {given} values where the model has {wanted}")
+
+
+def _factors(change: LowRank, shape: tuple[int, ...]) -> None:
+    if len(shape) < 2 or change.left.ndim != 2:
+        raise BadInput(f"{change.tensor}: the update holds factors of a matrix, and the model has {shape} there")
+    rank = change.left.shape[1]
+    if not 1 <= rank <= MAX_RANK:
+        raise BadInput(f"{change.tensor}: factors of rank {rank}; it is 1 to {MAX_RANK}")
+    _fits(change.tensor, change.left.shape, (shape[0], rank))
+    _fits(change.tensor, change.right.shape, (rank, math.prod(shape[1:])))
 
 
 def _ordered(name: str, where: NDArray[np.uint32], size: int) -> None:

@@ -21,7 +21,7 @@ import zstandard
 from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from orbitloop.domain.delta import Change, Gain, Quanta, Shift, Sparse
+from orbitloop.domain.delta import Change, Gain, LowRank, Quanta, Shift, Sparse
 from orbitloop.domain.detection import Truth
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.units import Digest
@@ -205,6 +205,8 @@ def _written(change: Change) -> tuple[_ChangeText, list[bytes]]:
                 gaps=len(gaps),
             )
             return text, [gaps, change.quanta.tobytes()]
+        case LowRank():
+            raise BadInput(f"{change.tensor}: this format has no factors of low rank")
 
 
 def _parsed(text: _ChangeText, streams: _Streams) -> Change:
