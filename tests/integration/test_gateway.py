@@ -25,10 +25,11 @@ from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Blobs
 from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.testing.blobs import MemoryBlobs
+from orbitloop.testing.builders import a_digest
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.wire.bundle import MAGIC, pack
-from orbitloop.wire.messages import Hello, Telemetry, UpdateReport
+from orbitloop.wire.messages import Hello, SketchText, Telemetry, UpdateReport
 from orbitloop_edge.adapters.credentials import read_credentials
 from orbitloop_ground.app import Dependencies, compose, create_app, gateway_thread
 from orbitloop_ground.http.server import ServerThread
@@ -404,6 +405,36 @@ def test_the_last_telemetry_is_kept(ground: Ground) -> None:
     for told in (first, last):
         assert ground.client.post("/v1/telemetry", content=told.model_dump_json()).status_code == 204
     assert ground.parts.ledger.last_telemetry("sat-1") == (LAUNCH, last)
+
+
+def test_drift_is_told_by_what_the_flying_model_saw_first_and_last(ground: Ground) -> None:
+    def say(model: str, brightness: float, frames: int = 4) -> float | None:
+        told = SketchText(
+            model=a_digest(model),
+            frames=frames,
+            tiles=64 * frames,
+            scores=(0,) * 15 + (20,),
+            classes=(20,),
+            sums=(brightness * 64 * frames,) * 7,
+            squares=((brightness**2 + 0.01) * 64 * frames,) * 7,
+        )
+        message = Telemetry(
+            satellite="sat-1",
+            frames_captured=9,
+            frames_processed=9,
+            captured_bytes=Bytes(1),
+            samples_spooled=0,
+            sketch=told,
+        )
+        assert ground.client.post("/v1/telemetry", content=message.model_dump_json()).status_code == 204
+        [report] = ground.parts.ledger.node_reports(0)
+        return report.drift
+
+    assert say("old", 0.9, frames=3) is None  # too few to say what it usually sees
+    assert say("old", 0.3) == 0
+    assert say("old", 0.4) == pytest.approx(1.0)
+    assert say("new", 0.4) == 0
+    assert say("new", 0.4) == 0
 
 
 @pytest.mark.parametrize("body", [b"", b"{}", b"[1]", b"\xff\xfe", b"[" * 5_000], ids=repr)

@@ -157,6 +157,7 @@ def test_a_report_says_what_a_node_said(ground: Station) -> None:
             "queuedBytes": 700,
             "samples": 0,
             "waiting": 0,
+            "drift": None,
             "wanted": digest_of(DOCUMENT),
             "taken": digest_of(DOCUMENT),
             "outcomes": {digest_of(b"u"): "refused"},

@@ -177,6 +177,24 @@ def test_the_next_step_by_triggers(observed: Observed, action: Action) -> None:
     assert decide(observed, BY_TRIGGERS) == action
 
 
+ON_DRIFT = Trigger(condition=MetricCondition(metric="drift", comparison=Comparison.GREATER, threshold=0.25))
+
+
+@pytest.mark.parametrize(
+    ("waiting", "drift", "action"),
+    [
+        (1, 0.3, Train()),
+        (1, 0.2, Wait(reason="drift is 0.2, asked for is > 0.25")),
+        (1, None, Wait(reason="there is no metric drift; there are num_of_samples")),
+        (0, 0.3, Wait(reason="0 of 1 samples have arrived")),
+    ],
+    ids=["what it sees has moved", "not far", "nobody can tell", "nothing to learn from"],
+)
+def test_drift_begins_a_round(waiting: int, drift: float | None, action: Action) -> None:
+    observed = replace(IN_TRAIN, waiting=waiting, drift=drift)
+    assert decide(observed, replace(RULE, train=ON_DRIFT)) == action
+
+
 @dataclass
 class World:
     """A ground that carries out what ``decide`` says, with a fate for everything it cannot know."""

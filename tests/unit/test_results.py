@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from orbitloop.domain.detection import Detections
+from orbitloop.domain.drift import sketch_of
 from orbitloop.domain.errors import NoSpace
 from orbitloop.domain.units import Bytes
 from orbitloop.testing.builders import a_digest, some_detections
@@ -119,3 +122,29 @@ def test_a_damaged_file_is_set_aside_and_counting_begins_anew(tmp_path: Path, ke
     again.captured("1.png", LAUNCH)
     again.close()
     assert (tmp_path / "results.db.damaged").exists()
+
+
+def a_look(frame: str, model: str, brightness: int = 90) -> FrameResult:
+    found = some_detections((1, 2, 30, 40), scores=[0.9])
+    pixels = np.full((64, 64, 3), brightness, np.uint8)
+    return replace(a_result(frame), model=a_digest(model), found=found, sketch=sketch_of(pixels, found))
+
+
+def test_sketches_of_the_model_that_looked_last_go_down_with_telemetry(results: FrameResults) -> None:
+    for number in range(3):
+        results.record(a_look(f"old-{number}.png", "old"))
+    results.record(a_look("1.png", "new"))
+    results.record(a_look("2.png", "new", brightness=120))
+    results.record(a_look("2.png", "new", brightness=120))  # it came twice
+    sketch = results.telemetry().sketch
+    assert sketch is not None
+    assert (sketch.model, sketch.frames, sum(sketch.scores)) == (a_digest("new"), 2, 2)
+
+
+def test_only_the_latest_frames_are_sketched_and_in_less_than_a_kilobyte(results: FrameResults) -> None:
+    for number in range(50):
+        results.record(a_look(f"{number}.png", "new"))
+    sketch = results.telemetry().sketch
+    assert sketch is not None
+    assert sketch.frames == 32
+    assert len(sketch.model_dump_json()) < 1_000

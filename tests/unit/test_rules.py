@@ -91,7 +91,7 @@ BAD = [
     (JOB, f"{TRAIN}.checkPeriodSeconds", 0, "at least 1"),
     (JOB, f"{TRAIN}.condition.operator", "=>", "one of gt, >, ge, >=, eq, =, ==, ne, !=, le, <=, lt, <; it is '=>'"),
     (JOB, f"{TRAIN}.condition.threshold", float("inf"), "neither infinite nor undefined"),
-    (JOB, f"{TRAIN}.condition.metric", "precision", "must be num_of_samples"),
+    (JOB, f"{TRAIN}.condition.metric", "precision", "one of num_of_samples, drift"),
     (JOB, f"{DEPLOY}.condition.metric", "", "the name of a metric"),
     (JOB, f"{DEPLOY}.condition.metric", "precision[-1]", r"for instance precision\[0\]"),
     (JOB, f"{DEPLOY}.condition.metric", "precision[0]x", "the name of a metric"),

@@ -99,11 +99,7 @@ METRIC = _matching(
     r"[^\[\]\x00-\x20]+(\[[0-9]+\])?",
     "must be the name of a metric, or of one of its numbers, for instance precision[0]",
 )
-COUNTED = Check(
-    message=f"must be {NUM_OF_SAMPLES}: nothing else is known before a round is trained",
-    cel=f"self == '{NUM_OF_SAMPLES}'",
-    holds=lambda metric: metric == NUM_OF_SAMPLES,
-)
+COUNTED = _one_of((NUM_OF_SAMPLES, DRIFT), "must be what is known before a round is trained")
 
 MINER = _one_of(Miner, "must be a rule of hard-example mining")
 _MINERS = json.dumps([str(miner) for miner in Miner])

@@ -69,6 +69,7 @@ class NodeReport:
         queued_samples, queued_bytes: what waited on board when that session began.
         samples: samples of it that are here.
         waiting: those of them that no training round has used.
+        drift: how far what it sees has moved, see :mod:`orbitloop.domain.drift`; ``None``: it has not said enough.
         wanted: digest of the desired state that the ground holds for it.
         taken: digest of the desired state that it has, by its own latest word.
         outcomes: the last word on each update, by the update's digest and, where it was made of a model file, by that
@@ -86,6 +87,7 @@ class NodeReport:
     queued_bytes: Bytes = Bytes(0)
     samples: int = 0
     waiting: int = 0
+    drift: float | None = None
     wanted: Digest | None = None
     taken: Digest | None = None
     outcomes: Mapping[Digest, Outcome]

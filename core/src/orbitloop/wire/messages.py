@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from orbitloop.domain.drift import MEASURES, MOST_CLASSES, SCORE_BINS
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes, Digest
 
@@ -18,6 +19,7 @@ WIRE_VERSION = 1
 DigestText = Annotated[Digest, Field(pattern=r"^sha256:[0-9a-f]{64}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Size = Annotated[Bytes, Field(ge=0, le=2**40)]
+Count = Annotated[int, Field(ge=0, lt=2**53)]
 Score = Annotated[float, Field(allow_inf_nan=False)]
 Factor = Annotated[float, Field(allow_inf_nan=False, ge=0, le=1_000)]
 Session = Annotated[str, Field(pattern=r"^([0-9a-f]{32})?$")]
@@ -155,11 +157,32 @@ class UpdateReport(Message):
     at: AwareDatetime
 
 
+class SketchText(Message):
+    """What the latest frames were like, see :class:`orbitloop.domain.drift.Sketch`: some 300 bytes.
+
+    Args:
+        model: digest of the weights that looked at them.
+    """
+
+    model: DigestText
+    frames: int = Field(ge=1)
+    tiles: int = Field(ge=1)
+    scores: tuple[Count, ...] = Field(min_length=SCORE_BINS, max_length=SCORE_BINS)
+    classes: tuple[Count, ...] = Field(max_length=MOST_CLASSES)
+    sums: tuple[Score, ...] = Field(min_length=MEASURES, max_length=MEASURES)
+    squares: tuple[Score, ...] = Field(min_length=MEASURES, max_length=MEASURES)
+
+
 class Telemetry(Message):
-    """Frames and results since launch, sent with every contact."""
+    """Frames and results since launch, sent with every contact.
+
+    Args:
+        sketch: of the latest frames that the flying model looked at; ``None`` from satellites that make none.
+    """
 
     satellite: Name
     frames_captured: int = Field(ge=0)
     frames_processed: int = Field(ge=0)
     captured_bytes: Size
     samples_spooled: int = Field(ge=0)
+    sketch: SketchText | None = None

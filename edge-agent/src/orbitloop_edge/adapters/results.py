@@ -1,4 +1,4 @@
-"""What was seen in each frame, in one SQLite file: results and the counts of telemetry.
+"""What was seen in each frame, in one SQLite file: results, the counts of telemetry, and sketches of the latest frames.
 
 A file that the disk has damaged is set aside: frames that are still there are looked at again, and their samples, which
 have the same names, are not sent twice.
@@ -13,12 +13,17 @@ import threading
 from datetime import datetime
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from orbitloop.adapters.durable import naming_full_disk
-from orbitloop.wire.messages import Telemetry
+from orbitloop.domain.drift import NOTHING, Sketch
+from orbitloop.domain.units import Digest
+from orbitloop.wire.messages import SketchText, Telemetry
 from orbitloop_edge.adapters.damage import FAULTS, Damaged, is_damage, set_aside
 from orbitloop_edge.usecases.observe import FrameResult
 
 _log = logging.getLogger(__name__)
+_SKETCHES = TypeAdapter(Sketch)
 
 _SCHEMA = """
 create table if not exists frames (
@@ -31,7 +36,20 @@ create table if not exists frames (
     samples integer not null default 0,
     error text not null default ''
 ) strict;
+create table if not exists sketches (
+    frame text primary key,
+    model text not null,
+    sketch text not null,
+    number integer not null
+) strict;
 """
+_SKETCH = """
+insert into sketches values (?, ?, ?, (select coalesce(max(number), 0) + 1 from sketches))
+on conflict (frame) do update set model = excluded.model, sketch = excluded.sketch, number = excluded.number
+"""
+_FORGET = "delete from sketches where number <= (select max(number) from sketches) - ?"
+_SKETCHED = 32
+"""Latest frames whose sketches are kept, and added up for the ground."""
 _COLUMNS = ("name", "captured", "done", "bytes", "model", "found", "samples", "error")
 _RECORD = """
 insert into frames values (?, ?, 1, ?, ?, ?, ?, ?)
@@ -92,6 +110,10 @@ class FrameResults:
             for box, score, label in zip(result.found.boxes, result.found.scores, result.found.labels, strict=True)
         ]
         with self._lock, naming_full_disk(self._path):
+            if result.sketch is not None:
+                text = _SKETCHES.dump_json(result.sketch).decode()
+                self._rows.execute(_SKETCH, (result.frame, result.model, text))
+                self._rows.execute(_FORGET, (_SKETCHED,))
             self._rows.execute(
                 _RECORD,
                 (
@@ -109,13 +131,32 @@ class FrameResults:
         """Counts since launch."""
         with self._lock:
             row = self._rows.execute(_COUNTS).fetchone()
+            rows = self._rows.execute("select model, sketch from sketches order by number desc").fetchall()
         return Telemetry(
             satellite=self._satellite,
             frames_captured=row[0],
             frames_processed=row[1],
             captured_bytes=row[2],
             samples_spooled=row[3],
+            sketch=_summed(rows),
         )
+
+
+def _summed(rows: list[tuple[str, str]]) -> SketchText | None:
+    """The sketches of the model that looked last, in one; measures to four digits, which is what they are good for."""
+    latest = [_SKETCHES.validate_json(sketch) for model, sketch in rows if model == rows[0][0]]
+    if not latest:
+        return None
+    whole = sum(latest, start=NOTHING)
+    return SketchText(
+        model=Digest(rows[0][0]),
+        frames=whole.frames,
+        tiles=whole.tiles,
+        scores=whole.scores,
+        classes=whole.classes,
+        sums=tuple(round(value, 4) for value in whole.sums),
+        squares=tuple(round(value, 4) for value in whole.squares),
+    )
 
 
 def _opened(path: Path) -> sqlite3.Connection:

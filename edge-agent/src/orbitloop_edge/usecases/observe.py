@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbitloop.domain.detection import Detections
+from orbitloop.domain.drift import Sketch, sketch_of
 from orbitloop.domain.errors import Refused
 from orbitloop.domain.mining import MiningRule, Uniform, verdict
 from orbitloop.domain.policy import LinkPolicy
@@ -41,6 +42,7 @@ class FrameResult:
         model: digest of the model that looked at it.
         found: what it saw, in pixels of the frame.
         samples: how many of its tiles were spooled.
+        sketch: what it was like, for the ground to tell drift; ``None`` where it could not be processed.
         error: why it could not be processed, if so; then nothing was found.
     """
 
@@ -50,6 +52,7 @@ class FrameResult:
     model: Digest
     found: Detections
     samples: int
+    sketch: Sketch | None = None
     error: str = ""
 
 
@@ -194,6 +197,7 @@ class ObserveFrames:
             model=self._detector.version,
             found=found,
             samples=len(choices),
+            sketch=sketch_of(pixels, found),
         )
 
     def _grant(self, frame: str, size: Bytes) -> None:

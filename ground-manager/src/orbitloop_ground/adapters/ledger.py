@@ -23,6 +23,7 @@ from orbitloop.wire.complaints import first_complaint
 from orbitloop.wire.messages import Goodbye, Hello, Message, Priorities, Receipt, Telemetry, UpdateReport
 from orbitloop_ground.adapters.node_ledger import NodeLedger
 from orbitloop_ground.adapters.overview import SatelliteSummary, summaries
+from orbitloop_ground.adapters.review_ledger import ReviewLedger
 from orbitloop_ground.adapters.tables import (
     bundles,
     contacts,
@@ -42,7 +43,7 @@ _UNWANTED = (Outcome.REFUSED, Outcome.ROLLED_BACK)
 Heard = TypeVar("Heard", bound=Message)
 
 
-class Ledger(NodeLedger):
+class Ledger(NodeLedger, ReviewLedger):
     """Every ledger port of the ground, on SQLite or PostgreSQL.
 
     Args:
@@ -194,6 +195,8 @@ class Ledger(NodeLedger):
         """Counters since launch, heard at ``at``."""
         with self._transaction() as connection:
             connection.execute(telemetry.insert(), [_heard(message, message.satellite, at)])
+            if message.sketch is not None:
+                self._moved(connection, message.satellite)
 
     def last_telemetry(self, satellite: str) -> tuple[datetime, Telemetry] | None:
         """The last telemetry of a satellite, and when it was heard."""

@@ -19,6 +19,7 @@ from orbitloop.ports.node_ledger import Bearings, Built, DesiredDocument, Export
 from orbitloop.wire.messages import Hello, UpdateReport
 from orbitloop.wire.node_messages import NodeEvent, NodeEvents
 from orbitloop_ground.adapters.database import Database
+from orbitloop_ground.adapters.drifting import drift_of
 from orbitloop_ground.adapters.tables import (
     built,
     bundles,
@@ -232,6 +233,7 @@ def _reports(connection: Connection, moved: dict[str, int]) -> list[NodeReport]:
             _said(node, moved[node], hellos.get(node), latest.get(node)),
             samples=counted.get(node, 0),
             waiting=unused.get(node, 0),
+            drift=drift_of(connection, node),
             wanted=wanted.get(node),
             outcomes=outcomes.get(node, {}),
             events=events.get(node, {}),

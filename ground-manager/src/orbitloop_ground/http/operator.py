@@ -179,6 +179,7 @@ def _told(report: NodeReport) -> dict[str, Any]:
         "queuedBytes": report.queued_bytes,
         "samples": report.samples,
         "waiting": report.waiting,
+        "drift": report.drift,
         "wanted": report.wanted,
         "taken": report.taken,
         "outcomes": {digest: str(outcome) for digest, outcome in report.outcomes.items()},

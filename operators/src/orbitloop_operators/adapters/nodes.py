@@ -54,6 +54,7 @@ class _Node(_Said):
     queued_samples: int = 0
     queued_bytes: int = 0
     samples: int = 0
+    drift: float | None = None
     wanted: Digest | None = None
     outcomes: dict[Digest, str] = Field(default_factory=dict)
     events: tuple[_Event, ...] = ()
@@ -84,6 +85,7 @@ class _Node(_Said):
                 "queuedSamples": self.queued_samples,
                 "queuedBytes": self.queued_bytes,
                 "samples": self.samples,
+                "drift": self.drift,
                 "outcomes": self.outcomes,
             }
         return observed

@@ -139,6 +139,12 @@ class Scene:
         worker = worker_of(pod)
         return next((maker for maker in self.makers if maker["metadata"]["name"] == worker), None)
 
+    def drift(self) -> float | None:
+        """The largest drift that one of its satellites tells of; ``None``: none of them tells any."""
+        reports = [self.report(satellite.spec.node_name) for satellite in self.satellites]
+        said = [report.satellite() for report in reports if report is not None]
+        return max((one.drift for one in said if one is not None and one.drift is not None), default=None)
+
     def report(self, node: str) -> NodeReport | None:
         """What a node has said."""
         return report_of(self.view, node)

@@ -84,6 +84,7 @@ class SatelliteReport(Status):
         queued_samples: samples that wait on board.
         queued_bytes: their size.
         samples: samples of it that have come down, ever.
+        drift: how far what it sees has moved since its model began to fly.
         outcomes: what became of updates, by digest.
     """
 
@@ -91,6 +92,7 @@ class SatelliteReport(Status):
     queued_samples: Count | None = None
     queued_bytes: Count | None = None
     samples: Count | None = None
+    drift: Annotated[float, Field(ge=0, allow_inf_nan=False)] | None = None
     outcomes: Mapping[Digest, Outcome] = Field(default_factory=dict)
 
 

@@ -211,6 +211,7 @@ class Round(Whereabouts):
             now=self.now,
             stage=self.stage,
             waiting=int(self.scene.spec.dataset.train_prob * new),
+            drift=self.scene.drift(),
             failures=status.failures,
             failed_at=status.failed_at,
             metrics=metrics,

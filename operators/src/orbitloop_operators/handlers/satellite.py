@@ -20,7 +20,7 @@ from orbitloop_operators.handlers.nodes import is_in_cluster, node_of, satellite
 API_VERSION, KIND = "orbitloop.io/v1alpha1", "Satellite"
 IN_CONTACT = "InContact"
 _HEARD = "Heard"
-_SAID = ("flying", "lastContact", "queuedSamples", "queuedBytes")
+_SAID = ("flying", "lastContact", "queuedSamples", "queuedBytes", "driftPercent")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +82,12 @@ class Satellites:
         fields = kept(document, *_SAID)
         said = None if report is None else report.satellite()
         if said is not None:
-            new = {"flying": said.flying, "queuedSamples": said.queued_samples, "queuedBytes": said.queued_bytes}
+            new = {
+                "flying": said.flying,
+                "queuedSamples": said.queued_samples,
+                "queuedBytes": said.queued_bytes,
+                "driftPercent": None if said.drift is None else round(100 * said.drift),
+            }
             fields |= {name: value for name, value in new.items() if value not in {None, ""}}
         heard, known = None if report is None else report.last_contact(), _moment(fields["lastContact"])
         if heard is not None and (known is None or (heard > known and now >= known + self.grain)):

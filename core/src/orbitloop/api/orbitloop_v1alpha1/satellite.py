@@ -46,6 +46,7 @@ class SatelliteStatus(ConditionedStatus):
         next_contact: when it can be heard next.
         queued_samples: samples that waited on board then.
         queued_bytes: their size.
+        drift_percent: how far what it sees has moved since its model began to fly, in hundredths: 25 is much.
     """
 
     flying: str = ""
@@ -53,6 +54,7 @@ class SatelliteStatus(ConditionedStatus):
     next_contact: AwareDatetime | None = None
     queued_samples: int | None = None
     queued_bytes: int | None = None
+    drift_percent: int | None = None
 
 
 class Satellite(Resource):

@@ -34,7 +34,8 @@ class TrainSpec(WorkerSpec):
     """How a round is trained.
 
     Attributes:
-        trigger: when a round begins; its metric is num_of_samples, the samples for training that no round has used.
+        trigger: when a round begins, by num_of_samples, the samples for training that no round has used, or,
+            once there is one, by drift: how far what the satellite sees has moved.
         pods: how many pods train it together, as torchrun has them.
         via: what makes these pods, where there are several; Auto takes the best that the cluster has.
     """
