@@ -10,6 +10,7 @@ from typing import Annotated
 
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
+from orbitloop.domain.chunks import CHUNK
 from orbitloop.domain.drift import MEASURES, MOST_CLASSES, SCORE_BINS
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes, Digest
@@ -28,6 +29,8 @@ MOST_UNFINISHED = 16
 """Bundles that one hello may name."""
 MOST_DESIRED = 256 * 1_000
 """Bytes of the largest desired state."""
+MOST_DAMAGED = 16
+"""Chunks that one hello may ask for."""
 
 
 class Message(BaseModel):
@@ -58,6 +61,22 @@ class LedgerPosition(Message):
     last: DigestText | None = None
 
 
+class DamagedChunk(Message):
+    """A chunk of a model that the satellite cannot make good out of what it has; see :mod:`orbitloop.domain.chunks`.
+
+    Args:
+        model: digest of the model's weights.
+        part: the tensor's name, or empty for the graph.
+        index: which chunk of it.
+        digest: of the chunk as it ought to be.
+    """
+
+    model: DigestText
+    part: str = Field(max_length=512)
+    index: int = Field(ge=0, lt=2**24)
+    digest: DigestText
+
+
 class Hello(Message):
     """The satellite opens a session: who it is, what flies, what waits.
 
@@ -70,6 +89,7 @@ class Hello(Message):
         unfinished: bundles that were sealed and not yet acknowledged; the answer says which of them arrived after all.
         desired: digest of the desired state that is here; ``None`` where none ever came, and from satellites that
             take none.
+        damaged: chunks of models that the ground is asked for.
     """
 
     satellite: Name
@@ -82,6 +102,7 @@ class Hello(Message):
     position: LedgerPosition | None = None
     unfinished: tuple[DigestText, ...] = Field(default=(), max_length=MOST_UNFINISHED)
     desired: DigestText | None = None
+    damaged: tuple[DamagedChunk, ...] = Field(default=(), max_length=MOST_DAMAGED)
 
 
 class Offer(Message):
@@ -98,6 +119,13 @@ class Desired(Message):
 
     digest: DigestText
     size: Annotated[Bytes, Field(ge=2, le=MOST_DESIRED)]
+
+
+class Repair(Message):
+    """A chunk that the satellite asked for: fetched as an artifact by its digest."""
+
+    digest: DigestText
+    size: Annotated[Bytes, Field(ge=1, le=CHUNK)]
 
 
 class Priorities(Message):
@@ -121,6 +149,7 @@ class Welcome(Message):
         priorities: what the ground wants most; ``None`` leaves the satellite's own ranking.
         desired: the state that is wanted of the node, if it is not the one that the hello named.
         events: whether the ground takes node events; a ground of last month says nothing of it, and is sent none.
+        repairs: those of the ``damaged`` chunks that the ground has; a ground of last month names none.
     """
 
     clock: AwareDatetime
@@ -130,6 +159,7 @@ class Welcome(Message):
     priorities: Priorities | None = None
     desired: Desired | None = None
     events: bool = False
+    repairs: tuple[Repair, ...] = Field(default=(), max_length=MOST_DAMAGED)
 
 
 class Goodbye(Message):
@@ -145,7 +175,12 @@ class Goodbye(Message):
 
 
 class UpdateReport(Message):
-    """The satellite tells what it did with an update; sent until acknowledged."""
+    """The satellite tells what it did with an update; sent until acknowledged.
+
+    Args:
+        late: it was rolled back after it had flown, or because the worker died while it was proved: for what happened
+            on board, which may have nothing to do with it. The ground may offer it again.
+    """
 
     satellite: Name
     update: DigestText
@@ -155,6 +190,7 @@ class UpdateReport(Message):
     canary_before: Score | None = None
     canary_after: Score | None = None
     at: AwareDatetime
+    late: bool = False
 
 
 class SketchText(Message):
@@ -173,11 +209,38 @@ class SketchText(Message):
     squares: tuple[Score, ...] = Field(min_length=MEASURES, max_length=MEASURES)
 
 
+class Trust(Message):
+    """How the models on board are, in memory and on disk; counts since launch.
+
+    Args:
+        scrubbed: bytes whose digest was looked at.
+        rounds: how often everything was looked at once.
+        found: damages: chunks, files and answers that were not what they had been.
+        repaired: those of them that were made good.
+        missing: chunks that wait for the ground.
+        fallen_back: how often the last good model took over for good.
+        last: when damage was found last.
+        serving: digest of the weights that look at frames; ``None``: nothing does.
+        reason: why that is not what ought to fly, if so.
+    """
+
+    scrubbed: int = Field(default=0, ge=0)
+    rounds: int = Field(default=0, ge=0)
+    found: int = Field(default=0, ge=0)
+    repaired: int = Field(default=0, ge=0)
+    missing: int = Field(default=0, ge=0)
+    fallen_back: int = Field(default=0, ge=0)
+    last: AwareDatetime | None = None
+    serving: DigestText | None = None
+    reason: str = Field(default="", max_length=500)
+
+
 class Telemetry(Message):
     """Frames and results since launch, sent with every contact.
 
     Args:
         sketch: of the latest frames that the flying model looked at; ``None`` from satellites that make none.
+        trust: how the models on board are; ``None`` from satellites that do not look.
     """
 
     satellite: Name
@@ -186,3 +249,4 @@ class Telemetry(Message):
     captured_bytes: Size
     samples_spooled: int = Field(ge=0)
     sketch: SketchText | None = None
+    trust: Trust | None = None
