@@ -76,7 +76,7 @@ def verify(signature: bytes, message: bytes) -> None:
 class Satellite:
     """Everything on board that an update meets, on a real disk."""
 
-    def __init__(self, folder: Path, *, kept: int = 5) -> None:
+    def __init__(self, folder: Path, *, kept: int = 5, rule: CanaryRule | None = None) -> None:
         self.slots = Slots(folder / "slots")
         self.slots.install(a_model(OLD))
         self.swapped: list[Digest] = []
@@ -92,7 +92,7 @@ class Satellite:
             swap=self._swap,
             verify=verify,
             clock=VirtualClock(LAUNCH),
-            rule=CanaryRule(tolerance=0.03, least=3),
+            rule=rule or CanaryRule(tolerance=0.03, least=3),
         )
 
     def _swap(self, detector: Detector) -> None:
@@ -257,3 +257,10 @@ def test_an_update_that_the_disk_has_changed_is_fetched_again_and_not_refused(sa
         satellite.prove(data, stored=data[:-1] + bytes([data[-1] ^ 1]))
     assert satellite.flying() == weights_digest(OLD)
     assert satellite.prove(data).outcome == Outcome.APPLIED
+
+
+def test_a_class_that_is_lost_rolls_back_by_its_name(tmp_path: Path) -> None:
+    lenient = CanaryRule(tolerance=1.0, class_tolerance=0.1, class_objects=5)
+    report = Satellite(tmp_path, rule=lenient).prove(an_update([BLINDED]))
+    assert report.outcome is Outcome.ROLLED_BACK
+    assert report.reason.startswith("worse at airplane, 5 of which are on the canary tiles")

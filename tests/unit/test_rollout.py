@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orbitloop.domain.rollout import CANARY_SHARE, CanaryResult, CanaryRule, Outcome, is_canary, objection
+from orbitloop.domain.rollout import CANARY_SHARE, CanaryResult, CanaryRule, ClassScore, Outcome, is_canary, objection
 from orbitloop.domain.units import Digest
 from orbitloop.testing.builders import a_digest
 
@@ -54,6 +54,24 @@ def test_canaries_object_to_an_update_that_is(tiles: int, before: float, after: 
 def test_an_objection_says_what_was_measured() -> None:
     said = objection(CanaryResult(tiles=7, before=0.8, after=0.5), CanaryRule())
     assert said == "worse on 7 canary tiles: average precision 0.500 after, 0.800 before, tolerance 0.030"
+
+
+@pytest.mark.parametrize(
+    ("objects", "after", "lost"),
+    [(8, 0.5, True), (8, 0.71, False), (7, 0.0, False), (8, 0.9, False)],
+    ids=["lost", "a little worse", "too few to tell", "better"],
+)
+def test_a_class_that_is_lost_objects_though_the_mean_rises(objects: int, after: float, lost: bool) -> None:
+    classes = (
+        ClassScore(name="ship", objects=90, before=0.6, after=0.95),
+        ClassScore(name="buoy", objects=objects, before=0.8, after=after),
+    )
+    said = objection(CanaryResult(tiles=9, before=0.7, after=0.72, classes=classes), CanaryRule())
+    assert (said is not None) is lost
+    assert said is None or said == (
+        f"worse at buoy, {objects} of which are on the canary tiles: average precision {after:.3f} after, "
+        "0.800 before, tolerance 0.100"
+    )
 
 
 @given(before=st.floats(0, 1), after=st.floats(0, 1), gain=st.floats(0, 1), tiles=st.integers(0, 9))

@@ -175,6 +175,8 @@ class CanaryTable(_Table):
 
     tolerance: Annotated[float, Field(ge=0, le=1)] = 0.03
     least: Annotated[int, Field(ge=0)] = 3
+    class_tolerance: Annotated[float, Field(ge=0, le=1)] = 0.1
+    class_objects: Annotated[int, Field(ge=1)] = 8
 
 
 class WorkerTable(_Table):
@@ -285,7 +287,7 @@ class SatelliteFile(_Table):
 
     def canary_rule(self) -> CanaryRule:
         """The canary rule."""
-        return CanaryRule(tolerance=self.canary.tolerance, least=self.canary.least)
+        return CanaryRule(**self.canary.model_dump())
 
     def rhythm(self) -> Rhythm:
         """How often sessions take place."""

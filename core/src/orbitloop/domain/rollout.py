@@ -26,19 +26,34 @@ class CanaryRule:
     Args:
         tolerance: how much average precision may fall on the canary tiles before the update is rolled back.
         least: fewest tiles that prove anything; with fewer, the update is rolled back.
+        class_tolerance: how much it may fall for a single class: the mean over many classes hides one that is lost.
+        class_objects: fewest objects of a class on the tiles that say anything of it alone.
     """
 
     tolerance: float = 0.03
     least: int = 3
+    class_tolerance: float = 0.1
+    class_objects: int = 8
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ClassScore:
+    """Average precision of one class, by its name, over the ``objects`` of it on the canary tiles."""
+
+    name: str
+    objects: int
+    before: float
+    after: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CanaryResult:
-    """Average precision at IoU 0.5 of the flying and the new model over ``tiles`` canary tiles."""
+    """Average precision at IoU 0.5 of the flying and the new model over ``tiles`` canary tiles, and class by class."""
 
     tiles: int
     before: float
     after: float
+    classes: tuple[ClassScore, ...] = ()
 
 
 def is_canary(sample: Digest) -> bool:
@@ -51,8 +66,18 @@ def objection(result: CanaryResult, rule: CanaryRule) -> str | None:
     if result.tiles < rule.least:
         return f"only {result.tiles} canary tiles are on board, {rule.least} are needed to prove a model"
     if result.after >= result.before - rule.tolerance:
-        return None
+        return _objection_of_a_class(result.classes, rule)
     return (
         f"worse on {result.tiles} canary tiles: average precision {result.after:.3f} after, "
         f"{result.before:.3f} before, tolerance {rule.tolerance:.3f}"
     )
+
+
+def _objection_of_a_class(classes: tuple[ClassScore, ...], rule: CanaryRule) -> str | None:
+    for score in classes:
+        if score.objects >= rule.class_objects and score.after < score.before - rule.class_tolerance:
+            return (
+                f"worse at {score.name}, {score.objects} of which are on the canary tiles: average precision "
+                f"{score.after:.3f} after, {score.before:.3f} before, tolerance {rule.class_tolerance:.3f}"
+            )
+    return None

@@ -5,6 +5,7 @@ Checked in this order: signature, base, result, canary. Until the very last step
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
@@ -13,16 +14,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbitloop.domain.delta import apply
-from orbitloop.domain.detection import Detections, Truth, mean_average_precision
+from orbitloop.domain.detection import Detections, Truth, average_precision, mean_average_precision
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import NotYet, Refused, Untrusted, WrongBase
-from orbitloop.domain.rollout import CanaryResult, CanaryRule, Outcome, objection
+from orbitloop.domain.rollout import CanaryResult, CanaryRule, ClassScore, Outcome, objection
 from orbitloop.domain.units import Digest
 from orbitloop.domain.versions import weights_digest
 from orbitloop.ports.clock import Clock
 from orbitloop.wire.messages import Offer, UpdateReport
 from orbitloop.wire.model_folder import Model
 from orbitloop.wire.update import CanaryTruth, Update, Verify, unpack_update
+
+_MOST_CLASSES = 1_000
 
 
 class Detector(Protocol):
@@ -119,7 +122,7 @@ class ProveUpdate:
             if flying == update.result:
                 return self._report(offer, Outcome.APPLIED, flying, "was applied before")
             staged = self._build(active, flying, update)
-            result = self._canary(self._load(active), staged, update.canary)
+            result = self._canary(self._load(active), staged, update.canary, active.spec.classes)
         except Refused as error:
             report = self._report(offer, Outcome.REFUSED, flying, str(error))
             self._slots.remember(report)
@@ -146,14 +149,19 @@ class ProveUpdate:
             raise Untrusted(f"the update makes {', '.join(broken)} infinite or not a number; not flown")
         return self._load(self._slots.stage(weights))
 
-    def _canary(self, before: Detector, after: Detector, truths: tuple[CanaryTruth, ...]) -> CanaryResult:
+    def _canary(
+        self, before: Detector, after: Detector, truths: tuple[CanaryTruth, ...], names: tuple[str, ...]
+    ) -> CanaryResult:
         kept = [(self._canaries.pixels(entry.sample), entry.truth) for entry in truths]
         tiles = [(pixels, truth) for pixels, truth in kept if pixels is not None]
+        pictures = [pixels for pixels, _ in tiles]
         truth = [entry for _, entry in tiles]
+        old, new = ([detector.detect(pixels) for pixels in pictures] for detector in (before, after))
         return CanaryResult(
             tiles=len(tiles),
-            before=_precision(before, [pixels for pixels, _ in tiles], truth),
-            after=_precision(after, [pixels for pixels, _ in tiles], truth),
+            before=mean_average_precision(old, truth, classes=_MOST_CLASSES),
+            after=mean_average_precision(new, truth, classes=_MOST_CLASSES),
+            classes=_by_class(old, new, truth, names),
         )
 
     def _report(
@@ -171,5 +179,16 @@ class ProveUpdate:
         )
 
 
-def _precision(detector: Detector, tiles: list[NDArray[np.uint8]], truth: list[Truth]) -> float:
-    return mean_average_precision([detector.detect(pixels) for pixels in tiles], truth, classes=1_000)
+def _by_class(
+    old: list[Detections], new: list[Detections], truth: list[Truth], names: tuple[str, ...]
+) -> tuple[ClassScore, ...]:
+    counts = Counter(int(label) for entry in truth for label in entry.labels)
+    return tuple(
+        ClassScore(
+            name=names[label] if label < len(names) else f"class {label}",
+            objects=objects,
+            before=average_precision(old, truth, label=label),
+            after=average_precision(new, truth, label=label),
+        )
+        for label, objects in sorted(counts.items())
+    )
