@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
+from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.postgresql import PostgreSQL
 
 from orbitloop.domain.detection import Truth
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.tiling import Window
 from orbitloop.domain.units import Digest
-from orbitloop.ports.reviews import Proposal, Review, ReviewQueue, Verdict
-from orbitloop.testing.reviews import MemoryReviews
+from orbitloop.ports.reviews import Overtaken, Proposal, Review, ReviewQueue, Verdict
+from orbitloop.testing.reviews import MemoryReviews, a_proposal, a_truth
+from orbitloop_ground.adapters.ledger import Ledger
+from orbitloop_ground.adapters.restorable import RestorableLedger
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 WINDOW = Window(x0=416, y0=0, width=416, height=320)
@@ -29,29 +36,35 @@ class Store:
     again: Callable[[], ReviewQueue]
 
 
-@pytest.fixture(params=["memory"])
-def store() -> Store:
-    queue = MemoryReviews()
-    return Store(queue=queue, again=lambda: queue)
+@pytest.fixture(params=["memory", "SQLite", "PostgreSQL", "SQLite with a journal"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "memory":
+        queue = MemoryReviews()
+        yield Store(queue=queue, again=lambda: queue)
+        return
+    if request.param == "SQLite":
+        opens: Callable[[], Ledger] = partial(Ledger, f"sqlite:///{tmp_path / 'ledger.db'}")
+    elif request.param == "PostgreSQL":
+        server: PostgreSQL = request.getfixturevalue("postgresql")
+        opens = partial(Ledger, server.database())
+    else:
+        opens = partial(RestorableLedger, tmp_path / "ledger.db")
+    with ExitStack() as stack:
+
+        def opened() -> Ledger:
+            ledger = opens()
+            stack.callback(ledger.close)
+            return ledger
+
+        yield Store(queue=opened(), again=opened)
 
 
 def a_name(number: int) -> Digest:
     return digest_of(str(number).encode())
 
 
-def a_proposal(count: int = 2, *, at: float = 10.25) -> Proposal:
-    corner = np.arange(count, dtype=np.float32)[:, None] * 40 + np.array([[at, at]], np.float32)
-    return Proposal(
-        boxes=np.concatenate([corner, corner + 30.1], axis=1).astype(np.float32),
-        labels=np.arange(count, dtype=np.int64) % 2,
-        confidence=np.linspace(0.3, 0.9, count, dtype=np.float32),
-        doubtful=np.arange(count) % 2 == 0,
-    )
-
-
-def a_truth(*boxes: tuple[float, ...]) -> Truth:
-    table = np.array(boxes, np.float32).reshape(-1, 5)
-    return Truth(boxes=table[:, :4], labels=table[:, 4].astype(np.int64))
+def a_verdict(truth: Truth | None, *, after: int | None = None) -> Verdict:
+    return Verdict(truth=truth, who="ana", at=NOON, after=after)
 
 
 def propose(queue: ReviewQueue, *numbers: int, proposal: Proposal | None = None) -> None:
@@ -164,10 +177,43 @@ def test_all_are_decided_or_none(store: Store, wrong: int, truth: Truth, why: st
 
 def test_how_many_decisions_were_new_is_told(store: Store) -> None:
     propose(store.queue, 1, 2)
-    verdicts = {a_name(1): Verdict(truth=a_truth((1, 2, 3, 4, 0)), who="ana", at=NOON)}
+    verdicts = {a_name(1): a_verdict(a_truth((1, 2, 3, 4, 0)))}
     assert store.queue.decide_all(verdicts) == 1
-    assert store.queue.decide_all(verdicts | {a_name(2): Verdict(truth=None, who="ana", at=NOON)}) == 1
+    assert store.queue.decide_all(verdicts | {a_name(2): a_verdict(None)}) == 1
     assert store.queue.decide_all({}) == 0
+
+
+def test_who_decides_on_what_another_has_decided_since_is_told(store: Store) -> None:
+    propose(store.queue, 1, 2)
+    assert store.queue.decide_all({a_name(1): a_verdict(a_truth((1, 2, 3, 4, 0)), after=0)}) == 1
+    assert store.queue.decide_all({a_name(1): a_verdict(a_truth((1, 2.04, 3, 4, 0)), after=0)}) == 0, "the same"
+    with pytest.raises(Overtaken, match="ana has decided otherwise since"):
+        store.queue.decide_all({a_name(2): a_verdict(None, after=0), a_name(1): a_verdict(None, after=0)})
+    assert names(store.again().pending()) == [a_name(2)]
+    assert store.queue.decide_all({a_name(1): a_verdict(None, after=1)}) == 1
+    assert store.queue.decided() == {a_name(1): None}
+
+
+def test_several_may_decide_at_once_and_one_of_them_is_first(store: Store) -> None:
+    propose(store.queue, *range(6))
+    outcomes: list[int] = []
+
+    def work(queue: ReviewQueue, who: str, x: float) -> None:
+        for number in range(6):
+            verdict = Verdict(truth=a_truth((x, 2, x + 9, 4, 0)), who=who, at=NOON, after=0)
+            try:
+                outcomes.append(queue.decide_all({a_name(number): verdict}))
+            except Overtaken:
+                outcomes.append(0)
+
+    queues = [store.again() for _ in range(3)]
+    threads = [threading.Thread(target=work, args=(queue, f"p{n}", 10.0 * n)) for n, queue in enumerate(queues)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (len(outcomes), sum(outcomes)) == (18, 6)
+    assert {review.revision for review in store.queue.reviews()} == {1}
 
 
 def test_a_tile_that_was_never_proposed_is_not_there(store: Store) -> None:

@@ -16,6 +16,7 @@ from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Arrival
 from orbitloop.ports.updates import PublishedUpdate
+from orbitloop.testing.reviews import a_proposal, a_truth
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.wire.bundle import entry_of
 from orbitloop.wire.messages import Hello, UpdateReport
@@ -72,6 +73,13 @@ def tell(ledger: RestorableLedger, folder: Path) -> None:
     ledger.set_priorities("sat-1", {"hard": 2.0})
     ledger.set_desired("sat-1", WANTED)
     ledger.record_events(NodeEvents(satellite="sat-1", origin="1" * 32, events=(EVENT,)), LAUNCH)
+    tiles = [a_sample(number, size=60)[0] for number in range(3)]
+    for number, sample in enumerate(tiles):
+        ledger.propose(sample.id, sample.frame, sample.window, a_proposal())
+        if number:
+            ledger.propose(sample.id, sample.frame, sample.window, a_proposal(1))
+            ledger.decide(sample.id, a_truth((1.5, 2, 30, 40, 0)), "ana", LAUNCH)
+    ledger.decide(tiles[2].id, None, "ben", LAUNCH)
 
 
 def known(ledger: RestorableLedger) -> dict[str, object]:
@@ -87,6 +95,11 @@ def known(ledger: RestorableLedger) -> dict[str, object]:
         "factors": priorities and priorities.factors,
         "wanted": ledger.desired("sat-1"),
         "events": [report.events for report in ledger.node_reports(0)],
+        "reviews": [
+            (one.sample, len(one.proposal.boxes), one.revision, one.verdict and (one.verdict.who, one.verdict.at))
+            for one in ledger.reviews()
+        ],
+        "decided": {name: truth and truth.boxes.tolist() for name, truth in ledger.decided().items()},
     }
 
 
@@ -209,9 +222,14 @@ def test_what_is_said_again_makes_the_journal_no_longer(tmp_path: Path) -> None:
     events = NodeEvents(satellite="sat-1", origin="1" * 32, events=(EVENT,))
     ledger.set_desired("sat-1", WANTED)
     ledger.record_events(events, LAUNCH)
+    sample, _ = a_sample(0)
+    ledger.propose(sample.id, sample.frame, sample.window, a_proposal())
+    ledger.decide(sample.id, None, "ana", LAUNCH)
     size, bearings = (tmp_path / "ledger.journal").stat().st_size, ledger.bearings()
     ledger.set_desired("sat-1", WANTED)
     assert ledger.record_events(events, LAUNCH) == 0
+    ledger.propose(sample.id, sample.frame, sample.window, a_proposal(1))
+    ledger.decide(sample.id, None, "ana", LAUNCH)
     assert (tmp_path / "ledger.journal").stat().st_size == size
     assert ledger.bearings() == bearings
     ledger.close()

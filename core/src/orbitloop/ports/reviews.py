@@ -11,9 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from orbitloop.domain.detection import Floats, Truth
-from orbitloop.domain.errors import BadInput
+from orbitloop.domain.errors import BadInput, Refused
 from orbitloop.domain.tiling import Window
 from orbitloop.domain.units import Digest
+
+_SAME = 0.05
+"""Pixels that two boxes may be apart and still be the same: tools round."""
+
+
+class Overtaken(Refused):
+    """Somebody else has decided in the meantime."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -52,6 +59,8 @@ class Verdict:
         truth: its objects, in pixels of the tile; ``None``: rejected, nothing is to be learned from it.
         who: who says so.
         at: when, UTC.
+        after: how often people had decided on the tile when this was made; once it is more often, another verdict is
+            refused. ``None``: it counts whatever was decided before.
 
     Raises:
         BadInput: a box or a label is none, or nobody says so.
@@ -60,6 +69,7 @@ class Verdict:
     truth: Truth | None
     who: str
     at: datetime
+    after: int | None = None
 
     def __post_init__(self) -> None:
         if self.truth is not None:
@@ -68,10 +78,16 @@ class Verdict:
             raise BadInput("a verdict needs a name: say who decided")
 
     def says_the_same(self, truth: Truth | None) -> bool:
-        """Whether it found the same objects, in whatever order."""
+        """Whether it found the same objects, in whatever order, to a twentieth of a pixel."""
         if self.truth is None or truth is None:
             return self.truth is truth
-        return _rows(self.truth) == _rows(truth)
+        left = _rows(truth)
+        for row in _rows(self.truth):
+            same = next((other for other in left if np.abs(row - other).max() <= _SAME), None)
+            if same is None:
+                return False
+            left = [other for other in left if other is not same]
+        return not left
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -92,6 +108,27 @@ class Review:
     proposal: Proposal
     verdict: Verdict | None = None
     revision: int = 0
+
+    def is_news(self, verdict: Verdict) -> bool:
+        """Whether a verdict says something else than the last one.
+
+        Raises ``BadInput`` for a box outside the tile, and ``Overtaken`` if it was made before the last one.
+        """
+        self.check(verdict.truth)
+        if self.verdict is None:
+            return True
+        if self.verdict.says_the_same(verdict.truth):
+            return False
+        if verdict.after not in (None, self.revision):
+            raise Overtaken(
+                f"sample {self.sample}: {self.verdict.who} has decided otherwise since, at "
+                f"{self.verdict.at.isoformat(timespec='seconds')}; look at it again"
+            )
+        return True
+
+    def check_proposal(self) -> None:
+        """Raises ``BadInput`` if what was proposed leaves the tile."""
+        self.check(Truth(boxes=self.proposal.boxes, labels=self.proposal.labels))
 
     def check(self, truth: Truth | None) -> None:
         """Raises ``BadInput`` for a box that leaves the tile; a pixel over its edge is rounding."""
@@ -132,7 +169,10 @@ class ReviewQueue(Protocol):
         ...
 
     def decide_all(self, verdicts: Mapping[Digest, Verdict]) -> int:
-        """Like :meth:`decide` for several tiles, all or none; returns on how many the word is new."""
+        """Like :meth:`decide` for several tiles, all or none; returns on how many the word is new.
+
+        Raises ``Overtaken`` too, for verdicts that say what they came after.
+        """
         ...
 
     def decided(self) -> dict[Digest, Truth | None]:
@@ -157,8 +197,8 @@ def _check(boxes: Floats, labels: NDArray[np.int64], where: str) -> None:
         raise BadInput(f"{where}: classes are counted from 0")
 
 
-def _rows(truth: Truth) -> list[tuple[float, ...]]:
-    return sorted((*box, label) for box, label in zip(truth.boxes.tolist(), truth.labels.tolist(), strict=True))
+def _rows(truth: Truth) -> list[NDArray[np.float64]]:
+    return list(np.column_stack([truth.boxes, truth.labels]).astype(np.float64))
 
 
 def _shown(box: Floats) -> str:

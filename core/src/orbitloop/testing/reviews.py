@@ -1,4 +1,4 @@
-"""A review queue in memory."""
+"""A review queue in memory, and what goes into one."""
 
 from __future__ import annotations
 
@@ -6,11 +6,30 @@ from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
 
+import numpy as np
+
 from orbitloop.domain.detection import Truth
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.tiling import Window
 from orbitloop.domain.units import Digest
 from orbitloop.ports.reviews import Proposal, Review, Verdict
+
+
+def a_proposal(count: int = 2, *, at: float = 10.25) -> Proposal:
+    """So many boxes of two classes down the diagonal from ``at``, every other one doubtful."""
+    corner = np.arange(count, dtype=np.float32)[:, None] * 40 + np.array([[at, at]], np.float32)
+    return Proposal(
+        boxes=np.concatenate([corner, corner + 30.1], axis=1).astype(np.float32),
+        labels=np.arange(count, dtype=np.int64) % 2,
+        confidence=np.linspace(0.3, 0.9, count, dtype=np.float32),
+        doubtful=np.arange(count) % 2 == 0,
+    )
+
+
+def a_truth(*objects: tuple[float, ...]) -> Truth:
+    """Objects as ``x0, y0, x1, y1, label``."""
+    table = np.array(objects, np.float32).reshape(-1, 5)
+    return Truth(boxes=table[:, :4], labels=table[:, 4].astype(np.int64))
 
 
 class MemoryReviews:
@@ -22,7 +41,7 @@ class MemoryReviews:
     def propose(self, sample: Digest, frame: str, window: Window, proposal: Proposal) -> None:
         """Put a tile into the queue, or replace what was proposed for it while it waits."""
         review = Review(sample=sample, frame=frame, window=window, proposal=proposal)
-        review.check(Truth(boxes=proposal.boxes, labels=proposal.labels))
+        review.check_proposal()
         if sample not in self._reviews or self._reviews[sample].verdict is None:
             self._reviews[sample] = review
 
@@ -36,17 +55,14 @@ class MemoryReviews:
 
     def decide_all(self, verdicts: Mapping[Digest, Verdict]) -> int:
         """The last word on several tiles, all or none; returns on how many it is new."""
-        for sample, verdict in verdicts.items():
+        for sample in verdicts:
             if sample not in self._reviews:
                 raise BadInput(f"sample {sample} is not in the review queue; list what is")
-            self._reviews[sample].check(verdict.truth)
-        new = 0
-        for sample, verdict in verdicts.items():
-            known = self._reviews[sample]
-            if known.verdict is None or not known.verdict.says_the_same(verdict.truth):
-                self._reviews[sample] = replace(known, verdict=verdict, revision=known.revision + 1)
-                new += 1
-        return new
+        news = {name: verdict for name, verdict in verdicts.items() if self._reviews[name].is_news(verdict)}
+        for name, verdict in news.items():
+            known = self._reviews[name]
+            self._reviews[name] = replace(known, verdict=verdict, revision=known.revision + 1)
+        return len(news)
 
     def decided(self) -> dict[Digest, Truth | None]:
         """The last word on each tile that has one."""

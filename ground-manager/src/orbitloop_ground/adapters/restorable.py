@@ -10,6 +10,7 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,8 +20,10 @@ from sqlalchemy.exc import DatabaseError
 from orbitloop.adapters.durable import naming_full_disk
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, NotYet
+from orbitloop.domain.tiling import Window
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.node_ledger import Built, DesiredDocument
+from orbitloop.ports.reviews import Proposal, Verdict
 from orbitloop.ports.sample_store import Arrival
 from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.wire.bundle import blob_of, sample_from
@@ -28,7 +31,18 @@ from orbitloop.wire.messages import Hello, Priorities, Receipt, UpdateReport
 from orbitloop.wire.node_messages import NodeEvents
 from orbitloop_ground.adapters.journal import Journal
 from orbitloop_ground.adapters.ledger import Ledger
-from orbitloop_ground.adapters.tables import built, bundles, desired, node_events, reports, samples, updates
+from orbitloop_ground.adapters.review_ledger import DECIDED, PROPOSED, Fields, proposal_row
+from orbitloop_ground.adapters.tables import (
+    built,
+    bundles,
+    desired,
+    node_events,
+    reports,
+    reviews,
+    samples,
+    updates,
+    verdicts,
+)
 
 _log = logging.getLogger(__name__)
 
@@ -38,6 +52,8 @@ _BEGIN = "begin"
 """The first record of a journal that has told the ledger everything."""
 _COMPARED = 256 * 2**20
 """Bytes of the largest journal that the ledger's rows are compared with at the start; about two million samples."""
+_REVIEW = ("sample", "frame", "x0", "y0", "width", "height", "proposal")
+_VERDICT = ("sample", "revision", "who", "at", "objects")
 _COLUMNS: tuple[tuple[str, Table, tuple[str, ...]], ...] = (
     ("bundle", bundles, ("digest", "satellite", "size", "samples", "stored")),
     ("sample", samples, ("id", "satellite", "blob", "entry")),
@@ -46,6 +62,8 @@ _COLUMNS: tuple[tuple[str, Table, tuple[str, ...]], ...] = (
     ("desired", desired, ("satellite", "digest", "document")),
     ("built", built, ("model", "satellite", "base", "update", "result")),
     ("event", node_events, ("satellite", "subject", "origin", "sequence", "message")),
+    ("review", reviews, _REVIEW),
+    ("verdict", verdicts, _VERDICT),
 )
 """What is compared: the kind of row, its name, and what must not change."""
 _BUILT = ("satellite", "model", "base", "update", "result")
@@ -58,7 +76,8 @@ class RestorableLedger(Ledger):
 
     At the start, a file that is damaged or gone is set aside and made anew from the journal: bundles, samples and the
     rounds that used them, updates and the model files that they were made of, reports, sessions, priorities, desired
-    states and node events. Telemetry, the dates of contacts and what was exported are not kept there; they begin anew.
+    states, node events, and reviews with every verdict. Telemetry, the dates of contacts and what was exported are not
+    kept there; they begin anew.
     After a crash the journal's end is told again, since SQLite passes over a damaged end of its write-ahead log in
     silence. Several processes may share one ledger.
 
@@ -227,6 +246,22 @@ class RestorableLedger(Ledger):
         self._journal.append("built", {name: getattr(made, name) for name in _BUILT})
         super().record_built(made)
 
+    def propose(self, sample: Digest, frame: str, window: Window, proposal: Proposal) -> None:
+        """See :class:`Ledger`."""
+        row, known = proposal_row(sample, frame, window, proposal), self.review(sample)
+        if known is None or (
+            known.verdict is None and row != proposal_row(sample, known.frame, known.window, known.proposal)
+        ):
+            self._propose(row, partial(self._note, PROPOSED))
+
+    def decide_all(self, words: Mapping[Digest, Verdict]) -> int:
+        """See :class:`Ledger`."""
+        return self._decide(words, partial(self._note, DECIDED))
+
+    def _note(self, kind: str, rows: list[Fields]) -> None:
+        """While nobody else can write to the ledger: the journal has the order of the commits."""
+        self._journal.append(kind, {"rows": rows})
+
     def _restore(self, records: Iterable[tuple[str, dict[str, Any]]]) -> None:
         """Tell the ledger again what it was told; what it knows already changes nothing."""
         restored = 0
@@ -276,17 +311,19 @@ class RestorableLedger(Ledger):
                 pass
             case "priorities":
                 super().set_priorities(fields["satellite"], fields["factors"])
-            case "desired" | "events" | "built":
-                self._replay_of_node(kind, fields)
+            case "desired" | "events" | "built" | "propose" | "verdicts":
+                self._replay_further(kind, fields)
             case _:
                 _log.warning("journal_record_unknown", extra={"kind": kind})
 
-    def _replay_of_node(self, kind: str, fields: dict[str, Any]) -> None:
+    def _replay_further(self, kind: str, fields: dict[str, Any]) -> None:
         match kind:
             case "desired":
                 super().set_desired(fields["satellite"], base64.b64decode(fields["document"]))
             case "built":
                 super().record_built(Built(**fields))
+            case "propose" | "verdicts":
+                self._retell(kind, fields["rows"])
             case _:
                 events = NodeEvents.model_validate_json(fields["message"])
                 super().record_events(events, datetime.fromisoformat(fields["at"]))
@@ -322,6 +359,9 @@ def _rows_of(told: Iterable[tuple[str, dict[str, Any]]]) -> set[tuple[Any, ...]]
                     ("event", said.satellite, event.subject, said.origin, event.sequence, event.model_dump_json())
                     for event in said.events
                 )
+            case "propose" | "verdicts":
+                named, names = ("review", _REVIEW) if kind == PROPOSED else ("verdict", _VERDICT)
+                rows.update((named, *(row[name] for name in names)) for row in fields["rows"])
     return rows
 
 

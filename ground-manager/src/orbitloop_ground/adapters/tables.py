@@ -169,6 +169,30 @@ exports = Table(  # where the samples of a satellite were exported to
     Column("at", String(40), nullable=False),
 )
 
+reviews = Table(  # tiles that wait for a person, and those that people have decided on; revision counts their verdicts
+    "reviews",
+    metadata,
+    _sequence(),
+    Column("sample", String(71), nullable=False, unique=True),
+    Column("frame", Text, nullable=False),
+    Column("x0", Integer, nullable=False),
+    Column("y0", Integer, nullable=False),
+    Column("width", Integer, nullable=False),
+    Column("height", Integer, nullable=False),
+    Column("proposal", Text, nullable=False),
+    Column("revision", Integer, nullable=False, index=True),
+)
+
+verdicts = Table(  # every word that was said on a tile; without objects it was rejected
+    "verdicts",
+    metadata,
+    Column("sample", String(71), primary_key=True),
+    Column("revision", Integer, primary_key=True),
+    Column("who", Text, nullable=False),
+    Column("at", String(40), nullable=False),
+    Column("objects", Text),
+)
+
 
 def create_missing(connection: Connection) -> None:
     """Make the tables that are not there: the database may be of an older version, or shared with another gateway."""
