@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import math
+import pickle
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -55,7 +56,7 @@ class Recipe:
 
 
 TEACHER = Recipe(
-    steps=1000, batch=8, rate=5e-4, warmup=50, width=2, augmentation=Augmentation(scales=(0.5, 2.0), mosaic=0.4)
+    steps=600, batch=8, rate=5e-4, warmup=50, width=2, augmentation=Augmentation(scales=(0.5, 2.0), mosaic=0.4)
 )
 """A teacher out of the bundled model: twice its channels, and views from half to twice the set's own scale."""
 
@@ -66,7 +67,7 @@ class Sitting:
 
     Args:
         file: where the training is kept until it goes on.
-        seconds: how long it may take.
+        seconds: how long it may take; at least one step is done.
     """
 
     file: Path
@@ -109,11 +110,13 @@ def pretrain(
         first=training.step,
     )
     while training.step < recipe.steps:
-        if sitting is not None and time.monotonic() > until:
-            training.keep(sitting.file)
-            raise NotYet(f"{training.step} of {recipe.steps} steps are done; run the same again to go on from there")
         loss = training.descend(*next(stream))
         progress(training.step, recipe.steps, loss)
+        if sitting is not None and (time.monotonic() > until or training.step == recipe.steps):
+            training.keep(sitting.file)
+            if training.step < recipe.steps:
+                done = f"{training.step} of {recipe.steps} steps are done"
+                raise NotYet(f"{done}; run the same again to go on from there")
     return training.released()
 
 
@@ -179,7 +182,11 @@ class _Training:
         """Go on from what is kept, if anything is; raises ``BadInput`` if that is another training."""
         if not file.exists():
             return
-        state = torch.load(file, map_location=self._compute.device, weights_only=True)
+        try:
+            state = torch.load(file, map_location=self._compute.device, weights_only=True)
+        except (OSError, RuntimeError, EOFError, LookupError, ValueError, pickle.UnpicklingError) as error:
+            first = str(error).splitlines()[0][:200]
+            raise BadInput(f"{file}: cannot be read as a training ({first}); remove it to begin anew") from error
         if state["recipe"] != repr(self._recipe):
             raise BadInput(f"{file}: keeps a training by another recipe; finish that one, or remove the file")
         self.step = state["step"]
