@@ -1,0 +1,1 @@
+"""What an update is worth: bytes against accuracy, ours beside the peers."""
