@@ -16,6 +16,7 @@ from orbitloop.domain.delta import Change, Gain, Shift, Sparse, apply
 from orbitloop.domain.detection import Detections
 from orbitloop.domain.errors import BadInput, NotYet, Untrusted
 from orbitloop.domain.rollout import CanaryRule, Outcome
+from orbitloop.domain.shadow import ShadowRule
 from orbitloop.domain.units import Digest
 from orbitloop.domain.versions import weights_digest
 from orbitloop.testing.builders import (
@@ -34,9 +35,12 @@ from orbitloop.testing.samples import LAUNCH
 from orbitloop.wire.messages import UpdateReport
 from orbitloop.wire.model_folder import DETECTOR, WEIGHTS, Model
 from orbitloop.wire.update import CanaryTruth, Step, Update, pack_update
+from orbitloop_edge.adapters.shadow_log import FileShadowLog
 from orbitloop_edge.adapters.shelf import Shelf
 from orbitloop_edge.adapters.slots import Slots
-from orbitloop_edge.usecases.prove import Detector, ProveUpdate
+from orbitloop_edge.usecases.detector import Detector
+from orbitloop_edge.usecases.prove import ProveUpdate
+from orbitloop_edge.usecases.shadow import Shadow
 
 GROUND_KEY = Ed25519PrivateKey.from_private_bytes(b"g" * 32)
 STRANGERS_KEY = Ed25519PrivateKey.from_private_bytes(b"s" * 32)
@@ -76,9 +80,12 @@ def verify(signature: bytes, message: bytes) -> None:
 class Satellite:
     """Everything on board that an update meets, on a real disk."""
 
-    def __init__(self, folder: Path, *, kept: int = 5, rule: CanaryRule | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, kept: int = 5, rule: CanaryRule | None = None, shadow: Shadow | None = None
+    ) -> None:
         self.slots = Slots(folder / "slots")
-        self.slots.install(a_model(OLD))
+        if not self.slots.installed():
+            self.slots.install(a_model(OLD))
         self.swapped: list[Digest] = []
         self.folder = folder
         shelf = Shelf(folder / "canaries")
@@ -93,6 +100,7 @@ class Satellite:
             verify=verify,
             clock=VirtualClock(LAUNCH),
             rule=rule or CanaryRule(tolerance=0.03, least=3),
+            shadow=shadow,
         )
 
     def _swap(self, detector: Detector) -> None:
@@ -264,3 +272,100 @@ def test_a_class_that_is_lost_rolls_back_by_its_name(tmp_path: Path) -> None:
     report = Satellite(tmp_path, rule=lenient).prove(an_update([BLINDED]))
     assert report.outcome is Outcome.ROLLED_BACK
     assert report.reason.startswith("worse at airplane, 5 of which are on the canary tiles")
+
+
+SEEN = with_squares(plain_ground(24), (4, 4, 14, 14))
+
+
+class Ticking:
+    """A clock on which every look at it costs ``step`` seconds."""
+
+    def __init__(self, step: float = 0.5) -> None:
+        self.now, self.step = 0.0, step
+
+    def __call__(self) -> float:
+        self.now += self.step
+        return self.now
+
+
+def a_shadow(folder: Path, seconds: Ticking, *, frames: int = 3) -> Shadow:
+    return Shadow(ShadowRule(one_in=2, frames=frames), FileShadowLog(folder / "shadow.json"), seconds)
+
+
+def show(shadow: Shadow, frames: int, sees: Detections) -> None:
+    """Frames that the serving model has looked at, and seen ``sees`` in."""
+    for _ in range(frames):
+        shadow.see(SEEN, sees, 0.5)
+
+
+SURE = some_detections((4, 4, 14, 14), scores=[0.9])
+
+
+def test_a_proved_model_flies_in_shadow_and_serves_once_it_held(tmp_path: Path) -> None:
+    shadow = a_shadow(tmp_path, Ticking())
+    satellite = Satellite(tmp_path, shadow=shadow)
+    with pytest.raises(NotYet, match="in shadow: 0 of 3 frames"):
+        satellite.prove(GOOD)
+    show(shadow, 4, SURE)
+    with pytest.raises(NotYet, match="in shadow: 2 of 3 frames"):
+        satellite.prove(GOOD)
+    assert (satellite.flying(), satellite.swapped) == (weights_digest(OLD), [])
+    show(shadow, 2, SURE)
+    report = satellite.prove(GOOD)
+    assert report.outcome is Outcome.APPLIED
+    assert satellite.swapped == [report.flying] == [satellite.flying()]
+    assert not (tmp_path / "shadow.json").exists()
+    show(shadow, 2, SURE)  # nobody flies in shadow any more
+
+
+@pytest.mark.parametrize(
+    ("sees", "seconds", "reason"),
+    [
+        (some_detections((15, 15, 23, 23), scores=[0.9]), Ticking(), "it found 0 of the 3 objects"),
+        (SURE, Ticking(2.0), "it took 2.00 s a frame, the old model 0.50 s"),
+    ],
+    ids=["does not agree", "slow"],
+)
+def test_a_model_that_does_not_hold_in_shadow_is_rolled_back(
+    tmp_path: Path, sees: Detections, seconds: Ticking, reason: str
+) -> None:
+    shadow = a_shadow(tmp_path, seconds)
+    satellite = Satellite(tmp_path, shadow=shadow)
+    with pytest.raises(NotYet):
+        satellite.prove(GOOD)
+    show(shadow, 6, sees)
+    report = satellite.prove(GOOD)
+    assert report.outcome is Outcome.ROLLED_BACK
+    assert reason in report.reason
+    assert (satellite.flying(), satellite.swapped, shadow.model()) == (weights_digest(OLD), [], None)
+
+
+def test_a_model_that_its_canaries_object_to_never_flies_in_shadow(tmp_path: Path) -> None:
+    shadow = a_shadow(tmp_path, Ticking())
+    assert Satellite(tmp_path, shadow=shadow).prove(an_update([BLINDED])).outcome is Outcome.ROLLED_BACK
+    assert shadow.model() is None
+
+
+@pytest.mark.parametrize("damage", [False, True], ids=["kept", "damaged"])
+def test_what_was_seen_in_shadow_outlives_a_restart(tmp_path: Path, damage: bool) -> None:
+    shadow = a_shadow(tmp_path, Ticking())
+    with pytest.raises(NotYet):
+        Satellite(tmp_path, shadow=shadow).prove(GOOD)
+    show(shadow, 4, SURE)
+    if damage:
+        (tmp_path / "shadow.json").write_bytes(b"{damaged")
+    again = Satellite(tmp_path, shadow=a_shadow(tmp_path, Ticking()))
+    with pytest.raises(NotYet, match=f"in shadow: {0 if damage else 2} of 3 frames"):
+        again.prove(GOOD)
+
+
+def test_another_update_takes_the_place_of_the_one_in_shadow(tmp_path: Path) -> None:
+    shadow = a_shadow(tmp_path, Ticking(), frames=1)
+    satellite = Satellite(tmp_path, shadow=shadow)
+    with pytest.raises(NotYet):
+        satellite.prove(an_update([IMPROVED]))
+    show(shadow, 4, SURE)
+    with pytest.raises(NotYet, match="in shadow: 0 of 1 frames"):
+        satellite.prove(GOOD)
+    show(shadow, 2, SURE)
+    assert satellite.prove(GOOD).outcome is Outcome.APPLIED

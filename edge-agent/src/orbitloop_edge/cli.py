@@ -137,6 +137,8 @@ def _in_words(status: dict[str, Any]) -> str:
         "next window": "not known" if window is None else f"{window['aos']} over {window['station']}",
         "last report": "none yet" if report is None else f"{report['update']}: {report['outcome']} {report['reason']}",
     }
+    if status["update"] is not None:
+        lines["update"] = status["update"]
     return "".join(f"{name:<14}{value}\n" for name, value in lines.items())
 
 

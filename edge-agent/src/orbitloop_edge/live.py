@@ -176,7 +176,9 @@ class Agent:
             report = self._controller.prove_pending(self._worker)
         except NotYet as error:
             _log.info("proof_put_off", extra={"why": str(error)})
+            self._status["update"] = str(error)
             return
+        self._status["update"] = None
         if report is not None:
             self._status["last_report"] = report.model_dump(mode="json")
 
@@ -357,7 +359,7 @@ def read_status(file: SatelliteFile) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: no status ({error}); start orbitloop-edge run first") from error
     pid = status.pop("pid", None)
-    empty: dict[str, Any] = dict.fromkeys(("last_contact", "next_window", "last_report", "flying", "shaping"))
+    empty: dict[str, Any] = dict.fromkeys(("last_contact", "next_window", "last_report", "flying", "shaping", "update"))
     answer: dict[str, Any] = empty | status | {"running": pid is not None and is_running(pid)}
     return answer
 
@@ -371,6 +373,7 @@ def settings_of(file: SatelliteFile) -> EdgeSettings:
         policy=file.link.policy(),
         mining=file.rule(),
         canary=file.canary_rule(),
+        shadow=file.shadow_rule(),
         spool_budget=Bytes(file.spool_budget_bytes),
         threads=file.worker.threads,
         seed=file.worker.seed,

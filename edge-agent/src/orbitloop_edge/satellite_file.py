@@ -17,6 +17,7 @@ from orbitloop.domain.mining import MiningRule, mining_rule
 from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.rollout import CanaryRule
 from orbitloop.domain.samples import Reason
+from orbitloop.domain.shadow import ShadowRule
 from orbitloop.domain.traffic import TrafficClass
 from orbitloop.domain.units import BitsPerSecond, Bytes
 from orbitloop.wire.complaints import first_complaint
@@ -179,6 +180,17 @@ class CanaryTable(_Table):
     class_objects: Annotated[int, Field(ge=1)] = 8
 
 
+class ShadowTable(_Table):
+    """``[shadow]``: a new model beside the old one; see :class:`orbitloop.domain.shadow.ShadowRule`."""
+
+    one_in: int = 0
+    frames: int = 10
+    agreement: float = 0.7
+    sure: float = 0.6
+    faint: float = 0.25
+    slower: float = 1.5
+
+
 class WorkerTable(_Table):
     """``[worker]``: what looks at the frames.
 
@@ -269,6 +281,7 @@ class SatelliteFile(_Table):
     link: LinkTable = LinkTable()
     mining: MiningTable = MiningTable()
     canary: CanaryTable = CanaryTable()
+    shadow: ShadowTable = ShadowTable()
     worker: WorkerTable = WorkerTable()
     cfdp: CfdpTable | None = None
     local_controller: LocalControllerTable | None = None
@@ -288,6 +301,10 @@ class SatelliteFile(_Table):
     def canary_rule(self) -> CanaryRule:
         """The canary rule."""
         return CanaryRule(**self.canary.model_dump())
+
+    def shadow_rule(self) -> ShadowRule:
+        """The shadow rule. Raises ``BadInput``."""
+        return ShadowRule(**self.shadow.model_dump())
 
     def rhythm(self) -> Rhythm:
         """How often sessions take place."""
@@ -313,6 +330,7 @@ def read_satellite_file(path: Path) -> SatelliteFile:
         read = SatelliteFile.model_validate(given)
         read.link.policy()
         read.rule()
+        read.shadow_rule()
     except ValidationError as error:
         raise BadInput(f"{path}: {first_complaint(error)}") from None
     except BadInput as error:

@@ -9,6 +9,7 @@ from pathlib import Path
 from orbitloop.domain.mining import MiningRule, mining_rule
 from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.rollout import CanaryRule
+from orbitloop.domain.shadow import ShadowRule
 from orbitloop.domain.units import Bytes
 
 
@@ -23,6 +24,7 @@ class EdgeSettings:
         policy: budgets and codec of its link.
         mining: which tiles count as hard.
         canary: when an update passes its canary.
+        shadow: how long a model that has passed it flies beside the old one first.
         spool_budget: most bytes of samples that may wait.
         datagram: largest UDP payload on the datagram layer, bytes.
         fade: how long the ground may be silent in the midst of datagrams before the contact counts as lost.
@@ -36,6 +38,7 @@ class EdgeSettings:
     policy: LinkPolicy = field(default_factory=LinkPolicy)
     mining: MiningRule = field(default_factory=lambda: mining_rule("CloudOnly"))
     canary: CanaryRule = field(default_factory=CanaryRule)
+    shadow: ShadowRule = field(default_factory=ShadowRule)
     spool_budget: Bytes = Bytes(512 * 2**20)
     datagram: Bytes = Bytes(980)
     fade: timedelta = timedelta(seconds=150)

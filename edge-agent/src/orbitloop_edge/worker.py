@@ -17,19 +17,21 @@ from orbitloop.ports.spool import Intake
 from orbitloop.ports.workers import WorkerStatus
 from orbitloop.wire.messages import Offer, UpdateReport
 from orbitloop.wire.model_folder import Model
-from orbitloop_edge.adapters.host import Patience, chance, give_memory_back
+from orbitloop_edge.adapters.host import Patience, chance, elapsed, give_memory_back
 from orbitloop_edge.adapters.imagery import decode_picture, encode_picture, read_picture
 from orbitloop_edge.adapters.locks import held_lock
 from orbitloop_edge.adapters.neighbours import CONTROLLER_SOCKET, WORKER_SOCKET, RemoteIntake, worker_calls
 from orbitloop_edge.adapters.onnx_detector import OnnxDetector
 from orbitloop_edge.adapters.results import FrameResults
 from orbitloop_edge.adapters.rpc import Caller, CallServer
+from orbitloop_edge.adapters.shadow_log import FileShadowLog
 from orbitloop_edge.adapters.shelf import Shelf
 from orbitloop_edge.adapters.slots import Slots
 from orbitloop_edge.controller import credentials_of
 from orbitloop_edge.settings import EdgeSettings
 from orbitloop_edge.usecases.observe import FrameResult, Imagery, Mining, ObserveFrames
 from orbitloop_edge.usecases.prove import ProveUpdate
+from orbitloop_edge.usecases.shadow import Shadow
 from orbitloop_edge.usecases.watch import FrameWatch
 
 _log = logging.getLogger(__name__)
@@ -67,6 +69,9 @@ class Worker:
         detector = self._load(self.slots.active())
         self.results = FrameResults(folder / "results.db", settings.satellite)
         shelf = Shelf(folder / "canaries")
+        shadow = None
+        if settings.shadow.one_in:
+            shadow = Shadow(settings.shadow, FileShadowLog(folder / "slots" / "shadow.json"), elapsed)
         self._frames = ObserveFrames(
             satellite=settings.satellite,
             detector=detector,
@@ -77,6 +82,7 @@ class Worker:
             results=self.results,
             canaries=shelf,
             clock=clock,
+            shadow=shadow,
         )
         self._prove = ProveUpdate(
             satellite=settings.satellite,
@@ -87,6 +93,7 @@ class Worker:
             verify=VerifyingKey(credentials_of(settings).ground_key).verify,
             clock=clock,
             rule=settings.canary,
+            shadow=shadow,
         )
 
     def close(self) -> None:

@@ -44,6 +44,11 @@ class Patience:
             signal.signal(number, lambda *_: self.stop())
 
 
+def elapsed() -> float:
+    """Seconds that only grow, to measure how long something takes."""
+    return time.perf_counter()
+
+
 def chance(seed: int) -> Uniform:
     """Numbers in [0, 1), the same for the same seed."""
     return random.Random(seed).random  # noqa: S311  # chance, not secrecy

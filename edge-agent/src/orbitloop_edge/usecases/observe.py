@@ -25,7 +25,8 @@ from orbitloop.domain.value import Candidate, Choice, Seen, Worth, choose, signa
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.spool import Intake
 from orbitloop.wire.bundle import sample_id
-from orbitloop_edge.usecases.prove import Detector
+from orbitloop_edge.usecases.detector import Detector
+from orbitloop_edge.usecases.shadow import Shadow
 
 SAMPLE_SIDE = 320
 """Side of a sample in pixels; a Pleiades frame is cut into 8 by 8."""
@@ -102,6 +103,7 @@ class ObserveFrames:
         detector: the model to begin with.
         policy: codec and share of the captured bytes that may be sent.
         spool, results, canaries: where samples, results and held-out tiles go.
+        shadow: what sees some frames too, and has no say in what becomes of them.
     """
 
     def __init__(
@@ -116,6 +118,7 @@ class ObserveFrames:
         results: Results,
         canaries: CanaryShelf,
         clock: Clock,
+        shadow: Shadow | None = None,
     ) -> None:
         self._satellite = satellite
         self._detector = detector
@@ -127,6 +130,7 @@ class ObserveFrames:
         self._results = results
         self._canaries = canaries
         self._clock = clock
+        self._shadow = shadow
         self._seen = Seen()
         self._allowance = 0.0
         self._granted: set[str] = set()
@@ -175,7 +179,7 @@ class ObserveFrames:
         )
 
     def _look(self, path: Path, captured: datetime, size: Bytes, pixels: NDArray[np.uint8]) -> FrameResult:
-        found = self._detector.detect(pixels)
+        found = self._detect(pixels)
         tiles = self._candidates(pixels, found)
         self._grant(path.name, size)
         choices = choose(
@@ -199,6 +203,13 @@ class ObserveFrames:
             samples=len(choices),
             sketch=sketch_of(pixels, found),
         )
+
+    def _detect(self, pixels: NDArray[np.uint8]) -> Detections:
+        if self._shadow is None:
+            return self._detector.detect(pixels)
+        found, took = self._shadow.timed(lambda: self._detector.detect(pixels))
+        self._shadow.see(pixels, found, took)
+        return found
 
     def _grant(self, frame: str, size: Bytes) -> None:
         """Raise the allowance by the frame's share, once, however often it is observed."""

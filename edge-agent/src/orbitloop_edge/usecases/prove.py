@@ -24,21 +24,10 @@ from orbitloop.ports.clock import Clock
 from orbitloop.wire.messages import Offer, UpdateReport
 from orbitloop.wire.model_folder import Model
 from orbitloop.wire.update import CanaryTruth, Update, Verify, unpack_update
+from orbitloop_edge.usecases.detector import Detector
+from orbitloop_edge.usecases.shadow import Shadow
 
 _MOST_CLASSES = 1_000
-
-
-class Detector(Protocol):
-    """A loaded model."""
-
-    @property
-    def version(self) -> Digest:
-        """Digest of its weights."""
-        ...
-
-    def detect(self, pixels: NDArray[np.uint8]) -> Detections:
-        """What it sees in a picture, ``(h, w, 3)`` uint8 RGB."""
-        ...
 
 
 class ModelSlots(Protocol):
@@ -81,6 +70,7 @@ class ProveUpdate:
         verify: checks the ground's signature.
         clock: what time it is.
         rule: when a model passes its canary.
+        shadow: where a model that has passed it flies beside the old one first; ``None``: it serves at once.
     """
 
     def __init__(
@@ -94,6 +84,7 @@ class ProveUpdate:
         verify: Verify,
         clock: Clock,
         rule: CanaryRule | None = None,
+        shadow: Shadow | None = None,
     ) -> None:
         self._satellite = satellite
         self._slots = slots
@@ -103,6 +94,7 @@ class ProveUpdate:
         self._verify = verify
         self._clock = clock
         self._rule = rule or CanaryRule()
+        self._shadow = shadow
 
     def __call__(self, path: Path, offer: Offer) -> UpdateReport:
         """Prove the update in ``path``; the report says what became of it.
@@ -110,7 +102,8 @@ class ProveUpdate:
         Raises:
             Untrusted: what flies is itself damaged; nothing can be built on it.
             NoSpace: the disk is full; the update may be tried again.
-            NotYet: the disk has changed the file since it arrived; fetch it again.
+            NotYet: the disk has changed the file since it arrived; fetch it again. Or the new model flies in
+                shadow; ask again.
         """
         active = self._slots.active()
         flying = weights_digest(active.weights)
@@ -121,13 +114,15 @@ class ProveUpdate:
             update = unpack_update(data, self._verify)
             if flying == update.result:
                 return self._report(offer, Outcome.APPLIED, flying, "was applied before")
-            staged = self._build(active, flying, update)
+            staged = self._out_of_shadow(update.result) or self._build(active, flying, update)
             result = self._canary(self._load(active), staged, update.canary, active.spec.classes)
         except Refused as error:
             report = self._report(offer, Outcome.REFUSED, flying, str(error))
             self._slots.remember(report)
             return report
-        problem = objection(result, self._rule)
+        problem = objection(result, self._rule) or self._objection_in_shadow(staged)
+        if self._shadow is not None:
+            self._shadow.end()
         if problem is not None:
             report = self._report(offer, Outcome.ROLLED_BACK, flying, problem, result)
             self._slots.remember(report)
@@ -136,6 +131,23 @@ class ProveUpdate:
         self._slots.activate(report)
         self._swap(staged)
         return report
+
+    def _out_of_shadow(self, result: Digest) -> Detector | None:
+        """The model in shadow, where it is this one and through. Raises ``NotYet`` while it is not through."""
+        staged = None if self._shadow is None else self._shadow.model()
+        if self._shadow is None or staged is None or staged.version != result:
+            return None
+        self._shadow.demand_through()
+        return staged
+
+    def _objection_in_shadow(self, staged: Detector) -> str | None:
+        """What was seen in shadow against the model; one that was not there begins now, which raises ``NotYet``."""
+        if self._shadow is None:
+            return None
+        if self._shadow.model() is not staged:
+            self._shadow.begin(staged)
+        self._shadow.demand_through()
+        return self._shadow.objection()
 
     def _build(self, active: Model, flying: Digest, update: Update) -> Detector:
         if update.base != flying:
