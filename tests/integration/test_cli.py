@@ -24,10 +24,11 @@ from orbitloop.testing.samples import LAUNCH
 from orbitloop.wire.model_folder import Model
 from orbitloop_edge.usecases.observe import FrameResult
 from orbitloop_ground.adapters.round_book import FileRoundBook
+from orbitloop_ground.adapters.teacher_files import read_teacher
+from orbitloop_ground.adapters.yolo.compute import Compute
 from orbitloop_ground.adapters.yolo.pretrain import Recipe
 from orbitloop_mission.cli.console import Terminal
 from orbitloop_mission.cli.pretraining import train_base
-from orbitloop_mission.embedded.station import load_teacher
 from orbitloop_mission.report.files import read_report
 
 ROOT = Path(__file__).parents[2]
@@ -59,7 +60,8 @@ def test_help_says_what_there_is() -> None:
         (("--model", "nowhere"), "nowhere/detector.json: no such file"),
         (("--rounds", "0"), "rounds 0 must be at least 1"),
         (("--share", "2"), "downlink share 2.0"),
-        (("--labels", "teacher"), "--teacher"),
+        (("--teacher", "nowhere"), "would label nothing; add --labels teacher"),
+        (("--labels", "teacher", "--teacher", "nowhere"), "nowhere/detector.json: no such file"),
         (("--mining", "Psychic"), "IBT"),
         (("--parameter", "threshold"), "key=value"),
     ],
@@ -68,6 +70,7 @@ def test_help_says_what_there_is() -> None:
         "unknown model",
         "no rounds",
         "impossible share",
+        "idle teacher",
         "no teacher",
         "unknown miner",
         "no parameter",
@@ -151,7 +154,7 @@ def test_a_recipe_that_cannot_be_followed_is_refused(
 def test_a_teacher_whose_tensors_do_not_fit_is_named_by_its_folder(tmp_path: Path) -> None:
     write_model(tmp_path / "large", a_model())
     with pytest.raises(BadInput, match="large: cannot be loaded as a teacher") as refused:
-        load_teacher(tmp_path / "large", a_model())
+        read_teacher(tmp_path / "large", ("airplane",), Compute.best())
     assert "\n" not in str(refused.value)
 
 
@@ -160,7 +163,7 @@ def test_a_teacher_of_other_classes_is_named_by_its_folder(tmp_path: Path) -> No
     other = Model(spec=a_spec(classes=("ship",)), weights=base.weights, graph=base.graph)
     write_model(tmp_path / "large", other)
     with pytest.raises(BadInput, match="large: detects ship, the launched model airplane"):
-        load_teacher(tmp_path / "large", base)
+        read_teacher(tmp_path / "large", base.spec.classes, Compute.best())
 
 
 def test_a_damaged_record_is_refused_in_one_line(tmp_path: Path) -> None:

@@ -13,11 +13,13 @@ from orbitloop.domain.detection import Truth
 from orbitloop.domain.rollout import is_canary
 from orbitloop.domain.tiling import PAD, Window
 from orbitloop.domain.units import Digest
+from orbitloop.ports.reviews import Proposal
 from orbitloop.ports.sample_store import ReceivedSample
-from orbitloop.testing.builders import a_digest, some_detections, some_truth
+from orbitloop.testing.builders import a_digest, some_truth
+from orbitloop.testing.reviews import MemoryReviews
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop_ground.adapters.coco import CocoSet
-from orbitloop_ground.adapters.labels import ArchiveLabels, TeacherLabels, known_share
+from orbitloop_ground.adapters.labels import ArchiveLabels, certain, known_share
 from orbitloop_ground.usecases.school import School
 
 
@@ -38,13 +40,15 @@ def grey(data: bytes, source: str) -> NDArray[np.uint8]:
 class Shown:
     """Remembers what it was shown and labels it with fixed objects."""
 
-    def __init__(self, truth: Truth | None) -> None:
-        self.truth = truth
+    def __init__(self, truth: Truth | None, *, doubtful: tuple[bool, ...] = ()) -> None:
+        self.opinion = None if truth is None else certain(truth)
+        if self.opinion is not None and doubtful:
+            self.opinion = replace(self.opinion, doubtful=np.array(doubtful))
         self.shown: list[tuple[str, NDArray[np.uint8], NDArray[np.bool_]]] = []
 
-    def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Truth | None:
+    def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Proposal | None:
         self.shown.append((frame, pixels, known))
-        return self.truth
+        return self.opinion
 
 
 def received(x: int, y: int, *, held_out: bool, frame: str = "one.jpg") -> ReceivedSample:
@@ -106,13 +110,65 @@ def test_the_known_share_of_a_box_is_counted_in_pixels(box: tuple[float, float, 
     assert known_share(some_truth(box).boxes, known).tolist() == pytest.approx([share])
 
 
-def test_a_teacher_labels_what_it_is_sure_of_where_it_can_see() -> None:
-    found = some_detections((0, 0, 8, 8), (0, 10, 8, 18), (12, 0, 19, 8), scores=[0.9, 0.3, 0.9])
-    known = np.zeros((20, 20), bool)
-    known[:, :10] = True
-    truth = TeacherLabels(lambda pixels: found).label("any", np.zeros((20, 20, 3), np.uint8), known)
-    assert truth is not None
-    assert truth.boxes.tolist() == [[0, 0, 8, 8]]
+def test_doubtful_boxes_are_neither_objects_nor_background_and_wait_for_people() -> None:
+    reviews = MemoryReviews()
+    labeler = Shown(some_truth((10, 10, 40, 40), (700, 10, 740, 50)), doubtful=(False, True))
+    samples = [received(0, 0, held_out=False), received(640, 0, held_out=False)]
+    (lesson,) = School(OneTile(), labeler, grey, reviews).lessons(samples)
+    assert lesson.truth.boxes.tolist() == [[10, 10, 40, 40]]
+    assert (lesson.pixels[7:53, 697:743] == PAD).all()
+    assert (lesson.pixels[0:7, 640:960] == 7).all()
+    (waiting,) = reviews.pending()
+    assert waiting.sample == samples[1].sample.id
+    assert waiting.frame == "one.jpg"
+    assert waiting.proposal.boxes.tolist() == [[60, 10, 100, 50]]
+    assert waiting.proposal.doubtful.tolist() == [True]
+
+
+def test_what_people_decided_goes_before_what_the_labeller_thinks() -> None:
+    reviews = MemoryReviews()
+    labeler = Shown(some_truth((10, 10, 40, 40), (700, 10, 740, 50)), doubtful=(False, True))
+    samples = [received(0, 0, held_out=False), received(640, 0, held_out=False)]
+    school = School(OneTile(), labeler, grey, reviews)
+    school.lessons(samples)
+    reviews.decide(samples[1].sample.id, some_truth((100, 100, 130, 130)), "Ada", LAUNCH)
+    (lesson,) = school.lessons(samples)
+    assert lesson.truth.boxes.tolist() == [[10, 10, 40, 40], [740, 100, 770, 130]]
+    assert (lesson.pixels[0:320, 640:960] == 7).all()
+    assert not reviews.pending()
+
+
+def test_nothing_is_learned_from_a_tile_that_people_rejected() -> None:
+    reviews = MemoryReviews()
+    labeler = Shown(some_truth((10, 10, 40, 40), (700, 10, 740, 50)), doubtful=(False, True))
+    samples = [received(0, 0, held_out=False), received(640, 0, held_out=False)]
+    school = School(OneTile(), labeler, grey, reviews)
+    school.lessons(samples)
+    reviews.decide(samples[1].sample.id, None, "Ada", LAUNCH)
+    (lesson,) = school.lessons(samples)
+    assert lesson.truth.boxes.tolist() == [[10, 10, 40, 40]]
+    assert (lesson.pixels[0:320, 640:960] == PAD).all()
+
+
+def test_people_know_frames_that_no_labeller_knows() -> None:
+    reviews, samples = MemoryReviews(), [received(0, 0, held_out=False), received(640, 0, held_out=False)]
+    School(OneTile(), Shown(some_truth((10, 10, 40, 40)), doubtful=(True,)), grey, reviews).lessons(samples)
+    reviews.decide(samples[0].sample.id, some_truth((20, 20, 60, 60)), "Ada", LAUNCH)
+    (lesson,) = School(OneTile(), Shown(None), grey, reviews).lessons(samples)
+    assert lesson.truth.boxes.tolist() == [[20, 20, 60, 60]]
+    assert (lesson.pixels[:, 640:] == PAD).all()
+
+
+def test_a_held_out_tile_with_a_doubtful_box_judges_no_model_until_people_decide() -> None:
+    reviews, held_out = MemoryReviews(), received(0, 0, held_out=True)
+    school = School(OneTile(), Shown(some_truth((10, 10, 40, 40)), doubtful=(True,)), grey, reviews)
+    assert school.held_out([held_out]) == []
+    assert school.canaries([held_out]) == []
+    reviews.decide(held_out.sample.id, some_truth((20, 20, 60, 60)), "Ada", LAUNCH)
+    (canary,) = school.canaries([held_out])
+    assert canary.truth.boxes.tolist() == [[20, 20, 60, 60]]
+    reviews.decide(held_out.sample.id, None, "Ada", LAUNCH)
+    assert school.canaries([held_out]) == []
 
 
 def test_the_archive_knows_only_its_own_frames() -> None:

@@ -13,6 +13,7 @@ from orbitloop.domain.delta import Change
 from orbitloop.domain.detection import Truth
 from orbitloop.domain.units import Bytes
 from orbitloop.domain.versions import Weights
+from orbitloop.ports.reviews import Proposal
 from orbitloop.wire.model_folder import Model
 
 OnStep = Callable[[int, int, float], None]
@@ -67,10 +68,10 @@ class Trainer(Protocol):
 
 
 class Labeler(Protocol):
-    """Who says what is to be seen in a picture: an archive of ground truth, a larger model, people."""
+    """Who says what is to be seen in a picture: an archive of ground truth, or a larger model."""
 
-    def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Truth | None:
-        """Objects of a frame of which only the ``known`` part, ``(h, w)`` bool, came down.
+    def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Proposal | None:
+        """Objects of a frame of which only the ``known`` part, ``(h, w)`` bool, came down, in its pixels.
 
         Objects of which less than half is known are left out. ``None`` if nothing can be said about the frame.
         """

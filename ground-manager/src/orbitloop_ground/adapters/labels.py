@@ -1,16 +1,16 @@
-"""Labels for what came down: from annotations that exist, or from a larger model."""
+"""Labels for what came down, from annotations that exist."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
 from pathlib import PurePosixPath
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orbitloop.domain.detection import Detections, Floats, Truth
+from orbitloop.domain.detection import Floats, Truth
 from orbitloop.domain.tiling import Window
+from orbitloop.ports.reviews import Proposal
 from orbitloop_ground.adapters.coco import CocoSet
 
 _log = logging.getLogger(__name__)
@@ -32,6 +32,17 @@ def known_share(boxes: Floats, known: NDArray[np.bool_]) -> Floats:
     return np.asarray(inside / whole, np.float32)
 
 
+def certain(truth: Truth) -> Proposal:
+    """What is known to be there, without a doubt."""
+    count = len(truth.labels)
+    return Proposal(
+        boxes=truth.boxes,
+        labels=truth.labels,
+        confidence=np.ones(count, np.float32),
+        doubtful=np.zeros(count, bool),
+    )
+
+
 class ArchiveLabels:
     """Labels by looking up annotations of the same frames: ground truth, for reproducible missions.
 
@@ -43,14 +54,14 @@ class ArchiveLabels:
         self._truth = {image.path.name: image.truth for image in archive.images}
         self._strangers: set[str] = set()
 
-    def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Truth | None:  # noqa: ARG002  # the port's signature
+    def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Proposal | None:  # noqa: ARG002  # the port's signature
         """The annotated objects of which at least half is known; ``None`` for a frame that is not in the archive."""
         truth = self._truth.get(frame)
         if truth is None:
             self._note_stranger(frame)
             return None
         keep = known_share(truth.boxes, known) >= LEAST_KNOWN
-        return Truth(boxes=truth.boxes[keep], labels=truth.labels[keep])
+        return certain(Truth(boxes=truth.boxes[keep], labels=truth.labels[keep]))
 
     def _note_stranger(self, frame: str) -> None:
         """Once a frame: many tiles of it come down."""
@@ -87,22 +98,3 @@ class TileLabels:
 def _areas(boxes: Floats) -> Floats:
     sides = boxes[:, 2:] - boxes[:, :2]
     return np.asarray(sides[:, 0] * sides[:, 1], np.float32)
-
-
-class TeacherLabels:
-    """Labels by a larger detector on the ground, which has the time that the satellite has not.
-
-    Args:
-        detect: the teacher, from ``(h, w, 3)`` uint8 RGB to detections.
-        confident: score from which a detection counts as an object.
-    """
-
-    def __init__(self, detect: Callable[[NDArray[np.uint8]], Detections], *, confident: float = 0.5) -> None:
-        self._detect = detect
-        self._confident = confident
-
-    def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Truth | None:  # noqa: ARG002  # the port's signature
-        """What the teacher is confident of, where at least half is known."""
-        found = self._detect(pixels)
-        keep = (found.scores >= self._confident) & (known_share(found.boxes, known) >= LEAST_KNOWN)
-        return Truth(boxes=found.boxes[keep], labels=found.labels[keep])

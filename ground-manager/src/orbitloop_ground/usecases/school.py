@@ -1,4 +1,8 @@
-"""From received samples to lessons: tiles of one frame are put together again, then labelled."""
+"""From received samples to lessons: tiles of one frame are put together again, then labelled.
+
+What people decided about a tile goes before what a labeller thinks; what nobody knows is grey, so that nothing is
+learned from it: neither that something is there nor that nothing is.
+"""
 
 from __future__ import annotations
 
@@ -12,10 +16,12 @@ from numpy.typing import NDArray
 from orbitloop.domain.detection import Truth
 from orbitloop.domain.errors import BadInput, Refused
 from orbitloop.domain.rollout import is_canary
-from orbitloop.domain.tiling import PAD, Window
+from orbitloop.domain.tiling import Window
+from orbitloop.ports.reviews import ReviewQueue
 from orbitloop.ports.sample_store import Blobs, ReceivedSample
 from orbitloop.ports.trainer import Labeler, Lesson
 from orbitloop.wire.update import CanaryTruth
+from orbitloop_ground.usecases.page import Page, put_together
 
 _log = logging.getLogger(__name__)
 
@@ -36,24 +42,26 @@ class School:
         blobs: where the samples' pixels are.
         labeler: who labels.
         decode: reads encoded pixels; raises ``BadInput`` for what is no picture.
+        reviews: where people are asked about tiles with doubtful boxes, and answer; without it nobody is asked.
     """
 
-    def __init__(self, blobs: Blobs, labeler: Labeler, decode: Decode) -> None:
+    def __init__(self, blobs: Blobs, labeler: Labeler, decode: Decode, reviews: ReviewQueue | None = None) -> None:
         self._blobs = blobs
         self._labeler = labeler
         self._decode = decode
+        self._reviews = reviews
 
     def lessons(self, samples: Sequence[ReceivedSample]) -> list[Lesson]:
-        """One lesson per frame, of all its samples that are not held out; what did not come down is grey."""
+        """One lesson per frame, of all its samples that are not held out; what nobody knows is grey."""
         frames: dict[str, list[ReceivedSample]] = defaultdict(list)
         for entry in samples:
             if not is_canary(entry.sample.id):
                 frames[entry.sample.frame].append(entry)
-        made = [self._lesson(frame, entries) for frame, entries in sorted(frames.items())]
-        return [lesson for lesson in made if lesson is not None]
+        read = [self._read(frame, entries) for frame, entries in sorted(frames.items())]
+        return [page.lesson() for page in read if page is not None]
 
     def held_out(self, samples: Sequence[ReceivedSample]) -> list[Lesson]:
-        """One lesson per held-out tile."""
+        """One lesson per held-out tile without a doubtful box."""
         return [lesson for _, lesson in self._tiles(samples)]
 
     def canaries(self, samples: Sequence[ReceivedSample]) -> list[CanaryTruth]:
@@ -66,25 +74,31 @@ class School:
         for entry in samples:
             if not is_canary(entry.sample.id):
                 continue
-            lesson = self._lesson(entry.sample.frame, [entry])
-            if lesson is not None:
-                tiles.append((entry, _inside(lesson, entry.sample.window)))
+            page = self._read(entry.sample.frame, [entry])
+            if page is not None and page.is_certain:
+                tiles.append((entry, _inside(page.lesson(), entry.sample.window)))
         return tiles
 
-    def _lesson(self, frame: str, entries: list[ReceivedSample]) -> Lesson | None:
-        tiles = [(entry.sample.window, tile) for entry in entries if (tile := self._tile(entry)) is not None]
-        if not tiles:
+    def _read(self, frame: str, entries: list[ReceivedSample]) -> Page | None:
+        """What is known of a frame by these samples; ``None`` if nothing is."""
+        tiles = [(entry.sample, tile) for entry in entries if (tile := self._tile(entry)) is not None]
+        words = {} if self._reviews is None else self._reviews.decided()
+        decided = {sample.window: words[sample.id] for sample, _ in tiles if sample.id in words}
+        page = put_together([(sample.window, tile) for sample, tile in tiles])
+        if page is None:
             return None
-        width = max(window.box[2] for window, _ in tiles)
-        height = max(window.box[3] for window, _ in tiles)
-        pixels = np.full((height, width, 3), PAD, np.uint8)
-        known = np.zeros((height, width), bool)
-        for window, tile in tiles:
-            x0, y0, x1, y1 = window.box
-            pixels[y0:y1, x0:x1] = tile
-            known[y0:y1, x0:x1] = True
-        truth = self._labeler.label(frame, pixels, known)
-        return None if truth is None else Lesson(pixels=pixels, truth=truth)
+        opinion = self._labeler.label(frame, page.pixels, page.known)
+        if opinion is None and not decided:
+            return None
+        if opinion is None:
+            return page.only(list(decided)).overruled(decided)
+        page = page.labelled(opinion)
+        if self._reviews is not None:
+            for sample, _ in tiles:
+                part = page.part(sample.window)
+                if sample.id not in words and part.doubtful.any():
+                    self._reviews.propose(sample.id, frame, sample.window, part)
+        return page.overruled(decided)
 
     def _tile(self, entry: ReceivedSample) -> NDArray[np.uint8] | None:
         """The sample's pixels, or ``None`` (and a line in the log) if they are not what its header says.

@@ -1,4 +1,4 @@
-"""The command line, and its commands demo and pretrain; the others stand in modules of their own."""
+"""The command line, and its command demo; the others stand in modules of their own."""
 
 from __future__ import annotations
 
@@ -54,8 +54,12 @@ def demo(
     parameter: Annotated[
         list[str] | None, typer.Option(help="Parameter of --mining as key=value; may be repeated.")
     ] = None,
-    labels: Annotated[Labels, typer.Option(help="Who labels: the annotations, or a larger model.")] = Labels.TRUTH,
-    teacher: Annotated[Path | None, typer.Option(help="Folder of the larger model.")] = None,
+    labels: Annotated[
+        Labels, typer.Option(help="Who labels: the annotations, or a model on the ground.")
+    ] = Labels.TRUTH,
+    teacher: Annotated[
+        Path | None, typer.Option(help="Folder of a larger model that labels; without it --model does.")
+    ] = None,
     gateway_port: Annotated[int, typer.Option(help="TCP port of the gateway here; 0 takes a free one.")] = 0,
     reference: Annotated[bool, typer.Option("--reference", help="Train an all-data reference beside it.")] = False,
     realtime: Annotated[bool, typer.Option("--realtime", help="Wait for the passes at wall speed.")] = False,
@@ -116,23 +120,3 @@ def _parameters(given: list[str]) -> dict[str, str]:
         if not (key and equals and value):
             raise BadInput(f"--parameter {key + equals + value!r} is no key=value, for instance threshold_img=0.9")
     return {key: value for key, _, value in pairs}
-
-
-@app.command()
-def pretrain(
-    data: Annotated[Path, typer.Option(help="Folder with annotations.json (COCO), images with split train and test.")],
-    out: Annotated[Path, typer.Option(help="Folder to write the model to.")] = Path("build/model"),
-    steps: Annotated[int, typer.Option(help="Optimiser steps.")] = 1200,
-    seed: Annotated[int, typer.Option(help="Seed of everything random.")] = 7,
-    width: Annotated[
-        int, typer.Option(help="Factor on the channels: 1 is what flies, 2 a teacher for the ground.")
-    ] = 1,
-    largest: Annotated[
-        float, typer.Option(help="Leave out images with an object longer than this, in pixels: not a 1 m view.")
-    ] = 80.0,
-) -> None:
-    """Train a base detector from scratch; on a GPU if there is one."""
-    from orbitloop_ground.adapters.yolo.pretrain import Recipe
-    from orbitloop_mission.cli.pretraining import train_base
-
-    train_base(data / "annotations.json", out, recipe=Recipe(steps=steps, width=width, seed=seed), largest=largest)

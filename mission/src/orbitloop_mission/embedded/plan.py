@@ -48,7 +48,9 @@ class MissionPlan:
         old_scale: factor by which val and test frames are resized to show the old domain.
         realtime: run between passes at wall speed as well.
         reference: train an all-data, full-precision reference beside it.
-        labels: who labels; ``teacher`` needs the folder of a larger model, and nothing else takes one.
+        labels: who labels.
+        teacher: folder of the larger model that labels for ``labels`` teacher; without one the launched model does,
+            which may look at many views on the ground.
         gateway_port: TCP port of the ground's gateway on this machine; 0 takes a free one.
         cut_round: round whose update loses the signal after ``cut_after`` bytes at first, to show that it resumes.
 
@@ -95,7 +97,5 @@ class MissionPlan:
             raise BadInput(f"gateway port {self.gateway_port} must be 0 to 65535")
         if not 0 < self.old_scale <= 1:
             raise BadInput(f"old-scale {self.old_scale} must be above 0 and at most 1")
-        if self.labels is Labels.TEACHER and self.teacher is None:
-            raise BadInput("labels by a teacher need --teacher, the folder of a larger model")
         if self.labels is not Labels.TEACHER and self.teacher is not None:
             raise BadInput(f"teacher {self.teacher} would label nothing; add --labels teacher or leave --teacher out")

@@ -4,27 +4,25 @@ from __future__ import annotations
 
 from contextlib import ExitStack
 from datetime import datetime, timedelta
-from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from orbitloop.adapters.durable import write_durably
-from orbitloop.adapters.model_files import read_model
 from orbitloop.adapters.signatures import SigningKey
 from orbitloop.domain.contacts import ContactWindow, next_window
-from orbitloop.domain.errors import BadInput
 from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.units import Bytes, capacity
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.trainer import Labeler
 from orbitloop.wire.model_folder import Model
 from orbitloop_edge.adapters.imagery import decode_picture
-from orbitloop_ground.adapters.labels import ArchiveLabels, TeacherLabels
+from orbitloop_ground.adapters.labels import ArchiveLabels
+from orbitloop_ground.adapters.pseudo_labels import PseudoLabels
 from orbitloop_ground.adapters.registry import ModelRegistry
 from orbitloop_ground.adapters.round_book import FileRoundBook
+from orbitloop_ground.adapters.teacher_files import read_teacher
 from orbitloop_ground.adapters.yolo.compute import Compute
 from orbitloop_ground.adapters.yolo.finetune import FineTuning, TorchTrainer
-from orbitloop_ground.adapters.yolo.torch_detector import TorchDetector
 from orbitloop_ground.app import compose, gateway_thread, open_authority
 from orbitloop_ground.settings import GroundSettings
 from orbitloop_ground.usecases.learn import Classroom, GlobalManager
@@ -81,7 +79,7 @@ class GroundStation:
                 models=self.models,
                 rounds=self.rounds,
                 trainer=self.trainer,
-                school=School(self._parts.blobs, labeler, decode_picture),
+                school=School(self._parts.blobs, labeler, decode_picture, self.ledger),
                 sign=SigningKey(keys / "signing.key").sign,
                 clock=clock,
                 outbox=folder / "updates",
@@ -121,28 +119,8 @@ def update_budget(policy: LinkPolicy, windows: tuple[ContactWindow, ...], now: d
 
 
 def _labeler(plan: MissionPlan, scenery: Scenery, base: Model) -> Labeler:
-    if plan.labels is Labels.TEACHER and plan.teacher is not None:
-        return TeacherLabels(load_teacher(plan.teacher, base).detect)
-    return ArchiveLabels(scenery.annotated)
-
-
-def load_teacher(folder: Path, base: Model) -> TorchDetector:
-    """The detector that labels for ``base``.
-
-    Raises:
-        BadInput: a file is missing or damaged, the tensors do not fit the network, or the classes are not the base's.
-        Untrusted: the weights are not those that the folder names.
-    """
-    model = read_model(folder)
-    if model.spec.classes != base.spec.classes:
-        raise BadInput(
-            f"{folder}: detects {', '.join(model.spec.classes)}, the launched model {', '.join(base.spec.classes)}; "
-            "a teacher needs the same classes in the same order"
-        )
-    try:
-        return TorchDetector(model, Compute.best())
-    except (RuntimeError, ValueError) as error:
-        reason = " ".join(line.strip() for line in str(error).splitlines()[:2])
-        raise BadInput(
-            f"{folder}: cannot be loaded as a teacher ({reason}); train one with orbitloop pretrain"
-        ) from error
+    if plan.labels is Labels.TRUTH:
+        return ArchiveLabels(scenery.annotated)
+    folder = plan.model if plan.teacher is None else plan.teacher
+    teacher = read_teacher(folder, base.spec.classes, Compute.best())
+    return PseudoLabels(lambda: [teacher])
