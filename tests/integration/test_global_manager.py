@@ -20,6 +20,7 @@ from orbitloop.domain.learning import LearningRule, Stage, Wait
 from orbitloop.domain.rollout import Outcome, is_canary
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.domain.versions import weights_digest
+from orbitloop.ports.reviews import Proposal
 from orbitloop.ports.sample_store import Arrival
 from orbitloop.ports.trainer import Lesson, Lessons, OnStep, Trained
 from orbitloop.testing.builders import a_model
@@ -30,6 +31,7 @@ from orbitloop.wire.messages import Hello, UpdateReport
 from orbitloop.wire.model_folder import Model
 from orbitloop.wire.update import unpack_update
 from orbitloop_ground.adapters.blobs import FolderBlobs
+from orbitloop_ground.adapters.labels import certain
 from orbitloop_ground.adapters.ledger import Ledger
 from orbitloop_ground.adapters.registry import ModelRegistry
 from orbitloop_ground.adapters.round_book import FileRoundBook
@@ -42,8 +44,8 @@ SATELLITE = "sat-1"
 class EverythingIsGround:
     """Labels one object per frame, whatever is shown."""
 
-    def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Truth | None:
-        return Truth(boxes=np.array([[1, 1, 30, 30]], np.float32), labels=np.zeros(1, np.int64))
+    def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Proposal | None:
+        return certain(Truth(boxes=np.array([[1, 1, 30, 30]], np.float32), labels=np.zeros(1, np.int64)))
 
 
 class QuickTrainer:

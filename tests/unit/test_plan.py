@@ -28,7 +28,6 @@ def plan(**fields: Any) -> MissionPlan:
         ({"policy": LinkPolicy(update_budget=Bytes(24_999))}, "update budget 24999 must be at least 25000"),
         ({"gateway_port": 65_536}, "gateway port 65536 must be 0 to 65535"),
         ({"old_scale": 0.0}, "old-scale 0.0 must be above 0"),
-        ({"labels": Labels.TEACHER}, "need --teacher"),
         ({"teacher": Path("large")}, "teacher large would label nothing; add --labels teacher"),
     ],
     ids=lambda value: value if isinstance(value, str) else "",
