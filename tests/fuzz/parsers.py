@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import struct
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,9 +30,10 @@ from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes
 from orbitloop.testing.builders import a_digest, some_truth
 from orbitloop.testing.samples import LAUNCH, a_sample
-from orbitloop.wire import bundle, datagrams, update
+from orbitloop.wire import bundle, datagrams, update, update_head, update_v1
 from orbitloop.wire.datagram_messages import Announcement, Purpose, Question, Request, packed, read, unpacked
 from orbitloop.wire.desired_state import read_desired_state
+from orbitloop.wire.leb128 import Reader, encode_numbers
 from orbitloop.wire.messages import (
     Desired,
     Goodbye,
@@ -48,6 +48,8 @@ from orbitloop.wire.messages import (
     Welcome,
 )
 from orbitloop.wire.node_messages import NodeEvent, NodeEvents
+from orbitloop.wire.squeezing import squeeze, unsqueeze
+from orbitloop.wire.update_streams import Extent, Places, StepReader, encode_gaps
 from orbitloop_mission.space_link.trace import read_trace
 
 DIGEST = a_digest()
@@ -84,10 +86,21 @@ def _anyone(_: bytes, __: bytes) -> None:
     """Takes every signature: what is fuzzed lies behind it."""
 
 
-def _update_body(body: bytes) -> object:
-    squeezed = zstandard.compress(body)
-    message = update.MAGIC + struct.pack("<I", len(squeezed)) + squeezed
-    return update.unpack_update(message + bytes(update.SIGNATURE), _anyone)
+def _update_head(told: bytes) -> object:
+    """The numbers and names of a header, after the number of its digests."""
+    return update_head.unpack_head(squeeze(told[1:]) + bytes(32 * (told[0] if told else 0)))
+
+
+def _update_places(content: bytes) -> object:
+    """The positions of a step with a hundred moves."""
+    streams = StepReader(squeeze(content) + squeeze(bytes([8]) + bytes(100)), [Extent(moves=100)])
+    where = streams.places(100)
+    streams.finish()
+    return where
+
+
+def _update_quanta(content: bytes) -> object:
+    return StepReader(squeeze(content), [Extent(channels=9)]).channels(9)
 
 
 def _message(kind: type[Message]) -> Callable[[bytes], object]:
@@ -197,8 +210,18 @@ def _an_update() -> bytes:
     return update.pack_update(whole, lambda _: bytes(update.SIGNATURE))
 
 
+def _told_by(data: bytes) -> bytes:
+    """What the header of an update says, after the number of its digests."""
+    head = Reader(data[8:], "the seed")
+    told = unsqueeze(head, len(data) * 9)
+    return bytes([3 + 1]) + told
+
+
 def _unsqueezed(data: bytes) -> bytes:
     return zstandard.decompress(data)
+
+
+_OLU1 = (Path(__file__).parents[1] / "golden" / "delta" / "olu1.olu").read_bytes()
 
 
 _RECEIPT = Receipt(bundle=DIGEST, samples=3, stored=LAUNCH)
@@ -251,7 +274,24 @@ PARSERS: dict[str, Parser] = {
         seeds=(_unsqueezed(_a_bundle()[40:]), len(_HEADER).to_bytes(4, "big") + _HEADER),
     ),
     "update": Parser(parse=lambda data: update.unpack_update(data, _anyone), seeds=(_an_update(),)),
-    "update-body": Parser(parse=_update_body, seeds=(_unsqueezed(_an_update()[8 : -update.SIGNATURE]),)),
+    "update-beginning": Parser(
+        parse=lambda data: update.unpack_beginning(data, _anyone), seeds=(_an_update(), _an_update()[:-1])
+    ),
+    "update-head": Parser(parse=_update_head, seeds=(_told_by(_an_update()),)),
+    "update-places": Parser(
+        parse=_update_places,
+        seeds=(
+            bytes([Places.GAPS]) + encode_gaps(np.arange(0, 900, 9, dtype=np.uint32)),
+            bytes([Places.BITMAP]) + encode_numbers(np.array([100])) + b"\xff" * 12 + b"\x0f",
+            bytes([Places.BY_CHANNEL]) + encode_numbers(np.array([2, 2, 100, 100, 0, 100, 0, *[0] * 100])),
+        ),
+    ),
+    "update-quanta": Parser(parse=_update_quanta, seeds=(bytes([8, *range(9)]), bytes([2, 3, 255, 0, 1, 9, 9, 1]))),
+    "update-of-last-month": Parser(parse=lambda data: update.unpack_update(data, _anyone), seeds=(_OLU1,)),
+    "update-body-of-last-month": Parser(
+        parse=lambda body: update_v1.unpack_body(zstandard.compress(body)),
+        seeds=(_unsqueezed(_OLU1[8 : -update.SIGNATURE]),),
+    ),
     "datagram": Parser(parse=_datagram, seeds=_some_datagrams()),
     "datagram-question": Parser(
         parse=_question,

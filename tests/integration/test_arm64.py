@@ -46,7 +46,7 @@ def test_it_is_another_processor_with_the_pinned_packages(on_arm64: Run) -> None
     assert Path(file).is_relative_to(arm64.root())
 
 
-@pytest.mark.parametrize("script", ["tests.exact_arithmetic"])
+@pytest.mark.parametrize("script", ["tests.exact_arithmetic", "tests.golden_delta"])
 def test_what_is_stored_comes_out_to_the_bit(script: str, on_arm64: Run) -> None:
     ran = on_arm64("-m", script)
     assert ran.returncode == 0, ran.stdout + ran.stderr

@@ -9,7 +9,7 @@ from pathlib import Path
 from orbitloop.adapters.cfdp.values import ReceivedFile, SendResult, TransactionKey
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.units import Bytes
-from orbitloop.wire.update import MAGIC
+from orbitloop.wire.update import MAGIC, MAGICS
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +38,7 @@ class CfdpUpdates:
         if file.size > self._largest:
             raise BadInput(f"file {file.key} of {file.size} bytes exceeds the {self._largest} that an update may have")
         with file.path.open("rb") as arrived:
-            if arrived.read(len(MAGIC)) != MAGIC:
+            if arrived.read(len(MAGIC)) not in MAGICS:
                 raise BadInput(f"file {file.key} ({file.announced!r}) is no update; only updates are taken")
         _log.info("cfdp_update_received", extra={"transaction": str(file.key), "update": file.digest})
         self._forget_all_but(file.path)
