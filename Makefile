@@ -13,7 +13,7 @@ STAMP   := $(VENV)/.installed
 PYTEST  := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format verify pretrain bench-learning bench-link bench-operator chaos fuzz conformance control-plane control-plane-down kind-up kind-down test-cluster images sbom clean
+.PHONY: help setup demo test check format verify pretrain teacher bench-labels bench-learning bench-link bench-operator chaos fuzz conformance control-plane control-plane-down kind-up kind-down test-cluster images sbom clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -53,6 +53,12 @@ verify: $(STAMP) ## Generated files, bundled data and links are what they claim 
 
 pretrain: $(STAMP) ## Train the base detector on a public set; DATA=folder, ARGS="..."
 	$(BIN)/orbitloop pretrain --data $(DATA) $(ARGS)
+
+teacher: $(STAMP) ## Train the larger detector that labels on the ground; DATA=folder, ARGS="..."
+	$(BIN)/orbitloop teacher --data $(DATA) $(ARGS)
+
+bench-labels: $(STAMP) ## What labels without hands are worth, beside ground truth; ARGS="..."
+	$(BIN)/python -m bench.labels $(ARGS)
 
 bench-learning: $(STAMP) ## How much a delta learns, beside its peers; ARGS="..."
 	$(BIN)/python -m bench.learning $(ARGS)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from pathlib import Path
 
@@ -84,8 +85,8 @@ def train_base(
         "steps": recipe.steps,
         "width": recipe.width,
         "seed": recipe.seed,
-        "largest_object_px": largest,
-        "seconds": round(time.monotonic() - begun),
+        "largest_object_px": largest if math.isfinite(largest) else None,
+        "seconds": None if minutes else round(time.monotonic() - begun),  # of one sitting of several they say nothing
         "map50_test": _precision(model, _lessons(annotated.where(split="test"), float("inf"))),
         "map50_test_of_such_views": _precision(model, _lessons(annotated.where(split="test"), largest)),
     }
