@@ -62,6 +62,17 @@ def test_a_detector_that_rested_sees_the_same(graph: bytes, weights: Weights) ->
         np.testing.assert_array_equal(output, expected)
 
 
+def test_the_answer_to_a_known_question_stays_and_tells_models_apart(graph: bytes, weights: Weights) -> None:
+    detector = OnnxDetector(graph, weights, SPEC, threads=1)
+    first = detector.answer()
+    detector.rest()
+    assert detector.answer() == first
+    flipped = weights["neck.conv.weight"].copy()
+    flipped.view(np.uint32).reshape(-1)[0] ^= 1 << 22
+    assert OnnxDetector(graph, {**weights, "neck.conv.weight": flipped}, SPEC, threads=1).answer() != first
+    assert weights_digest(detector.weights) == detector.version
+
+
 def test_the_graph_holds_no_weights_and_is_valid(graph: bytes, weights: Weights) -> None:
     model = onnx.load_from_string(graph)
     assert len(graph) < 20_000

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+
 import numpy as np
 import onnxruntime as ort
 from numpy.typing import NDArray
@@ -17,10 +19,14 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 from orbitloop.domain.detection import Detections, DetectorSpec, Floats
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.tiling import detect
+from orbitloop.domain.units import Digest
 from orbitloop.domain.versions import Weights, weights_digest
 
 _UNLOADABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException, ValueError)
 """What onnxruntime raises for graphs and tensors that it cannot use; its types share no base below Exception."""
+
+_ASKED = 64
+"""Side of the picture that a session is asked about, pixels."""
 
 
 class OnnxDetector:
@@ -62,6 +68,20 @@ class OnnxDetector:
         """
         self._session = None
 
+    @property
+    def weights(self) -> Weights:
+        """The float32 tensors that sessions are made of. A session packs a copy of its own: see :meth:`answer`."""
+        return self._weights
+
+    def answer(self) -> Digest:
+        """Digest of the raw outputs on one fixed picture, from the session that serves: it changes when a bit of what
+        the session has packed flips, unless rounding hides the bit on that picture.
+        """
+        total = hashlib.sha256()
+        for output in self.forward(_question()):
+            total.update(np.ascontiguousarray(output, np.dtype("<f4")).tobytes())
+        return Digest(f"sha256:{total.hexdigest()}")
+
     def forward(self, images: Floats) -> list[Floats]:
         """Raw outputs per head for ``(b, 3, tile, tile)`` float32 in [0, 1]."""
         session = self._session = self._session or self._loaded()
@@ -69,4 +89,10 @@ class OnnxDetector:
 
     def detect(self, pixels: NDArray[np.uint8]) -> Detections:
         """What the model sees in one frame of any size, ``(h, w, 3)`` uint8 RGB."""
-        return detect(pixels, self.forward, self.spec)
+        return detect(pixels, self.forward, self.spec, batch=1)
+
+
+def _question() -> Floats:
+    """A picture of all levels in no order: Knuth's multiplicative hash of each value's position."""
+    place = np.arange(3 * _ASKED * _ASKED, dtype=np.uint32) * np.uint32(2_654_435_761)
+    return (place >> np.uint32(24)).astype(np.float32).reshape(1, 3, _ASKED, _ASKED) / np.float32(255)
