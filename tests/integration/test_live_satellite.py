@@ -33,12 +33,16 @@ from orbitloop.adapters.cfdp.values import (
     SendResult,
     TransactionKey,
 )
-from orbitloop.adapters.model_files import write_model
+from orbitloop.adapters.model_files import read_model, write_model
+from orbitloop.adapters.signatures import SigningKey
+from orbitloop.domain.delta import Shift, apply
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.units import Digest
+from orbitloop.domain.versions import weights_digest
 from orbitloop.testing.builders import a_spec
 from orbitloop.testing.samples import a_sample
 from orbitloop.wire.model_folder import Model
+from orbitloop.wire.update import Step, Update, pack_update
 from orbitloop_edge.adapters.imagery import encode_picture
 from orbitloop_ground.adapters.yolo.export import export_graph
 from orbitloop_ground.adapters.yolo.network import YoloTiny, weights_of
@@ -98,7 +102,7 @@ class Mission:
     link: str = ""
     layer: str = "http"
     datagrams: int | None = None
-    cfdp: str = ""
+    further: str = ""
     stack: ExitStack = field(default_factory=ExitStack)
 
     @property
@@ -124,7 +128,7 @@ class Mission:
         self.config.write_text(
             f'satellite = "sat-1"\nfolder = "{self.satellite}"\nkeys = "{self.keys / "satellites" / "sat-1"}"\n'
             f'layer = "{self.layer}"\n{stations}[contacts]\n{self.contacts}\npatience_seconds = 5\n'
-            f"[link]\n{self.link}\n[worker]\ncommand = {json.dumps(self.worker)}\n{self.cfdp}"
+            f"[link]\n{self.link}\n[worker]\ncommand = {json.dumps(self.worker)}\n{self.further}"
         )
 
     @contextmanager
@@ -134,9 +138,9 @@ class Mission:
         with running(command, self.folder / "satellite.log") as process:
             yield process
 
-    def publish(self, update: Path) -> None:
+    def publish(self, update: Path, *, base: Digest = FLYING, result: Digest = NEXT) -> None:
         command = [*GROUND, "publish", "--folder", self.folder / "ground", "--keys", self.keys / "ground"]
-        command += ["sat-1", "--file", update, "--base", FLYING, "--result", NEXT]
+        command += ["sat-1", "--file", update, "--base", base, "--result", result]
         subprocess.run([str(word) for word in command], check=True)
 
     def received(self) -> list[Digest]:
@@ -279,7 +283,7 @@ def test_an_update_that_comes_while_the_worker_is_busy_is_proved_later_and_repor
 
 def test_an_update_that_came_by_cfdp_between_sessions_is_not_fetched_again(mission: Mission) -> None:
     here, there = a_free_udp_port(), a_free_udp_port()
-    mission.cfdp = f'[cfdp]\nentity = 2\nlisten = "127.0.0.1:{here}"\nremotes = {{ 1 = "127.0.0.1:{there}" }}\n'
+    mission.further = f'[cfdp]\nentity = 2\nlisten = "127.0.0.1:{here}"\nremotes = {{ 1 = "127.0.0.1:{there}" }}\n'
     mission.worker = harness(mission, count=1, size=500)
     update = mission.folder / "update"
     update.write_bytes(b"OLU1" + bytes(50_000))
@@ -314,7 +318,7 @@ def test_between_passes_a_satellite_sends_nothing_by_cfdp(mission: Mission) -> N
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as ground:
         ground.bind(("127.0.0.1", 0))
         there = ground.getsockname()[1]
-        mission.cfdp = f'[cfdp]\nentity = 2\nlisten = "127.0.0.1:{here}"\nremotes = {{ 1 = "127.0.0.1:{there}" }}\n'
+        mission.further = f'[cfdp]\nentity = 2\nlisten = "127.0.0.1:{here}"\nremotes = {{ 1 = "127.0.0.1:{there}" }}\n'
         with mission.flying():
             until(lambda: bool(mission.events("agent_started")), "the satellite runs")
             mission.stack.enter_context(cfdp_sender(mission.folder / "sender", update, here))
@@ -388,6 +392,35 @@ def test_frames_in_a_folder_are_looked_at_once_and_their_tiles_come_down(mission
     assert sorted(event["frame"] for event in observed) == ["0.png", "1.png", "2.png", "broken.png"]
     assert [bool(event["why"]) for event in sorted(observed, key=lambda event: event["frame"])] == [0, 0, 0, 1]
     assert len(mission.received()) == spooled > 0
+
+
+def test_a_new_model_flies_in_shadow_first_where_the_satellite_is_told_to(mission: Mission, model: Path) -> None:
+    mission.stations = {"here": f"https://127.0.0.1:{mission.gateway()}"}
+    mission.worker = "inference"
+    mission.further = "[canary]\nleast = 0\n[shadow]\none_in = 1\nframes = 2\n"
+    mission.write()
+    install = [*EDGE, "install", "--config", str(mission.config), "--model", str(model)]
+    subprocess.run(install, capture_output=True, check=True)
+    old = read_model(model).weights
+    change = Shift(tensor="fine_head.bias", exponent=-4, quanta=np.ones(18, np.int8))
+    base, result = weights_digest(old), weights_digest(apply(old, [change]))
+    update = Update(base=base, steps=(Step(changes=(change,), result=result),))
+    sign = SigningKey(mission.keys / "ground" / "signing.key").sign
+    (mission.folder / "update").write_bytes(pack_update(update, sign))
+    mission.publish(mission.folder / "update", base=base, result=result)
+    frames = mission.folder / "frames"
+    frames.mkdir()
+    with mission.flying() as process:
+        until(lambda: "in shadow: 0 of 2" in str(mission.status().get("update")), "the new model flies in shadow")
+        assert mission.status()["flying"] == base
+        for number in range(2):
+            pixels = np.full((320, 320, 3), 90 + number, np.uint8)
+            (frames / f"{number}.png").write_bytes(encode_picture(pixels, "png", 100))
+        until(lambda: mission.status().get("flying") == result, "it has held, and serves")
+        until(lambda: mission.status().get("reports_waiting") == 0, "the ground knows")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(GENEROUS_S) == 0
+    assert mission.status()["update"] is None
 
 
 def test_a_satellite_without_a_worker_says_what_is_missing_and_ends_when_told_to(mission: Mission) -> None:
