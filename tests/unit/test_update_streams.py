@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-
 import numpy as np
 import pytest
 from hypothesis import given
@@ -157,7 +156,11 @@ def test_a_block_comes_out_as_it_went_in(data: bytes) -> None:
 
 @pytest.mark.parametrize(
     ("coder", "data"),
-    [(Coder.STORED, np.random.default_rng(5).bytes(50)), (Coder.ZSTD, b"ab" * 4_000), (Coder.LZMA, b"a" * 300 + b"bc" * 3)],
+    [
+        (Coder.STORED, np.random.default_rng(5).bytes(50)),
+        (Coder.ZSTD, b"ab" * 4_000),
+        (Coder.LZMA, b"a" * 300 + b"bc" * 3),
+    ],
 )
 def test_a_block_does_not_unpack_to_more_than_it_may(coder: Coder, data: bytes) -> None:
     block = squeeze(data)
