@@ -47,8 +47,10 @@ from orbitloop_ground.adapters.labels import TileLabels
 from orbitloop_ground.adapters.ledger import Ledger
 from orbitloop_ground.adapters.metrics import Metrics
 from orbitloop_ground.adapters.operator_token import OperatorToken
+from orbitloop_ground.adapters.pictures import png_of
 from orbitloop_ground.adapters.registry import ModelRegistry
 from orbitloop_ground.adapters.restorable import RestorableLedger
+from orbitloop_ground.adapters.reviewers import Reviewers
 from orbitloop_ground.adapters.revocations import LinkKeys, RevocationList
 from orbitloop_ground.adapters.tls import gateway_context
 from orbitloop_ground.adapters.trained_weights import read_model_file, trained_weights
@@ -61,6 +63,7 @@ from orbitloop_ground.http.connections import Doors
 from orbitloop_ground.http.identity import Identities
 from orbitloop_ground.http.messages import MessageRoutes
 from orbitloop_ground.http.operator import Deploying, OperatorRoutes
+from orbitloop_ground.http.reviews import ReviewRoutes
 from orbitloop_ground.http.server import DoorServer, ServerThread, listen
 from orbitloop_ground.http.uploads import BundleRoutes
 from orbitloop_ground.settings import GroundSettings
@@ -69,6 +72,7 @@ from orbitloop_ground.usecases.deploy import Deployer, Terms, Yard
 from orbitloop_ground.usecases.exports import Exporter, canaries
 from orbitloop_ground.usecases.nodes import Nodes
 from orbitloop_ground.usecases.receive import Receiver
+from orbitloop_ground.usecases.reviews import Reviewing
 
 _log = logging.getLogger(__name__)
 
@@ -249,13 +253,25 @@ def open_models(settings: GroundSettings) -> ModelRegistry:
     return ModelRegistry(settings.folder / "models")
 
 
+def reviewing(settings: GroundSettings, ledger: Ledger, blobs: Blobs, clock: Clock) -> Reviewing:
+    """What people do with labels that are in doubt. Raises ``BadInput`` for annotations that cannot be read."""
+    known = settings.classes or (() if settings.labels is None else read_coco(settings.labels).classes)
+    models = open_models(settings)
+    return Reviewing(queue=ledger, blobs=blobs, clock=clock, classes=lambda: known or models.classes(), to_png=png_of)
+
+
 def create_admin(parts: Dependencies) -> Starlette:
-    """Health, metrics and the operators' API. Raises ``BadInput`` for a token that cannot be used."""
-    token = parts.settings.operator_token
+    """Health, metrics, the operators' API and reviews. Raises ``BadInput`` for a token that cannot be used."""
+    settings, token = parts.settings, parts.settings.operator_token
     nodes = Nodes(parts.ledger, lambda node: parts.link_keys(node) is not None)
     deploying = Deploying(deploy=deployer(parts).deploy, read=read_model_file)
     routes = OperatorRoutes(nodes, deploying, None if token is None else OperatorToken(token).is_shown)
-    app = admin(parts.metrics.text, routes.routes())
+    reviews = ReviewRoutes(
+        reviewing=reviewing(settings, parts.ledger, parts.blobs, parts.clock),
+        who_is=None if settings.reviewers is None else Reviewers(settings.reviewers).name_of,
+        silence=settings.silence,
+    )
+    app = admin(parts.metrics.text, [*routes.routes(), *reviews.routes()])
     faults.register(app, parts.metrics)
     return app
 

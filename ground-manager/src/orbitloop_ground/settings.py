@@ -18,7 +18,7 @@ from orbitloop.domain.units import MEGABIT, BitsPerSecond, Bytes
 from orbitloop.wire.complaints import first_complaint
 
 _PREFIX = "ORBITLOOP_GROUND_"
-_PATHS = ("folder", "keys", "cfdp_plan", "operator_token", "labels")
+_PATHS = ("folder", "keys", "cfdp_plan", "operator_token", "reviewers", "labels")
 
 
 class GroundSettings(BaseSettings):
@@ -46,6 +46,10 @@ class GroundSettings(BaseSettings):
         admin_port: TCP port of health and metrics; 0 takes a free one.
         operator_token: file with the token that the Global Manager shows on that port, at least 16 characters; without
             one it is not let in.
+        reviewers: file with the name and the token of each person who may review labels on that port, one a line;
+            without it the page is not there.
+        classes: names of the classes, in the order of their labels; by default those of ``labels``, or of the models
+            that the ground knows.
         labels: COCO annotations of the frames that satellites look at: they label what came down, for exported datasets
             and to prove updates on board.
         max_update_bytes: largest update that is made of a model file.
@@ -85,6 +89,8 @@ class GroundSettings(BaseSettings):
     admin_host: str = "127.0.0.1"
     admin_port: int = Field(default=8401, ge=0, lt=2**16)
     operator_token: Path | None = None
+    reviewers: Path | None = None
+    classes: tuple[str, ...] = ()
     labels: Path | None = None
     max_update_bytes: Bytes = Field(default=Bytes(300_000), gt=0)
     update_least_carried: float = Field(default=0.5, ge=0, le=1)

@@ -107,6 +107,11 @@ class Ledger(NodeLedger, ReviewLedger):
         """Every sample of a satellite, in the order of arrival."""
         return [_received(row) for row in self._read(_samples_of(satellite))]
 
+    def sample(self, name: Digest) -> ReceivedSample | None:
+        """A sample that is here."""
+        rows = self._read(select(samples).where(samples.c.id == name))
+        return _received(rows[0]) if rows else None
+
     def count_waiting(self, satellites: Sequence[str] = ()) -> int:
         """How many samples :meth:`waiting` would give."""
         query = select(func.count()).select_from(samples).where(samples.c.round.is_(None))

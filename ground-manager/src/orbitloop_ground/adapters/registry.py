@@ -10,7 +10,7 @@ from orbitloop.domain.digests import hexadecimal
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.units import Digest
 from orbitloop.domain.versions import weights_digest
-from orbitloop.wire.model_folder import DETECTOR, Model
+from orbitloop.wire.model_folder import DETECTOR, Model, read_detector
 
 
 class ModelRegistry:
@@ -37,6 +37,11 @@ class ModelRegistry:
         if not (self._path(digest) / DETECTOR).exists():
             raise BadInput(f"model {digest} is unknown on the ground; register the folder that was installed on board")
         return read_model(self._path(digest))
+
+    def classes(self) -> tuple[str, ...]:
+        """Names of the classes, of the model that has most of them; empty where there is no model."""
+        found = [read_detector(path).spec().classes for path in sorted(self._folder.glob(f"*/{DETECTOR}"))]
+        return max(found, key=len, default=())
 
     def _path(self, digest: Digest) -> Path:
         return self._folder / hexadecimal(digest)

@@ -104,6 +104,14 @@ class ReviewLedger(Database):
             query = query.where(reviews.c.revision == 0)
         return [_review(row._asdict()) for row in self._read(query)]
 
+    def count_reviews(self) -> tuple[int, int]:
+        """How many tiles wait, and how many are decided."""
+        everything = select(func.count()).select_from(reviews)
+        waiting, all_told = (
+            int(self._read(query)[0][0]) for query in (everything.where(reviews.c.revision == 0), everything)
+        )
+        return waiting, all_told - waiting
+
     def review(self, sample: Digest) -> Review | None:
         """One tile, if it is in the queue."""
         rows = self._read(_queue().where(reviews.c.sample == sample))

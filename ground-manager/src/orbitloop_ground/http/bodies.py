@@ -6,17 +6,16 @@ from datetime import timedelta
 from typing import TypeVar
 
 import anyio
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 
 from orbitloop.domain.errors import BadInput
-from orbitloop.wire.messages import Message
 
 LARGEST = 64 * 2**10
 """Bytes of the largest message that is read."""
 
-Told = TypeVar("Told", bound=Message)
+Told = TypeVar("Told", bound=BaseModel)
 
 
 async def read_message(request: Request, kind: type[Told], *, within: timedelta) -> Told:

@@ -12,9 +12,11 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from orbitloop.domain.errors import BadInput, NoSpace, NotYet, OrbitloopError, Refused, Untrusted, WrongBase
+from orbitloop.ports.reviews import Overtaken
 from orbitloop_ground.usecases.nodes import TooLarge, UnknownNode
 from orbitloop_ground.usecases.receive import Corrupted
 from orbitloop_ground.usecases.refusals import refusal_of
+from orbitloop_ground.usecases.reviews import UnknownReview
 from orbitloop_ground.usecases.watch import Refusal, Watch
 
 CHECKSUM_MISMATCH = 460
@@ -24,6 +26,8 @@ _DEFAULT_WAIT = timedelta(seconds=30)
 _STATUS: tuple[tuple[type[OrbitloopError], int], ...] = (  # the first that fits
     (Corrupted, CHECKSUM_MISMATCH),
     (UnknownNode, HTTPStatus.NOT_FOUND),
+    (UnknownReview, HTTPStatus.NOT_FOUND),
+    (Overtaken, HTTPStatus.CONFLICT),
     (TooLarge, HTTPStatus.REQUEST_ENTITY_TOO_LARGE),
     (Untrusted, HTTPStatus.FORBIDDEN),
     (WrongBase, HTTPStatus.CONFLICT),
