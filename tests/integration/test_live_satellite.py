@@ -417,6 +417,7 @@ def test_a_new_model_flies_in_shadow_first_where_the_satellite_is_told_to(missio
             pixels = np.full((320, 320, 3), 90 + number, np.uint8)
             (frames / f"{number}.png").write_bytes(encode_picture(pixels, "png", 100))
         until(lambda: mission.status().get("flying") == result, "it has held, and serves")
+        until(lambda: mission.status().get("update") is None, "the proof has come to its end")
         until(lambda: mission.status().get("reports_waiting") == 0, "the ground knows")
         process.send_signal(signal.SIGTERM)
         assert process.wait(GENEROUS_S) == 0

@@ -2,17 +2,25 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from orbitloop.domain.errors import BadInput, Refused, Untrusted
+from orbitloop.adapters.model_files import write_weights
+from orbitloop.domain.digests import digest_of, hexadecimal
+from orbitloop.domain.errors import BadInput, NoSpace, NotYet, Refused, Untrusted
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.versions import weights_digest
 from orbitloop.testing.builders import a_digest, a_model, a_report, some_weights
-from orbitloop.wire.model_folder import DETECTOR, WEIGHTS, detector_text, encode_weights
-from orbitloop_edge.adapters.slots import Slots
+from orbitloop.wire.model_folder import DETECTOR, WEIGHTS, detector_text, encode_weights, spec_digest
+from orbitloop_edge.adapters.slot_chunks import CHUNKS, write_slot
+from orbitloop_edge.adapters.slot_state import SECOND, STATE
+from orbitloop_edge.adapters.slots import REPAIRS, Slots
+from orbitloop_edge.usecases.models_on_board import Mending
 
 OLD, NEW = some_weights(1), some_weights(2)
 
@@ -54,13 +62,37 @@ def test_a_staged_model_does_not_fly_until_it_is_activated(slots: Slots) -> None
     assert Slots(slots.folder).state().last == a_report(NEW)
 
 
-def test_updates_alternate_between_the_slots(slots: Slots) -> None:
+def test_an_update_takes_the_slot_of_neither_what_flies_nor_the_last_good_model(slots: Slots) -> None:
+    before = OLD
     for number in range(3, 8):
         weights = some_weights(number)
         slots.stage(weights)
+        assert slots.kept().graph == a_model().graph
         slots.activate(a_report(weights))
         assert flying(Slots(slots.folder)) == weights_digest(weights)
-        assert slots.state().active == ("b" if number % 2 else "a")
+        assert slots.standing() == (weights_digest(weights), weights_digest(before))
+        assert weights_digest(Slots(slots.folder).kept().weights) == weights_digest(before)
+        before = weights
+
+
+def test_what_is_installed_is_there_twice(slots: Slots) -> None:
+    state = slots.state()
+    assert state.kept is not None
+    assert (state.active, state.kept.slot) == ("a", "b")
+    assert slots.standing() == (weights_digest(OLD), None)
+    with pytest.raises(BadInput, match="no model to fall back to"):
+        slots.fall_back(None)
+
+
+def test_falling_back_lets_the_last_good_model_fly_and_keeps_the_report(slots: Slots) -> None:
+    slots.stage(NEW)
+    slots.activate(a_report(NEW))
+    late = a_report(OLD, outcome=Outcome.ROLLED_BACK)
+    slots.fall_back(late)
+    again = Slots(slots.folder)
+    assert (flying(again), again.last(), again.standing()) == (weights_digest(OLD), late, (weights_digest(OLD), None))
+    assert again.mend(()).whole == {weights_digest(OLD)}
+    assert again.state().kept is not None  # a second copy, as after an installation
 
 
 def test_the_report_of_an_update_that_does_not_fly_is_remembered(slots: Slots) -> None:
@@ -136,13 +168,15 @@ def lose_weights(slots: Slots) -> None:
     (slots.folder / "a" / WEIGHTS).unlink()
 
 
-def empty_state(slots: Slots) -> None:
-    (slots.folder / "state.json").write_bytes(b"")
+def empty_states(slots: Slots) -> None:
+    for name in (STATE, SECOND):
+        (slots.folder / name).write_bytes(b"")
 
 
 def invent_a_slot(slots: Slots) -> None:
-    path = slots.folder / "state.json"
-    path.write_text(path.read_text().replace('"a"', '"c"'))
+    for name in (STATE, SECOND):
+        path = slots.folder / name
+        path.write_text(path.read_text().replace('"a"', '"c"'))
 
 
 @pytest.mark.parametrize(
@@ -156,7 +190,7 @@ def invent_a_slot(slots: Slots) -> None:
         lose_graph,
         cut_weights,
         lose_weights,
-        empty_state,
+        empty_states,
         invent_a_slot,
     ],
 )
@@ -176,3 +210,129 @@ def test_what_a_killed_write_left_is_swept_up(slots: Slots) -> None:
         path.write_bytes(b"half")
     Slots(slots.folder)
     assert not any(path.exists() for path in leftovers)
+
+
+def flip(path: Path, bit: int) -> None:
+    data = bytearray(path.read_bytes())
+    data[bit // 8 % len(data)] ^= 1 << bit % 8
+    path.write_bytes(data)
+
+
+BITS = [0, 70, 500, 999, 1_480, 2_000, 4_001, 9_999]
+
+
+@pytest.mark.parametrize("bit", BITS)
+@pytest.mark.parametrize("name", ["a/detector.json", "a/weights.safetensors", "a/chunks.json", "graph", STATE, SECOND])
+@pytest.mark.parametrize("source", ["the second copy", "memory"])
+def test_one_flipped_bit_is_found_and_made_good(slots: Slots, name: str, bit: int, source: str) -> None:
+    model = slots.active()
+    if source == "memory" and slots.state().kept is not None:
+        shutil.rmtree(slots.folder / "b")
+    path = the_graph(slots) if name == "graph" else slots.folder / name
+    before = path.read_bytes()
+    flip(path, bit)
+    if name == "graph" and source == "the second copy":
+        return  # the graph is there once: only memory, or the ground, has another
+    again = Slots(slots.folder)
+    mending = again.mend((model,) if source == "memory" else ())
+    assert not mending.open
+    assert path.read_bytes() == before or name in (STATE, SECOND)  # which differ in what JSON does not say
+    assert flying(again) == weights_digest(OLD)
+    assert all(good for _, good in again.looks())
+
+
+def test_a_bit_that_flipped_in_a_tensor_that_did_not_change_comes_from_the_last_good_model(slots: Slots) -> None:
+    new = {**OLD, "head.bias": NEW["head.bias"]}
+    slots.stage(new)
+    slots.activate(a_report(new))
+    folder = slots.folder / slots.state().active
+
+    def mended(name: str) -> Mending:
+        """After a bit of a tensor has flipped."""
+        flip(folder / WEIGHTS, 8 * (folder / WEIGHTS).read_bytes().index(new[name].tobytes()) + 3)
+        mending = Slots(slots.folder).mend(())
+        assert [damage.part for damage in mending.found] == [name]
+        return mending
+
+    assert weights_digest(new) in mended("backbone.0.conv.weight").whole
+    mending = mended("head.bias")
+    assert weights_digest(new) not in mending.whole
+    (missing,) = mending.missing
+    assert (missing.part, missing.index, missing.model) == ("head.bias", 0, weights_digest(new))
+    (slots.folder / REPAIRS / hexadecimal(missing.digest)).write_bytes(new["head.bias"].tobytes())  # from the ground
+    assert not slots.mend(()).open
+    assert flying(Slots(slots.folder)) == weights_digest(new)
+    assert not slots.repairs
+
+
+def test_bytes_that_are_not_the_chunk_that_was_asked_for_make_nothing_good(slots: Slots) -> None:
+    shutil.rmtree(slots.folder / "b")
+    flip(slots.folder / "a" / WEIGHTS, 8 * 400)
+    again = Slots(slots.folder)
+    for missing in again.mend(()).missing:
+        (slots.folder / REPAIRS / hexadecimal(missing.digest)).write_bytes(b"something else")
+    assert weights_digest(OLD) not in again.mend(()).whole
+    with pytest.raises(Refused):
+        again.active()
+
+
+def test_slots_of_last_month_are_taken_over(tmp_path: Path) -> None:
+    """Two slots, one state without a digest of itself, no lists of chunks."""
+    model, folder = a_model(OLD), tmp_path / "slots"
+    graph = digest_of(model.graph)
+    for name in ("a", "b"):
+        (folder / name).mkdir(parents=True)
+    digest = write_weights(folder / "b", model.spec, model.weights)
+    (folder / f"{hexadecimal(graph)}.onnx").write_bytes(model.graph)
+    state = {"active": "b", "flying": digest, "spec": spec_digest(model.spec), "graph": graph, "last": None}
+    (folder / STATE).write_text(json.dumps(state))
+    slots = Slots(folder)
+    mending = slots.mend(())
+    assert not mending.found
+    assert mending.whole == {digest}
+    assert (folder / "b" / CHUNKS).exists()
+    assert all(good for _, good in slots.looks())
+    assert slots.state().kept is not None
+
+
+def test_memory_is_looked_at_chunk_by_chunk(slots: Slots) -> None:
+    model = slots.active()
+    assert all(good for _, good in slots.looks_at(model, weights_digest(OLD)))
+    for name, tensor in model.weights.items():
+        tensor.view(np.uint32).reshape(-1)[-1] ^= 1
+        assert sum(not good for _, good in slots.looks_at(model, weights_digest(OLD))) == 1, name
+        tensor.view(np.uint32).reshape(-1)[-1] ^= 1
+    for other in (replace(model, graph=b"grapi"), replace(model, spec=replace(model.spec, classes=("ship",)))):
+        assert not all(good for _, good in slots.looks_at(other, weights_digest(OLD)))
+
+
+def test_a_staged_model_that_the_disk_has_damaged_does_not_fly(slots: Slots) -> None:
+    slots.stage(NEW)
+    flip(slots.folder / "c" / WEIGHTS, 8 * 400)
+    with pytest.raises(NotYet, match="staged again"):
+        slots.activate(a_report(NEW))
+    assert flying(slots) == weights_digest(OLD)
+
+
+def test_answers_of_models_that_are_gone_are_forgotten(slots: Slots) -> None:
+    slots.record(weights_digest(OLD), "engine 1", a_digest(1))
+    assert slots.answer(weights_digest(OLD), "engine 1") == a_digest(1)
+    assert slots.answer(weights_digest(OLD), "engine 2") is None
+    for number in (3, 4):
+        slots.stage(some_weights(number))
+        slots.activate(a_report(some_weights(number)))
+        slots.record(weights_digest(some_weights(number)), "engine 1", a_digest(number))
+    assert slots.answer(weights_digest(OLD), "engine 1") is None
+    assert slots.answer(weights_digest(some_weights(3)), "engine 1") == a_digest(3)
+
+
+def test_without_room_for_a_second_copy_there_is_one(slots: Slots, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(folder: Path, model: object) -> object:
+        if folder.name == "a":
+            raise NoSpace("the disk is full")
+        return write_slot(folder, model)  # type: ignore[arg-type]
+
+    monkeypatch.setattr("orbitloop_edge.adapters.slots.write_slot", full)
+    slots.install(a_model(NEW))  # into c; the second copy would be in a
+    assert slots.state().kept is None
+    assert flying(slots) == weights_digest(NEW)

@@ -374,6 +374,7 @@ def settings_of(file: SatelliteFile) -> EdgeSettings:
         mining=file.rule(),
         canary=file.canary_rule(),
         shadow=file.shadow_rule(),
+        scrub=file.scrub_rule(),
         spool_budget=Bytes(file.spool_budget_bytes),
         threads=file.worker.threads,
         seed=file.worker.seed,

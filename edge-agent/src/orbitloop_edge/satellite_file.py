@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
+from orbitloop.domain.boots import BootRule
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.mining import MiningRule, mining_rule
 from orbitloop.domain.policy import LinkPolicy
@@ -24,6 +25,7 @@ from orbitloop.wire.complaints import first_complaint
 from orbitloop.wire.messages import Name
 from orbitloop.wire.update_files import HOT_UPDATES
 from orbitloop_edge.usecases.passes import Rhythm
+from orbitloop_edge.usecases.scrub import ScrubRule
 from orbitloop_edge.usecases.worker_reports import Mode
 
 _Positive = Annotated[int, Field(gt=0)]
@@ -191,6 +193,27 @@ class ShadowTable(_Table):
     slower: float = 1.5
 
 
+class TrustTable(_Table):
+    """``[trust]``: how the models on board are looked after; see :class:`orbitloop_edge.usecases.scrub.ScrubRule`.
+
+    Attributes:
+        look_bytes: bytes of memory and disk that are looked over each second while there is nothing else to do; 0 for
+            none.
+        ask: whether the model is asked, after every frame, what it is known to answer.
+        patience_hours: how long the last good model stands in for a damaged one, until it takes over for good.
+        deaths: a model with which the worker died so often is not tried any more, while there is another.
+        frames: so many frames prove that a model lives.
+        again_hours: where there is no other, it is tried again after this time.
+    """
+
+    look_bytes: Annotated[int, Field(ge=0)] = 2**20
+    ask: bool = True
+    patience_hours: Annotated[float, Field(ge=0)] = 24
+    deaths: Annotated[int, Field(ge=1)] = 3
+    frames: Annotated[int, Field(ge=1)] = 3
+    again_hours: Annotated[float, Field(gt=0)] = 1
+
+
 class WorkerTable(_Table):
     """``[worker]``: what looks at the frames.
 
@@ -282,6 +305,7 @@ class SatelliteFile(_Table):
     mining: MiningTable = MiningTable()
     canary: CanaryTable = CanaryTable()
     shadow: ShadowTable = ShadowTable()
+    trust: TrustTable = TrustTable()
     worker: WorkerTable = WorkerTable()
     cfdp: CfdpTable | None = None
     local_controller: LocalControllerTable | None = None
@@ -305,6 +329,16 @@ class SatelliteFile(_Table):
     def shadow_rule(self) -> ShadowRule:
         """The shadow rule. Raises ``BadInput``."""
         return ShadowRule(**self.shadow.model_dump())
+
+    def scrub_rule(self) -> ScrubRule:
+        """How the models on board are looked after."""
+        told = self.trust
+        return ScrubRule(
+            look=Bytes(told.look_bytes),
+            ask=told.ask,
+            patience=timedelta(hours=told.patience_hours),
+            boots=BootRule(deaths=told.deaths, frames=told.frames, again=timedelta(hours=told.again_hours)),
+        )
 
     def rhythm(self) -> Rhythm:
         """How often sessions take place."""

@@ -11,6 +11,7 @@ from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.rollout import CanaryRule
 from orbitloop.domain.shadow import ShadowRule
 from orbitloop.domain.units import Bytes
+from orbitloop_edge.usecases.scrub import ScrubRule
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class EdgeSettings:
         mining: which tiles count as hard.
         canary: when an update passes its canary.
         shadow: how long a model that has passed it flies beside the old one first.
+        scrub: how the models on board are looked after.
         spool_budget: most bytes of samples that may wait.
         datagram: largest UDP payload on the datagram layer, bytes.
         fade: how long the ground may be silent in the midst of datagrams before the contact counts as lost.
@@ -39,6 +41,7 @@ class EdgeSettings:
     mining: MiningRule = field(default_factory=lambda: mining_rule("CloudOnly"))
     canary: CanaryRule = field(default_factory=CanaryRule)
     shadow: ShadowRule = field(default_factory=ShadowRule)
+    scrub: ScrubRule = field(default_factory=ScrubRule)
     spool_budget: Bytes = Bytes(512 * 2**20)
     datagram: Bytes = Bytes(980)
     fade: timedelta = timedelta(seconds=150)

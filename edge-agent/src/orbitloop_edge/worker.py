@@ -3,19 +3,28 @@
 from __future__ import annotations
 
 import logging
+import platform
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import timedelta
+from importlib.metadata import version
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+import numpy as np
+from numpy.typing import NDArray
+
 from orbitloop.adapters.signatures import VerifyingKey
 from orbitloop.adapters.wall_clock import WallClock
-from orbitloop.domain.errors import NotYet
+from orbitloop.domain.detection import Detections
+from orbitloop.domain.errors import NotYet, OrbitloopError
+from orbitloop.domain.rollout import Outcome
+from orbitloop.domain.units import Digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.spool import Intake
 from orbitloop.ports.workers import WorkerStatus
-from orbitloop.wire.messages import Offer, UpdateReport
+from orbitloop.wire.messages import MOST_DAMAGED, Offer, UpdateReport
 from orbitloop.wire.model_folder import Model
 from orbitloop_edge.adapters.host import Patience, chance, elapsed, give_memory_back
 from orbitloop_edge.adapters.imagery import decode_picture, encode_picture, read_picture
@@ -27,10 +36,13 @@ from orbitloop_edge.adapters.rpc import Caller, CallServer
 from orbitloop_edge.adapters.shadow_log import FileShadowLog
 from orbitloop_edge.adapters.shelf import Shelf
 from orbitloop_edge.adapters.slots import Slots
+from orbitloop_edge.adapters.starts import FileStarts, FileTrust
 from orbitloop_edge.controller import credentials_of
 from orbitloop_edge.settings import EdgeSettings
+from orbitloop_edge.usecases.detector import Detector
 from orbitloop_edge.usecases.observe import FrameResult, Imagery, Mining, ObserveFrames
 from orbitloop_edge.usecases.prove import ProveUpdate
+from orbitloop_edge.usecases.scrub import Scrubber
 from orbitloop_edge.usecases.shadow import Shadow
 from orbitloop_edge.usecases.watch import FrameWatch
 
@@ -41,6 +53,31 @@ _REST_AFTER_S = 20.0
 """Without a frame."""
 _TAKEOVER = timedelta(seconds=30)
 """How long to wait for a worker that is about to end."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Loaded:
+    """A detector and its graph: a :class:`~orbitloop_edge.usecases.models_on_board.Loaded`."""
+
+    detector: OnnxDetector
+    graph: bytes
+
+    @property
+    def version(self) -> Digest:
+        return self.detector.version
+
+    @property
+    def model(self) -> Model:
+        return Model(spec=self.detector.spec, weights=self.detector.weights, graph=self.graph)
+
+    def detect(self, pixels: NDArray[np.uint8]) -> Detections:
+        return self.detector.detect(pixels)
+
+    def answer(self) -> Digest:
+        return self.detector.answer()
+
+    def rest(self) -> None:
+        self.detector.rest()
 
 
 class Worker:
@@ -66,7 +103,18 @@ class Worker:
         self.slots = Slots(folder / "slots")
         if model is not None and not self.slots.installed():
             self.slots.install(model)
-        detector = self._load(self.slots.active())
+        self._starts = FileStarts(folder / "slots" / "starts.json")
+        self._scrubber = Scrubber(
+            satellite=settings.satellite,
+            slots=self.slots,
+            load=self._load,
+            starts=self._starts,
+            record=FileTrust(folder / "slots" / "trust.json"),
+            rule=settings.scrub,
+            engine=f"onnxruntime {version('onnxruntime')}, {settings.threads} threads, {platform.machine()}",
+            clock=clock,
+        )
+        self._clock = clock
         self.results = FrameResults(folder / "results.db", settings.satellite)
         shelf = Shelf(folder / "canaries")
         shadow = None
@@ -74,7 +122,7 @@ class Worker:
             shadow = Shadow(settings.shadow, FileShadowLog(folder / "slots" / "shadow.json"), elapsed)
         self._frames = ObserveFrames(
             satellite=settings.satellite,
-            detector=detector,
+            detector=self._scrubber.current,
             policy=settings.policy,
             mining=Mining(rule=settings.mining, uniform=chance(settings.seed)),
             imagery=Imagery(read=read_picture, encode=encode_picture, decode=decode_picture),
@@ -89,15 +137,17 @@ class Worker:
             slots=self.slots,
             canaries=shelf,
             load=self._load,
-            swap=self._frames.swap,
+            swap=self._swap,
             verify=VerifyingKey(credentials_of(settings).ground_key).verify,
             clock=clock,
             rule=settings.canary,
             shadow=shadow,
+            serves=lambda: self._scrubber.serves,
         )
 
     def close(self) -> None:
-        """Let go of the results."""
+        """End in good order: let go of the results, and count nothing against the model."""
+        self._scrubber.end()
         self.results.close()
 
     def __enter__(self) -> Self:
@@ -107,27 +157,62 @@ class Worker:
         self.close()
 
     def observe(self, frame: Path) -> FrameResult:
-        """Look at one frame, keep what was seen, hand over what is worth sending."""
-        return self._frames.observe(frame)
+        """Look at one frame, keep what was seen, hand over what is worth sending. Raises ``NotYet`` while no model on
+        board can be trusted.
+        """
+        result = self._frames.observe(frame)
+        self._scrubber.served()
+        return result
+
+    def look(self) -> None:
+        """Look over some of the models on board; errors as :meth:`Scrubber.look`."""
+        self._scrubber.look()
 
     def status(self) -> WorkerStatus:
         """What flies, and what was seen so far."""
         state = self.slots.state()
-        return WorkerStatus(flying=state.flying, telemetry=self.results.telemetry(), last=state.last)
+        telemetry = self.results.telemetry().model_copy(update={"trust": self._scrubber.trust()})
+        damaged = self._scrubber.missing[:MOST_DAMAGED]
+        return WorkerStatus(flying=state.flying, telemetry=telemetry, last=state.last, damaged=damaged)
 
     def prove(self, path: Path, offer: Offer) -> UpdateReport:
-        """Prove an update and swap it in; errors as :class:`ProveUpdate`."""
-        return self._prove(path, offer)
+        """Prove an update and swap it in; errors as :class:`ProveUpdate`. One that the worker has died of again and
+        again is not tried any more.
+        """
+        self._scrubber.demand()
+        died = self._starts.proving(offer.digest)
+        try:
+            if died >= self._settings.scrub.boots.deaths:
+                return self._given_up(offer, died)
+            return self._prove(path, offer)
+        finally:
+            self._starts.proved()
+
+    def _given_up(self, offer: Offer, died: int) -> UpdateReport:
+        report = UpdateReport(
+            satellite=self._settings.satellite,
+            update=offer.digest,
+            outcome=Outcome.ROLLED_BACK,
+            reason=f"the worker died {died} times while it proved this update",
+            flying=self.slots.state().flying,
+            at=self._clock.now(),
+            late=True,
+        )
+        self.slots.remember(report)
+        return report
+
+    def _swap(self, detector: Detector) -> None:
+        assert isinstance(detector, _Loaded), "what is proved is what was loaded"
+        self._frames.swap(self._scrubber.adopt(detector))
 
     def rest(self) -> None:
         """Take less memory until the next frame comes."""
-        detector = self._frames.detector
-        if isinstance(detector, OnnxDetector):
-            detector.rest()
+        self._scrubber.rest()
         give_memory_back()
 
-    def _load(self, model: Model) -> OnnxDetector:
-        return OnnxDetector(model.graph, model.weights, model.spec, threads=self._settings.threads)
+    def _load(self, model: Model) -> _Loaded:
+        detector = OnnxDetector(model.graph, model.weights, model.spec, threads=self._settings.threads)
+        return _Loaded(detector, model.graph)
 
 
 def work(settings: EdgeSettings, frames: Path, patience: Patience) -> None:
@@ -163,3 +248,7 @@ def work(settings: EdgeSettings, frames: Path, patience: Patience) -> None:
                     break
                 fields = {"frame": result.frame, "samples": result.samples, "why": result.error}
                 _log.log(logging.WARNING if result.error else logging.INFO, "frame_observed", extra=fields)
+            try:
+                worker.look()
+            except OrbitloopError as error:
+                _log.warning("look_put_off", extra={"why": str(error)})

@@ -5,7 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Protocol
 
-from orbitloop.wire.messages import DigestText, Message, Offer, Telemetry, UpdateReport
+from pydantic import Field
+
+from orbitloop.wire.messages import MOST_DAMAGED, DamagedChunk, DigestText, Message, Offer, Telemetry, UpdateReport
 
 
 class WorkerStatus(Message):
@@ -15,11 +17,13 @@ class WorkerStatus(Message):
         flying: digest of the weights that look at the frames.
         telemetry: counts since launch.
         last: what became of the last update, if there was one.
+        damaged: chunks of models on board that only the ground may have.
     """
 
     flying: DigestText
     telemetry: Telemetry
     last: UpdateReport | None = None
+    damaged: tuple[DamagedChunk, ...] = Field(default=(), max_length=MOST_DAMAGED)
 
 
 class InferenceWorker(Protocol):

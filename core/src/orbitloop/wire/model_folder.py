@@ -100,16 +100,17 @@ def decode_weights(data: bytes, source: str) -> dict[str, np.ndarray[tuple[int, 
 
 def detector_text(spec: DetectorSpec, digest: str) -> str:
     """``detector.json`` for a specification and the digest of its weights."""
-    text = DetectorText.model_validate(_spec_text(spec).model_dump() | {"digest": digest})
+    text = DetectorText.model_validate(spec_text(spec).model_dump() | {"digest": digest})
     return text.model_dump_json(indent=2) + "\n"
 
 
 def spec_digest(spec: DetectorSpec) -> Digest:
     """The digest of a specification: it stays while weights are replaced."""
-    return digest_of(_spec_text(spec).model_dump_json().encode())
+    return digest_of(spec_text(spec).model_dump_json().encode())
 
 
-def _spec_text(spec: DetectorSpec) -> SpecText:
+def spec_text(spec: DetectorSpec) -> SpecText:
+    """A specification as it is written."""
     heads = tuple(HeadText(stride=head.stride, anchors=head.anchors) for head in spec.heads)
     return SpecText(classes=spec.classes, heads=heads, tile=spec.tile)
 

@@ -71,6 +71,7 @@ class ProveUpdate:
         clock: what time it is.
         rule: when a model passes its canary.
         shadow: where a model that has passed it flies beside the old one first; ``None``: it serves at once.
+        serves: whether what flies can be loaded; else anything is better, and it is not. ``None``: it can.
     """
 
     def __init__(
@@ -85,6 +86,7 @@ class ProveUpdate:
         clock: Clock,
         rule: CanaryRule | None = None,
         shadow: Shadow | None = None,
+        serves: Callable[[], bool] | None = None,
     ) -> None:
         self._satellite = satellite
         self._slots = slots
@@ -95,6 +97,7 @@ class ProveUpdate:
         self._clock = clock
         self._rule = rule or CanaryRule()
         self._shadow = shadow
+        self._serves = serves or (lambda: True)
 
     def __call__(self, path: Path, offer: Offer) -> UpdateReport:
         """Prove the update in ``path``; the report says what became of it.
@@ -115,7 +118,9 @@ class ProveUpdate:
             if flying == update.result:
                 return self._report(offer, Outcome.APPLIED, flying, "was applied before")
             staged = self._out_of_shadow(update.result) or self._build(active, flying, update)
-            result = self._canary(self._load(active), staged, update.canary, active.spec.classes)
+            result = self._canary(
+                self._load(active) if self._serves() else None, staged, update.canary, active.spec.classes
+            )
         except Refused as error:
             report = self._report(offer, Outcome.REFUSED, flying, str(error))
             self._slots.remember(report)
@@ -162,13 +167,14 @@ class ProveUpdate:
         return self._load(self._slots.stage(weights))
 
     def _canary(
-        self, before: Detector, after: Detector, truths: tuple[CanaryTruth, ...], names: tuple[str, ...]
+        self, before: Detector | None, after: Detector, truths: tuple[CanaryTruth, ...], names: tuple[str, ...]
     ) -> CanaryResult:
         kept = [(self._canaries.pixels(entry.sample), entry.truth) for entry in truths]
         tiles = [(pixels, truth) for pixels, truth in kept if pixels is not None]
         pictures = [pixels for pixels, _ in tiles]
         truth = [entry for _, entry in tiles]
-        old, new = ([detector.detect(pixels) for pixels in pictures] for detector in (before, after))
+        old = [Detections.none() if before is None else before.detect(pixels) for pixels in pictures]
+        new = [after.detect(pixels) for pixels in pictures]
         return CanaryResult(
             tiles=len(tiles),
             before=mean_average_precision(old, truth, classes=_MOST_CLASSES),
