@@ -58,7 +58,7 @@ def a_proposal_of_airplanes(boxes: Sequence[tuple[float, ...]] = BOXES) -> Propo
 
 def a_tile(number: int, codec: str = "webp") -> tuple[Sample, bytes]:
     """A picture with light rectangles where the boxes are."""
-    picture = Image.new("RGB", (SIDE, SIDE), (70, 90 + number % 60, 70))
+    picture = Image.new("RGB", (SIDE, SIDE), (60 + 8 * number % 90, 90, 70))
     for box in BOXES:
         ImageDraw.Draw(picture).rectangle(box, fill=(210, 210, 215))
     stream = io.BytesIO()

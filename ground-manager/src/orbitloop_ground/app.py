@@ -46,10 +46,13 @@ from orbitloop_ground.adapters.dataset_folder import IndexedFolder
 from orbitloop_ground.adapters.labels import TileLabels
 from orbitloop_ground.adapters.ledger import Ledger
 from orbitloop_ground.adapters.metrics import Metrics
+from orbitloop_ground.adapters.model_chunks import ModelChunks
 from orbitloop_ground.adapters.operator_token import OperatorToken
 from orbitloop_ground.adapters.pictures import png_of
 from orbitloop_ground.adapters.registry import ModelRegistry
 from orbitloop_ground.adapters.restorable import RestorableLedger
+from orbitloop_ground.adapters.review_formats import FORMATS
+from orbitloop_ground.adapters.review_formats.files import FilesOfReviews
 from orbitloop_ground.adapters.reviewers import Reviewers
 from orbitloop_ground.adapters.revocations import LinkKeys, RevocationList
 from orbitloop_ground.adapters.tls import gateway_context
@@ -72,6 +75,7 @@ from orbitloop_ground.usecases.deploy import Deployer, Terms, Yard
 from orbitloop_ground.usecases.exports import Exporter, canaries
 from orbitloop_ground.usecases.nodes import Nodes
 from orbitloop_ground.usecases.receive import Receiver
+from orbitloop_ground.usecases.review_files import ReviewFolder, ReviewFormat
 from orbitloop_ground.usecases.reviews import Reviewing
 
 _log = logging.getLogger(__name__)
@@ -87,6 +91,7 @@ class Dependencies:
     blobs: Blobs
     uploads: Uploads
     artifacts: Artifacts
+    chunks: ModelChunks
     revoked: RevocationList
     link_keys: LinkKeys
     metrics: Metrics
@@ -100,7 +105,7 @@ class Dependencies:
     @property
     def reception(self) -> Reception:
         """Answers messages, whichever layer carries them."""
-        return Reception(self.ledger, self.clock, self.metrics)
+        return Reception(self.ledger, self.clock, self.metrics, self.chunks.lay_out)
 
 
 def compose(settings: GroundSettings, clock: Clock | None = None) -> Dependencies:
@@ -108,6 +113,7 @@ def compose(settings: GroundSettings, clock: Clock | None = None) -> Dependencie
     clock = clock or WallClock()
     settings.folder.mkdir(parents=True, exist_ok=True)
     ledger = open_ledger(settings)
+    chunks = ModelChunks(open_models(settings), settings.folder / "chunks")
     return Dependencies(
         settings=settings,
         clock=clock,
@@ -116,7 +122,8 @@ def compose(settings: GroundSettings, clock: Clock | None = None) -> Dependencie
         uploads=FolderUploads(
             settings.folder / "uploads", clock, most=settings.max_open_uploads, idle=settings.upload_expiry
         ),
-        artifacts=Artifacts(ledger, settings.folder / "desired"),
+        artifacts=Artifacts(ledger, settings.folder / "desired", chunks.find),
+        chunks=chunks,
         revoked=RevocationList(settings.keys / "revoked.json"),
         link_keys=LinkKeys(settings.keys / "links"),
         metrics=Metrics(ledger.summaries),
@@ -335,6 +342,18 @@ def opened_ledger(settings: GroundSettings) -> Iterator[Ledger]:
         yield ledger
     finally:
         ledger.close()
+
+
+@contextmanager
+def opened_reviews(settings: GroundSettings) -> Iterator[Reviewing]:
+    """What people do with labels that are in doubt, beside the gateways."""
+    with opened_ledger(settings) as ledger:
+        yield reviewing(settings, ledger, open_blobs(settings), WallClock())
+
+
+def review_files(kind: str, path: Path) -> tuple[ReviewFormat, ReviewFolder]:
+    """A tool's format, and the folder (or the file) that it shares with us."""
+    return FORMATS[kind], FilesOfReviews(path)
 
 
 def serve(settings: GroundSettings) -> None:

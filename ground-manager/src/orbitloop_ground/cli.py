@@ -16,6 +16,7 @@ from orbitloop.domain.errors import BadInput, OrbitloopError
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.updates import PublishedUpdate
 from orbitloop_ground.app import dataset_folder, exported_datasets, open_authority, opened_ledger, register_model, serve
+from orbitloop_ground.review_cli import add_reviews
 from orbitloop_ground.settings import GroundSettings
 
 Command = Callable[[argparse.Namespace], None]
@@ -50,6 +51,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
     _add_serve(commands)
     _add_keys(commands)
+    add_reviews(commands, _add_settings, _settings)
     for name, says, command in (
         ("priorities", "say what is wanted most of a satellite: hard=2 miss=1", _priorities),
         ("readmit", "let a satellite count its sessions from the start again", _readmit),
