@@ -17,7 +17,9 @@ from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.units import Digest
 from orbitloop_ground import web
+from orbitloop_ground.app import register_model
 
+MODEL = Path(__file__).parents[2] / "examples" / "models" / "airplane-1m"
 STRANGER = digest_of(b"a sample that nobody proposed")
 
 
@@ -243,3 +245,9 @@ def test_classes_have_the_names_that_the_ground_knows(
 ) -> None:
     with desk(tmp_path, keys, **({"classes": ()} | changes)) as made, made.client() as client:
         assert client.get("/v1/reviews").json()["reviews"][0]["classes"] == names
+
+
+def test_classes_have_the_names_that_a_registered_model_knows(tmp_path: Path, keys: Path) -> None:
+    with desk(tmp_path, keys, classes=()) as made, made.client() as client:
+        register_model(made.settings, MODEL)
+        assert client.get("/v1/reviews").json()["reviews"][0]["classes"] == ["airplane"]
