@@ -11,6 +11,8 @@ import pytest
 from orbitloop.domain.contacts import ContactWindow
 from orbitloop.domain.findings import Finding, Grade, is_whole
 from orbitloop.domain.units import Bytes
+from orbitloop.testing.builders import a_digest
+from orbitloop.wire.messages import Trust
 from orbitloop_edge.adapters.facts_of_kubeedge import scalars
 from orbitloop_edge.usecases import checks_of_kubeedge, checks_on_board
 from orbitloop_edge.usecases.checks_of_kubeedge import DRIVER, META_SERVER, MQTT_MODE, NODE_NAME, EdgeNode
@@ -136,6 +138,16 @@ def test_of_a_healthy_satellite_nothing_is_said_but_that_it_is_well() -> None:
         pytest.param({"folder": replace(FOLDER, free=535 * 2**20)}, "disk", Grade.WARNING, "536 MiB", id="too full"),
         pytest.param(
             {"folder": replace(FOLDER, free=100, spooled=512 * 2**20)}, "disk", Grade.WARNING, "24 MiB", id="no reserve"
+        ),
+        pytest.param(
+            {"trust": Trust(reason="damaged")}, "trust", Grade.MISSING, "no model looks at frames", id="halted"
+        ),
+        pytest.param(
+            {"trust": Trust(serving=a_digest(), reason="the last good model stands in for it")},
+            "trust",
+            Grade.WARNING,
+            "stands in",
+            id="damaged",
         ),
         pytest.param({"model_problem": "no model is installed"}, "model", Grade.MISSING, "installed", id="no model"),
         pytest.param(

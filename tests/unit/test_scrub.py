@@ -21,7 +21,8 @@ from orbitloop.testing.builders import a_digest, a_model, a_report, plain_ground
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH
 from orbitloop.wire.model_folder import WEIGHTS, Model
-from orbitloop_edge.adapters.slots import REPAIRS, Slots
+from orbitloop_edge.adapters.slot_state import REPAIRS
+from orbitloop_edge.adapters.slots import Slots
 from orbitloop_edge.adapters.starts import FileStarts, FileTrust
 from orbitloop_edge.usecases.scrub import Scrubber, ScrubRule
 

@@ -18,8 +18,8 @@ from orbitloop.domain.versions import weights_digest
 from orbitloop.testing.builders import a_digest, a_model, a_report, some_weights
 from orbitloop.wire.model_folder import DETECTOR, WEIGHTS, detector_text, encode_weights, spec_digest
 from orbitloop_edge.adapters.slot_chunks import CHUNKS, write_slot
-from orbitloop_edge.adapters.slot_state import SECOND, STATE
-from orbitloop_edge.adapters.slots import REPAIRS, Slots
+from orbitloop_edge.adapters.slot_state import REPAIRS, SECOND, STATE
+from orbitloop_edge.adapters.slots import Slots
 from orbitloop_edge.usecases.models_on_board import Mending
 
 OLD, NEW = some_weights(1), some_weights(2)

@@ -137,6 +137,8 @@ def _in_words(status: dict[str, Any]) -> str:
         "next window": "not known" if window is None else f"{window['aos']} over {window['station']}",
         "last report": "none yet" if report is None else f"{report['update']}: {report['outcome']} {report['reason']}",
     }
+    if (trust := status["trust"]) is not None:
+        lines["trust"] = trust["reason"] or f"{trust['found']} damages found, {trust['repaired']} made good"
     if status["update"] is not None:
         lines["update"] = status["update"]
     return "".join(f"{name:<14}{value}\n" for name, value in lines.items())

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Self
@@ -32,7 +33,7 @@ from orbitloop_edge.adapters.egress import Egress, Turn, at_once
 from orbitloop_edge.adapters.inbox import FolderInbox
 from orbitloop_edge.adapters.outbox import FolderOutbox
 from orbitloop_edge.adapters.sessions import FilePending, FileSessions
-from orbitloop_edge.adapters.slot_state import read_state
+from orbitloop_edge.adapters.slot_state import keep_repair, read_state
 from orbitloop_edge.adapters.spool import DiskSpool
 from orbitloop_edge.settings import EdgeSettings
 from orbitloop_edge.usecases.claims import bundle_size
@@ -45,6 +46,7 @@ from orbitloop_edge.usecases.contact import (
     prove_pending,
 )
 from orbitloop_edge.usecases.node_channel import DesiredIntake
+from orbitloop_edge.usecases.repairs import RepairIntake
 
 if TYPE_CHECKING:
     from orbitloop_edge.adapters.datagrams import DatagramGateway
@@ -152,6 +154,7 @@ class Controller:
             bundle=bundle_size(settings.policy.downlink),
             senders=senders,
             events=node.events,
+            repairs=RepairIntake(inbox=FolderInbox(folder / "repairs"), keep=partial(keep_repair, folder / "slots")),
             desired=DesiredIntake(inbox=FolderInbox(folder / "desired" / "inbox"), shelf=self._desired),
         )
 
@@ -181,7 +184,10 @@ class Controller:
         """
         status = self.status_of(worker)
         return Occasion(
-            flying=self._flying(status), budget=budget, telemetry=None if status is None else status.telemetry
+            flying=self._flying(status),
+            budget=budget,
+            telemetry=None if status is None else status.telemetry,
+            damaged=() if status is None else status.damaged,
         )
 
     def contact(

@@ -13,7 +13,7 @@ from orbitloop.domain.errors import BadInput
 from orbitloop.domain.findings import Finding, well
 from orbitloop.ports.clock import Clock
 from orbitloop_edge.adapters.facts_of_kubeedge import Places, edge_node
-from orbitloop_edge.adapters.facts_on_board import call, certificate, folder, key_files, port_holder
+from orbitloop_edge.adapters.facts_on_board import call, certificate, folder, key_files, port_holder, trust_said
 from orbitloop_edge.adapters.slot_state import read_state
 from orbitloop_edge.controller import RESERVE
 from orbitloop_edge.satellite_file import INFERENCE, SatelliteFile, read_satellite_file
@@ -80,6 +80,7 @@ def on_board(config: Path, clock: Clock) -> OnBoard:
         reserve=RESERVE,
         model=model,
         model_problem=model_problem,
+        trust=trust_said(file.folder),
         frames=folder(file.worker.frames) if file.worker.command == INFERENCE else None,
         planned=file.contacts.plan is not None,
         itinerary=itinerary,

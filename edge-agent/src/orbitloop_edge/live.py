@@ -199,6 +199,9 @@ class Agent:
             "reports_waiting": len(self._controller.reports()),
             "flying": self._flying() or (None if known is None else known.flying),
         }
+        if known is not None and known.telemetry.trust is not None:
+            trust = known.telemetry.trust
+            self._status["trust"] = trust.model_dump(mode="json", exclude={"version", "scrubbed", "rounds"})
         if known is not None and known.last is not None:
             self._status["last_report"] = known.last.model_dump(mode="json")
         if self._status == self._written:
@@ -359,7 +362,9 @@ def read_status(file: SatelliteFile) -> dict[str, Any]:
     except (OSError, ValueError) as error:
         raise BadInput(f"{path}: no status ({error}); start orbitloop-edge run first") from error
     pid = status.pop("pid", None)
-    empty: dict[str, Any] = dict.fromkeys(("last_contact", "next_window", "last_report", "flying", "shaping", "update"))
+    empty: dict[str, Any] = dict.fromkeys(
+        ("last_contact", "next_window", "last_report", "flying", "shaping", "update", "trust")
+    )
     answer: dict[str, Any] = empty | status | {"running": pid is not None and is_running(pid)}
     return answer
 

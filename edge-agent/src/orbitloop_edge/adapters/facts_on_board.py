@@ -17,6 +17,8 @@ from cryptography import x509
 from cryptography.exceptions import InvalidSignature
 
 from orbitloop.domain.errors import BadInput
+from orbitloop.ports.workers import WorkerStatus
+from orbitloop.wire.messages import Trust
 from orbitloop_edge.adapters.credentials import GATEWAY_NAME, read_credentials
 from orbitloop_edge.usecases.checks_on_board import KEY_FILES, Call, Certificate, Folder, KeyFile, Port, Step
 
@@ -106,6 +108,14 @@ def _sizes(spool: Path) -> Iterable[int]:
                 yield (Path(place) / name).stat().st_size
             except OSError:  # sent meanwhile
                 continue
+
+
+def trust_said(path: Path) -> Trust | None:
+    """What the worker said last of the models on board, as the Local Controller in the folder ``path`` knows it."""
+    try:
+        return WorkerStatus.model_validate_json((path / "worker.json").read_bytes()).telemetry.trust
+    except (OSError, ValueError):
+        return None
 
 
 def call(station: str, url: str, keys: Path, now: Callable[[], datetime]) -> Call:

@@ -11,14 +11,14 @@ from typing import Literal, Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orbitloop.adapters.durable import write_durably
-from orbitloop.domain.digests import digest_of
+from orbitloop.domain.digests import digest_of, hexadecimal
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.units import Digest
 from orbitloop.wire.complaints import first_complaint
 from orbitloop.wire.messages import DigestText, UpdateReport
 
 SlotName = Literal["a", "b", "c"]
-STATE, SECOND = "state.json", "state.copy.json"
+STATE, SECOND, REPAIRS = "state.json", "state.copy.json", "repairs"
 
 
 class Checked(BaseModel):
@@ -137,3 +137,9 @@ def mend_state(folder: Path) -> int:
         if stored != state.sealed():
             write_durably(path, text)
     return found
+
+
+def keep_repair(folder: Path, chunk: Digest, path: Path) -> None:
+    """Keep a chunk that the ground has sent, for the worker. Raises ``NoSpace``."""
+    (folder / REPAIRS).mkdir(parents=True, exist_ok=True)
+    write_durably(folder / REPAIRS / hexadecimal(chunk), path.read_bytes())

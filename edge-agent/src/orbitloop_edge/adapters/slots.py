@@ -48,6 +48,7 @@ from orbitloop_edge.adapters.slot_chunks import (
     write_slot,
 )
 from orbitloop_edge.adapters.slot_state import (
+    REPAIRS,
     SECOND,
     STATE,
     Answer,
@@ -63,7 +64,6 @@ from orbitloop_edge.usecases.models_on_board import Damage, Mending
 
 _log = logging.getLogger(__name__)
 
-REPAIRS = "repairs"
 _NAMES: tuple[SlotName, ...] = get_args(SlotName)
 
 

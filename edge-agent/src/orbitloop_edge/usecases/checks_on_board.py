@@ -9,6 +9,7 @@ from enum import StrEnum
 
 from orbitloop.domain.contacts import ContactWindow
 from orbitloop.domain.findings import Finding, doubtful, lacking, well
+from orbitloop.wire.messages import Trust
 from orbitloop_edge.usecases.passes import Itinerary
 
 KEY_FILES = ("satellite.key", "satellite.pem", "authority.pem", "link.key", "ground.pub")
@@ -113,6 +114,7 @@ class OnBoard:
         itinerary: its windows; ``None`` where the plan cannot be read, for ``plan_problem``.
         planned: whether it has a contact plan.
         model: digest of the installed model, ``None`` where no inference worker needs one.
+        trust: what the worker said last of the models on board.
         port: number, and who has it; ``None`` where no Local Controller is asked for.
     """
 
@@ -129,6 +131,7 @@ class OnBoard:
     reserve: int = 0
     model: str | None = None
     model_problem: str = ""
+    trust: Trust | None = None
     frames: Folder | None = None
     planned: bool = False
     itinerary: Itinerary | None = None
@@ -222,6 +225,20 @@ def _model(seen: OnBoard) -> Iterator[Finding]:
         yield lacking("model", seen.model_problem, remedy)
     elif seen.model is not None:
         yield well("model", f"{seen.model[:19]}… is installed")
+
+
+def _trust(seen: OnBoard) -> Iterator[Finding]:
+    said = seen.trust
+    if said is None or seen.model is None:
+        return
+    counts = f"{said.found} damages were found, {said.repaired} made good"
+    if said.serving is None:
+        remedy = "see its log; let a contact bring the chunks or an update, or install the model again"
+        yield lacking("trust", f"no model looks at frames: {said.reason or 'none is loaded'}", remedy)
+    elif said.reason:
+        yield doubtful("trust", said.reason, "let a contact bring the chunks that are missing")
+    else:
+        yield well("trust", f"{counts}; memory and disk were looked over {said.rounds} times")
 
 
 def _frames(seen: OnBoard) -> Iterator[Finding]:
@@ -328,6 +345,7 @@ CHECKS: tuple[Callable[[OnBoard], Iterator[Finding]], ...] = (
     _folder,
     _space,
     _model,
+    _trust,
     _frames,
     _plan,
     _stations,

@@ -21,6 +21,7 @@ from orbitloop.ports.node_channel import EventsOutbox
 from orbitloop.ports.spool import Spool
 from orbitloop.wire.messages import (
     MOST_UNFINISHED,
+    DamagedChunk,
     Desired,
     Goodbye,
     Hello,
@@ -32,6 +33,7 @@ from orbitloop.wire.messages import (
 )
 from orbitloop_edge.usecases.claims import Claims
 from orbitloop_edge.usecases.node_channel import DesiredIntake, fetch_desired, send_events
+from orbitloop_edge.usecases.repairs import RepairIntake, fetch_repair
 from orbitloop_edge.usecases.transfers import fetch_artifact, send_bundles
 
 _log = logging.getLogger(__name__)
@@ -79,6 +81,7 @@ class Aboard:
         senders: bundles that are under way at a time, so that the link is busy while the ground stores one.
         events: what happened at the node; ``None`` where nobody says.
         desired: where the state goes that the ground wants of the node; ``None`` where nobody takes it.
+        repairs: where chunks of damaged models go; ``None`` where nobody mends any.
     """
 
     satellite: str
@@ -93,6 +96,7 @@ class Aboard:
     senders: int = 4
     events: EventsOutbox | None = None
     desired: DesiredIntake | None = None
+    repairs: RepairIntake | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -103,11 +107,13 @@ class Occasion:
         flying: digest of the weights in service; ``None`` on a node that has no model of ours to fly.
         budget: most bytes of bundles that may go down.
         telemetry: counters since launch; ``None`` where nobody knows them now.
+        damaged: chunks of models that the ground is asked for.
     """
 
     flying: Digest | None
     budget: Bytes
     telemetry: Telemetry | None
+    damaged: tuple[DamagedChunk, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -231,6 +237,7 @@ class ContactSession:
             position=LedgerPosition(delivered=waiting.delivered, last=waiting.last),
             unfinished=self._aboard.spool.unfinished()[:MOST_UNFINISHED],
             desired=None if self._aboard.desired is None else self._aboard.desired.shelf.digest(),
+            damaged=occasion.damaged,
         )
 
     def _settle(self, welcome: Welcome, tally: _Tally) -> None:
@@ -280,11 +287,24 @@ class ContactSession:
                 tally.arrived(receipt.samples)
 
     def _receive(self, welcome: Welcome, occasion: Occasion, tally: _Tally) -> None:
-        """What the ground has for the satellite, one after the other: what should be done before what should fly."""
+        """What the ground has for the satellite, one after the other: what makes good, what should be done, what should
+        fly.
+        """
+        self._receive_repairs(welcome, occasion, tally)
         if welcome.desired is not None:
             self._receive_desired(welcome.desired, tally)
         if welcome.offer is not None and occasion.flying is not None and tally.linked:
             self._receive_update(welcome.offer, occasion.flying, tally)
+
+    def _receive_repairs(self, welcome: Welcome, occasion: Occasion, tally: _Tally) -> None:
+        def crossed(count: Bytes) -> None:
+            self._crossed(tally, Direction.UP, count)
+
+        asked = {chunk.digest for chunk in occasion.damaged}
+        for repair in welcome.repairs:
+            if self._aboard.repairs is not None and repair.digest in asked and tally.linked:
+                with tally.noting():
+                    fetch_repair(self._ground, repair, self._aboard.repairs, crossed)
 
     def _receive_desired(self, wanted: Desired, tally: _Tally) -> None:
         def crossed(count: Bytes) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol
 
@@ -29,14 +30,19 @@ class Published(Protocol):
 
 
 class Artifacts:
-    """Finds updates and desired states, and looks whether their files are what was published; again when one changed.
+    """Finds updates, desired states and chunks of models, and looks whether their files are what was published; again
+    when one changed.
 
     Args:
         ledger: what was published.
         folder: where desired states become files, which the ledger keeps as bytes; made when the first does.
+        chunks: chunks of models that were laid out for a satellite; ``None`` where none are.
     """
 
-    def __init__(self, ledger: Published, folder: Path) -> None:
+    def __init__(
+        self, ledger: Published, folder: Path, chunks: Callable[[str, Digest], Artifact | None] | None = None
+    ) -> None:
+        self._chunks = chunks or (lambda satellite, digest: None)
         self._ledger = ledger
         self._folder = folder
         self._seen: dict[Digest, _Stamp] = {}
@@ -51,7 +57,7 @@ class Artifacts:
         """
         update = self._ledger.update(satellite, digest)
         if update is None:
-            return self._desired(satellite, digest)
+            return self._desired(satellite, digest) or self._chunks(satellite, digest)
         found = Artifact(digest=update.digest, size=update.size, path=update.path)
         if not self._is_whole(found):
             raise NotYet(f"the file of update {digest} is gone or has changed; publish the update again")

@@ -39,6 +39,8 @@ from orbitloop_ground.adapters.tables import (
 _AT_ONCE = 500
 """Values in one statement: well under what SQLite and PostgreSQL allow."""
 _UNWANTED = (Outcome.REFUSED, Outcome.ROLLED_BACK)
+_MOST_LATE = 2
+"""Late rollbacks after which an update is not offered again."""
 
 Heard = TypeVar("Heard", bound=Message)
 
@@ -165,16 +167,16 @@ class Ledger(NodeLedger, ReviewLedger):
             self._insert_new(connection, updates, [row])
 
     def offer_for(self, satellite: str, flying: Digest) -> PublishedUpdate | None:
-        """The newest update on the base ``flying`` that the satellite has not refused or rolled back."""
-        unwanted = select(reports.c.update).where(reports.c.satellite == satellite, reports.c.outcome.in_(_UNWANTED))
-        query = (
-            select(updates)
-            .where(updates.c.satellite == satellite, updates.c.base == flying, updates.c.digest.not_in(unwanted))
-            .order_by(updates.c.seq.desc())
-            .limit(1)
-        )
-        rows = self._read(query)
-        return _published(rows[0]) if rows else None
+        """The newest update on the base ``flying`` that the satellite has not refused or rolled back; one that it
+        rolled back late is offered once more.
+        """
+        on_it = (updates.c.satellite == satellite) & (updates.c.base == flying)
+        rows = self._read(select(updates).where(on_it).order_by(updates.c.seq.desc()))
+        return next((_published(row) for row in rows if not self._is_unwanted(satellite, row.digest)), None)
+
+    def _is_unwanted(self, satellite: str, update: Digest) -> bool:
+        said = [report for report in self.reports(satellite, update) if report.outcome in _UNWANTED]
+        return sum(1 if report.late else _MOST_LATE for report in said) >= _MOST_LATE
 
     def update(self, satellite: str, digest: Digest) -> PublishedUpdate | None:
         """A published update."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from typing import Protocol
 
 from orbitloop.domain.errors import Untrusted
@@ -12,12 +13,14 @@ from orbitloop.ports.node_ledger import DesiredDocument, EventLedger
 from orbitloop.ports.sample_store import Entered
 from orbitloop.ports.updates import ContactLedger, PublishedUpdate, UpdateLedger
 from orbitloop.wire.messages import (
+    DamagedChunk,
     Desired,
     Goodbye,
     Hello,
     Offer,
     Priorities,
     Receipt,
+    Repair,
     Telemetry,
     UpdateReport,
     Welcome,
@@ -26,6 +29,9 @@ from orbitloop.wire.node_messages import NodeEvents
 from orbitloop_ground.usecases.watch import NobodyWatches, Watch
 
 _log = logging.getLogger(__name__)
+
+
+LayOut = Callable[[str, tuple[DamagedChunk, ...]], tuple[Repair, ...]]
 
 
 class Replayed(Untrusted):
@@ -64,9 +70,15 @@ class Reception:
     """The conversation of a contact session. Idempotent: every message may come twice, late or never.
 
     ``sender`` is the identity that the convergence layer has proved.
+
+    Args:
+        lay_out: prepares chunks of models that a satellite asks for, those that are here; ``None``: there are none.
     """
 
-    def __init__(self, ledger: MessageLedger, clock: Clock, watch: Watch | None = None) -> None:
+    def __init__(
+        self, ledger: MessageLedger, clock: Clock, watch: Watch | None = None, lay_out: LayOut | None = None
+    ) -> None:
+        self._lay_out = lay_out or (lambda satellite, damaged: ())
         self._ledger = ledger
         self._clock = clock
         self._watch = watch or NobodyWatches()
@@ -95,6 +107,7 @@ class Reception:
             priorities=self._ledger.priorities(sender),
             desired=self._desired(sender, hello),
             events=True,
+            repairs=self._lay_out(sender, hello.damaged),
         )
 
     def report(self, sender: str, report: UpdateReport) -> None:
