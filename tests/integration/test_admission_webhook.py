@@ -229,7 +229,7 @@ BAD = [
     (JOB, "spec.dataset.trainProb", 1.5, "spec.dataset.trainProb: must be above 0 and at most 1"),
     (JOB, "spec.trainSpec.trigger.timer.start", "8pm", "timer.start: must be a time of day, UTC, as HH:MM"),
     (JOB, "spec.trainSpec.trigger.condition.operator", "=>", "must be a comparison: one of gt, >, ge"),
-    (JOB, "spec.trainSpec.trigger.condition.metric", "precision", "must be num_of_samples"),
+    (JOB, "spec.trainSpec.trigger.condition.metric", "precision", "must be what is known before a round is trained"),
     (JOB, "spec.deploySpec.trigger.condition.metric", "precision[x]", "must be the name of a metric"),
     (JOB, "spec.deploySpec.hardExampleMining.name", "Hardest", "one of IBT, CrossEntropy, Threshold"),
     (JOB, "spec.deploySpec.hardExampleMining.parameters.0.value", "much", "must be a number from 0 to 1"),
