@@ -54,7 +54,14 @@ class Detector:
         self._told = told
         self._base = base
         self._peers = peers
-        recipe = FineTuning(steps=told.steps, batch=told.batch, side=told.side, replay=told.replay, seed=told.seed)
+        recipe = FineTuning(
+            steps=told.steps,
+            batch=told.batch,
+            side=told.side,
+            keeping=told.keeping,
+            replay=told.replay,
+            seed=told.seed,
+        )
         self._trainer = TorchTrainer(recipe, _measured, peers)
         self._made: Model | None = None
 

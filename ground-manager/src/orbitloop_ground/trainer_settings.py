@@ -8,6 +8,7 @@ from typing import Self
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from orbitloop.domain.errors import BadInput
+from orbitloop.domain.keeping import Keeping
 from orbitloop.domain.units import Bytes
 from orbitloop.wire.complaints import first_complaint
 
@@ -20,7 +21,8 @@ class TrainerSettings(BaseModel):
         batch: crops of a step, of all processes together.
         side: side of a crop in pixels, a multiple of 32.
         update_bytes: what the update to the satellites should take; what may change in the model is chosen by it.
-        replay: share of the crops that show what earlier rounds trained on.
+        keeping: what is done against forgetting.
+        replay: share of the crops that show what earlier rounds trained on, where they are replayed.
         most_pictures: most pictures of a round that are held in memory.
         most_replayed: the same of those of earlier rounds.
         seed: seed of everything random.
@@ -32,6 +34,7 @@ class TrainerSettings(BaseModel):
     batch: int = Field(default=8, ge=1, le=4096)
     side: int = Field(default=320, ge=64, le=4096, multiple_of=32)
     update_bytes: Bytes = Field(default=Bytes(240_000), ge=25_000, le=64 * 2**20)
+    keeping: Keeping = Keeping.REPLAY
     replay: float = Field(default=0.3, ge=0, lt=1)
     most_pictures: int = Field(default=1000, ge=1)
     most_replayed: int = Field(default=200, ge=0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -14,6 +15,7 @@ from torch.func import functional_call
 from orbitloop.domain.delta import Change, apply
 from orbitloop.domain.detection import mean_average_precision
 from orbitloop.domain.errors import BadInput
+from orbitloop.domain.keeping import Keeping
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.domain.versions import Weights
 from orbitloop.ports.trainer import Lesson, Lessons, OnStep, Trained
@@ -22,6 +24,14 @@ from orbitloop.wire.update import Step, Update, pack_update
 from orbitloop_ground.adapters.yolo.augment import Augmentation, LabelledImage
 from orbitloop_ground.adapters.yolo.batches import training_batches
 from orbitloop_ground.adapters.yolo.compute import Compute
+from orbitloop_ground.adapters.yolo.keeping import (
+    Distillation,
+    ElasticWeights,
+    Keeper,
+    KeepsNothing,
+    Seen,
+    importance,
+)
 from orbitloop_ground.adapters.yolo.knobs import GainKnob, Knob, ShiftKnob, SparseKnob
 from orbitloop_ground.adapters.yolo.loss import detection_loss
 from orbitloop_ground.adapters.yolo.network import YoloTiny, network_with
@@ -47,7 +57,8 @@ class FineTuning:
         side: side of a crop in pixels.
         rate: learning rate of the sparse coordinates (Adam; short warm-up, cosine decay).
         full_rate: learning rate when every weight is free.
-        replay: share of the crops that show old pictures.
+        keeping: what is done against forgetting.
+        replay: share of the crops that show old pictures, where they are replayed.
         exponent: a coordinate moves in steps of ``2**exponent``.
         limit: largest number of steps that a coordinate may move either way.
         augmentation: how crops are drawn; its scales reach down to the old domain's.
@@ -60,6 +71,7 @@ class FineTuning:
     side: int = 320
     rate: float = 4e-3
     full_rate: float = 1e-3
+    keeping: Keeping = Keeping.REPLAY
     replay: float = 0.3
     exponent: int = -8
     limit: int = 31
@@ -87,11 +99,13 @@ class TorchTrainer:
         self._peers = peers
         self._compute = Compute.best()
         self._on_measure = on_measure or (lambda done, total: None)
+        self._keeper: Keeper = KeepsNothing()
 
     def train(self, flying: Model, lessons: Lessons, budget: Bytes, on_step: OnStep) -> Trained:
         """Changes of ``flying`` that fit ``budget`` once packed, and the model they make."""
         torch.manual_seed(self._recipe.seed)
         network = self._compute.place(network_with(dict(flying.weights), flying.spec)).train()
+        self._keeper = self._keeper_of(network, lessons)
         stream = self._stream(lessons)
         knobs = self._knobs(network, stream, budget)
         self._optimise(network, knobs, stream, self._recipe.steps, on_step)
@@ -124,13 +138,30 @@ class TorchTrainer:
         images = [_labelled(lesson) for lesson in [*lessons.new, *lessons.old]]
         return training_batches(
             images,
-            _shares(lessons, self._recipe.replay),
+            _shares(lessons, self._recipe.replay if self._recipe.keeping.replays else 0.0),
             side=self._recipe.side,
             size=self._recipe.batch,
             augmentation=self._recipe.augmentation,
             seed=self._recipe.seed,
             part=self._peers.part(self._recipe.batch),
         )
+
+    def _keeper_of(self, network: YoloTiny, lessons: Lessons) -> Keeper:
+        """What holds ``network`` to what it can now; elastic weights need old pictures to be worth anything."""
+        if self._recipe.keeping.distils:
+            return Distillation(copy.deepcopy(network).eval().requires_grad_(False), self._compute)
+        if self._recipe.keeping is not Keeping.ELASTIC or not lessons.old:
+            return KeepsNothing()
+        weights = dict(network.named_parameters())
+        old = self._stream(Lessons(new=[], old=lessons.old))
+
+        def gradients() -> Iterator[dict[str, Tensor]]:
+            for _ in range(self._recipe.probes):
+                found = torch.autograd.grad(self._loss(network, [], next(old)), list(weights.values()))
+                self._peers.average(found)
+                yield dict(zip(weights, found, strict=True))
+
+        return ElasticWeights(weights, importance(gradients()))
 
     def _knobs(self, network: YoloTiny, stream: Iterator[Batch], budget: Bytes) -> list[Knob]:
         gradients = self._gradients(network, stream)
@@ -182,9 +213,12 @@ class TorchTrainer:
         weights: dict[str, Tensor] = dict(network.named_parameters())
         for knob in knobs:
             weights[knob.tensor] = knob.turn(weights[knob.tensor])
+        images, targets = self._compute.move(batch[0]), batch[1].to(self._compute.device)
         with self._compute.autocast():
-            outputs = functional_call(network, weights, (self._compute.move(batch[0]),))
-        loss = detection_loss(outputs, batch[1].to(self._compute.device), network.spec)
+            outputs = functional_call(network, weights, (images,))
+        loss = detection_loss(outputs, targets, network.spec)
+        if knobs:  # where every weight is free, or gradients are only looked at, nothing holds it
+            loss = loss + self._keeper.cost(Seen(images=images, targets=targets, outputs=outputs, weights=weights))
         return loss * self._peers.weight(len(batch[0]), self._recipe.batch)
 
     def _descend(

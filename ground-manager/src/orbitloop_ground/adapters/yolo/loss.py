@@ -16,6 +16,10 @@ from orbitloop.domain.detection import DetectorSpec, Head
 
 SHAPE_RATIO = 4.0
 """An anchor fits an object when neither side differs by more than this factor."""
+OBJECTNESS = 40.0
+"""Weight of objectness, of whose many anchors nearly all are background."""
+BALANCE = {32: 1.0, 16: 1.6}
+"""The same by the stride of the head."""
 
 
 def ciou(first: Tensor, second: Tensor) -> Tensor:
@@ -71,7 +75,6 @@ def detection_loss(outputs: tuple[Tensor, ...], targets: Tensor, spec: DetectorS
         outputs: raw logits per head, ``(b, anchors * channels, rows, columns)``.
         targets: as for :func:`assign`.
     """
-    balance = {32: 1.0, 16: 1.6}
     total = outputs[0].new_zeros(())
     for output, head in zip(outputs, spec.heads, strict=True):
         batch, _, rows, columns = output.shape
@@ -88,5 +91,5 @@ def detection_loss(outputs: tuple[Tensor, ...], targets: Tensor, spec: DetectorS
             objectness[image, anchor, row, column] = fit.detach().clamp(min=0)
             wanted = torch.nn.functional.one_hot(matched[:, 1].long(), len(spec.classes)).to(values.dtype)
             total = total + 0.3 * binary_cross_entropy_with_logits(values[:, 5:], wanted)
-        total = total + 40.0 * balance[head.stride] * binary_cross_entropy_with_logits(grid[:, :, 4], objectness)
+        total = total + OBJECTNESS * BALANCE[head.stride] * binary_cross_entropy_with_logits(grid[:, :, 4], objectness)
     return total
