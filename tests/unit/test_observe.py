@@ -248,6 +248,8 @@ def test_the_model_is_swapped_between_two_frames_never_within_one(board: Board) 
     alive: list[bool] = []
 
     def try_to_swap() -> None:
+        if alive:  # the second look
+            return
         swapping.start()
         swapping.join(timeout=0.1)  # it cannot end before this frame does
         alive.append(swapping.is_alive())

@@ -136,6 +136,7 @@ BAD = [
         "must end after it begins",
     ),
     ("LinkPolicy", "spec.codec", "gif", "one of webp, jpeg, png, avif; it is 'gif'"),
+    ("LinkPolicy", "spec.selection", "Best", "one of Value, FirstLook, Hard, Entropy, CoreSet, Random, Everything"),
     ("LinkPolicy", "spec.priorities", {"hardest": 200}, "per cent, of "),
     ("LinkPolicy", "spec.priorities", {"hard": 0}, "must be 1 to 100000 per cent"),
 ]

@@ -107,13 +107,15 @@ def test_the_most_value_per_byte_goes_first() -> None:
         a_candidate(2, scores=[0.5], size=200),
         a_candidate(3, scores=[0.5, 0.5, 0.5], size=1_000),
     ]
-    assert numbers(choose(tiles, Bytes(9_000), Seen(), chance(), NO_AUDIT)) == [2, 3, 1, 0]
+    assert numbers(choose(tiles, Bytes(9_000), Seen(), chance(), NO_AUDIT)) == [2, 3, 0, 1]
 
 
 @pytest.mark.parametrize(
     ("better", "worse"),
     [
-        (a_candidate(scores=[0.5]), a_candidate(scores=[0.95])),
+        (a_candidate(scores=[0.95]), a_candidate(scores=[0.5])),
+        (a_candidate(surprises=[0.8]), a_candidate(scores=[0.8])),
+        (a_candidate(scores=[0.8], surprises=[0.3]), a_candidate(scores=[0.8])),
         (a_candidate(scores=[0.95]), a_candidate(scores=[])),
         (a_candidate(scores=[0.5, 0.5]), a_candidate(scores=[0.5])),
         (a_candidate(structure=0.9), a_candidate(structure=0.1)),
@@ -121,7 +123,9 @@ def test_the_most_value_per_byte_goes_first() -> None:
         (a_candidate(scores=[0.5], hard=True), a_candidate(scores=[0.5], hard=False)),
     ],
     ids=[
-        "doubt over certainty",
+        "an object over a doubt",
+        "what the first look missed over what it saw",
+        "more in a second look",
         "something over nothing",
         "two over one",
         "structure over a plain",

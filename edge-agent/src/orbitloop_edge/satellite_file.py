@@ -18,6 +18,7 @@ from orbitloop.domain.mining import MiningRule, mining_rule
 from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.rollout import CanaryRule
 from orbitloop.domain.samples import Reason
+from orbitloop.domain.selectors import selection_named
 from orbitloop.domain.shadow import ShadowRule
 from orbitloop.domain.traffic import TrafficClass
 from orbitloop.domain.units import BitsPerSecond, Bytes
@@ -124,6 +125,7 @@ class LinkTable(_Table):
         priorities: factor on the value, per cent, by reason (``hard``, ``miss``, ``audit``) or kind of traffic.
         doubling_hours: after waiting so long, a sample counts twice its value.
         codec, quality: of the samples.
+        selection: which tiles go first; see :class:`orbitloop.domain.selectors.Selection`.
     """
 
     downlink_bits_per_second: _Positive = 100_000_000
@@ -138,6 +140,7 @@ class LinkTable(_Table):
     doubling_hours: Annotated[float, Field(gt=0)] = 24
     codec: str = "webp"
     quality: int = 30
+    selection: str = "Value"
 
     @field_validator("interface")
     @classmethod
@@ -163,6 +166,7 @@ class LinkTable(_Table):
             doubling=timedelta(hours=self.doubling_hours),
             codec=self.codec,
             quality=self.quality,
+            selection=selection_named(self.selection),
         )
 
 

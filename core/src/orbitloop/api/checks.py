@@ -19,6 +19,7 @@ from orbitloop.domain.errors import BadInput
 from orbitloop.domain.mining import DEFAULTS, Miner
 from orbitloop.domain.policy import CODECS, LARGEST_PRIORITY
 from orbitloop.domain.samples import Reason
+from orbitloop.domain.selectors import Selection
 from orbitloop.domain.traffic import TrafficClass
 from orbitloop.domain.triggers import DRIFT, END_OF_DAY, NUM_OF_SAMPLES, OPERATORS
 
@@ -194,6 +195,7 @@ WINDOW = Check(
     holds=lambda window: bool(window["aos"] < window["los"]),
 )
 CODEC = _one_of(CODECS, "must be an image codec")
+SELECTION = _one_of(Selection, "must be a way to choose tiles")
 _SUBJECTS = tuple(str(subject) for subject in (*Reason, *TrafficClass))
 PRIORITIES = Check(
     message=f"must be 1 to {LARGEST_PRIORITY} per cent, of {', '.join(_SUBJECTS)}",

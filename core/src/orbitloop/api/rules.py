@@ -163,7 +163,11 @@ _CHECKS: Mapping[str, Mapping[str, tuple[Check, ...]]] = {
         "spec.stations[]": (checks.RESOURCE_NAME,),
         "spec.windows[]": (checks.WINDOW,),
     },
-    "LinkPolicy": {"spec.codec": (checks.CODEC,), "spec.priorities": (checks.PRIORITIES,)},
+    "LinkPolicy": {
+        "spec.codec": (checks.CODEC,),
+        "spec.priorities": (checks.PRIORITIES,),
+        "spec.selection": (checks.SELECTION,),
+    },
 }
 
 RULES: tuple[Rule, ...] = tuple(

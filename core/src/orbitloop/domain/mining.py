@@ -46,6 +46,9 @@ DEFAULTS: Mapping[Miner, Mapping[str, float]] = {
     Miner.EDGE_ONLY: {},
 }
 
+_GRADED = (Miner.IBT, Miner.CROSS_ENTROPY, Miner.THRESHOLD)
+"""Rules that say how hard a result is, not only whether."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class MiningRule:
@@ -103,6 +106,29 @@ def verdict(rule: MiningRule, uniform: Uniform) -> Verdict:
             return lambda found: False
         case _:
             assert_never(rule.miner)
+
+
+def degree(rule: MiningRule, found: Detections, uniform: Uniform) -> float | None:
+    """How hard a result is by ``rule``, to put hard ones in order; ``None`` for one that is not hard.
+
+    For ``IBT`` the share of doubtful boxes, for ``CrossEntropy`` the doubt of the least certain one, for ``Threshold``
+    how far the mean score is below 1, all in [0, 1]. A result without boxes gives no degree to measure, so it is the
+    last of the hard ones, at -1. The other rules put all hard ones in an order by chance.
+    """
+    if not verdict(rule, uniform)(found):
+        return None
+    scores, value = _scores(found), rule.parameters
+    if rule.miner not in _GRADED:
+        return uniform()
+    if not scores:
+        return -1.0
+    match rule.miner:
+        case Miner.IBT:
+            return sum(score <= value["threshold_box"] + TOLERANCE for score in scores) / len(scores)
+        case Miner.CROSS_ENTROPY:
+            return 1 - min(certainty([score, 1 - score]) for score in scores)
+        case _:
+            return 1 - sum(scores) / len(scores)
 
 
 def _scores(found: Detections) -> list[float]:

@@ -8,6 +8,7 @@ from datetime import timedelta
 
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.samples import Reason
+from orbitloop.domain.selectors import Selection
 from orbitloop.domain.traffic import TrafficClass
 from orbitloop.domain.units import BitsPerSecond, Bytes
 
@@ -33,6 +34,7 @@ class LinkPolicy:
             Growing without bound, it passes whatever is fresh: nothing waits for ever.
         codec: image codec of the samples; ``png`` is lossless.
         quality: its quality, 1 to 100; without meaning for ``png``.
+        selection: which tiles go first.
     """
 
     downlink: BitsPerSecond = BitsPerSecond(100_000_000)
@@ -45,6 +47,7 @@ class LinkPolicy:
     reserve_percent: int = 3
     priorities: Mapping[Reason | TrafficClass, int] = field(default_factory=dict)
     doubling: timedelta = timedelta(days=1)
+    selection: Selection = Selection.VALUE
 
     def __post_init__(self) -> None:
         if not 0 < self.downlink_share <= 1:

@@ -1,9 +1,11 @@
 """What a tile is worth on the ground, and which tiles to send for how many bytes.
 
-The value of a tile is the expected number of labels that will teach the model something: doubtful detections count
-most (their outcome is most uncertain), confident ones a little (they keep what is known), a tile without any
-detection by how much structure it holds (what was missed must lie somewhere). Ranking is by value per byte, after
-near-duplicates are discounted; a random share is sent whatever its value, to audit the ranking itself.
+The value of a tile is the expected number of labels that will teach the model something: what only a second look
+finds (:mod:`~orbitloop.domain.second_look`) counts most, for there the model is wrong without knowing it; confident
+detections count half (objects are rare, and each that is sent keeps or sharpens what is known); doubtful ones a little
+(most are no objects, but some must be told apart). A tile in which neither look finds anything counts by how much
+structure it holds: what was missed must lie somewhere. Ranking is by value per byte, after near-duplicates are
+discounted; a random share is sent whatever its value, to audit the ranking itself.
 """
 
 from __future__ import annotations
@@ -33,8 +35,9 @@ class Worth:
     """Weights of the value of a tile; all without unit.
 
     Args:
-        doubt: weight of a detection's doubt, ``4 s (1 - s)`` for score ``s``.
-        presence: weight of a detection's score.
+        surprise: weight of what only a second look finds, ``s**2`` for a surprise ``s``.
+        presence: weight of a detection's presence, ``s**2`` for score ``s``.
+        doubt: weight of a detection's doubt, ``4 s (1 - s)``.
         structure: weight of the tile's structure where nothing at all was found.
         nothing: score below which a detection does not count as one.
         duplicate: similarity (cosine) above which a tile repeats one that was chosen before.
@@ -42,13 +45,14 @@ class Worth:
         audit: share of the bytes that are spent at random.
     """
 
-    doubt: float = 1.0
+    surprise: float = 1.0
     presence: float = 0.5
+    doubt: float = 0.1
     structure: float = 0.3
     nothing: float = 0.05
     duplicate: float = 0.97
     repeated: float = 0.1
-    audit: float = 0.1
+    audit: float = 0.05
 
     def __post_init__(self) -> None:
         if not 0 <= self.audit < 1:
@@ -66,6 +70,7 @@ class Candidate:
         signature: unit vector of shape ``(SIGNATURE_SIDE**2,)``; see :func:`signature_of`.
         size: bytes that it would take.
         hard: what the mining rule says of it.
+        surprises: what only a second look finds in it, scored by how much; see :mod:`~orbitloop.domain.second_look`.
     """
 
     window: Window
@@ -74,6 +79,7 @@ class Candidate:
     signature: Floats
     size: Bytes
     hard: bool
+    surprises: Detections = field(default_factory=Detections.none)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -112,12 +118,13 @@ def structure_of(pixels: NDArray[np.uint8]) -> float:
 def value_of(candidate: Candidate, worth: Worth) -> tuple[float, Reason]:
     """What sending a tile is worth, and as what: a hard example or a possible miss."""
     scores = candidate.found.scores[candidate.found.scores >= worth.nothing]
+    beyond = candidate.surprises.scores[candidate.surprises.scores >= worth.nothing]
+    surprise = worth.surprise * float((beyond**2).sum())
     if not len(scores):
         faint = float(candidate.found.scores.max(initial=0.0)) / worth.nothing
-        return worth.structure * candidate.structure * (0.5 + 0.5 * faint), Reason.MISS
-    doubt = float((4 * scores * (1 - scores)).sum())
-    value = worth.doubt * doubt + worth.presence * float(scores.sum())
-    return (value if candidate.hard else value * worth.repeated), Reason.HARD
+        return surprise + worth.structure * candidate.structure * (0.5 + 0.5 * faint), Reason.MISS
+    known = worth.presence * float((scores**2).sum()) + worth.doubt * float((4 * scores * (1 - scores)).sum())
+    return surprise + (known if candidate.hard else known * worth.repeated), Reason.HARD
 
 
 class Seen:

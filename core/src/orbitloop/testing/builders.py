@@ -81,6 +81,7 @@ def a_candidate(
     size: int = 1_000,
     signature: int | None = None,
     hard: bool = True,
+    surprises: Sequence[float] = (),
 ) -> Candidate:
     """The ``number``-th tile of a frame; tiles with the same ``signature`` look alike, by default none do."""
     pattern = np.random.default_rng(number if signature is None else signature).standard_normal(SIGNATURE_SIDE**2)
@@ -91,6 +92,7 @@ def a_candidate(
         signature=(pattern / np.linalg.norm(pattern)).astype(np.float32),
         size=Bytes(size),
         hard=hard,
+        surprises=detections_scored(*surprises),
     )
 
 

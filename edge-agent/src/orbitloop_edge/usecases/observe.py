@@ -19,9 +19,11 @@ from orbitloop.domain.mining import MiningRule, Uniform, verdict
 from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.rollout import is_canary
 from orbitloop.domain.samples import Sample
+from orbitloop.domain.second_look import surprises
+from orbitloop.domain.selectors import Selection, selector
 from orbitloop.domain.tiling import Window, cut
 from orbitloop.domain.units import Bytes, Digest
-from orbitloop.domain.value import Candidate, Choice, Seen, Worth, choose, signature_of, structure_of
+from orbitloop.domain.value import Candidate, Choice, Seen, Worth, signature_of, structure_of
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.spool import Intake
 from orbitloop.wire.bundle import sample_id
@@ -101,7 +103,7 @@ class ObserveFrames:
     Args:
         satellite: whose frames these are.
         detector: the model to begin with.
-        policy: codec and share of the captured bytes that may be sent.
+        policy: codec, share of the captured bytes that may be sent, and which tiles go first.
         spool, results, canaries: where samples, results and held-out tiles go.
         shadow: what sees some frames too, and has no say in what becomes of them.
     """
@@ -125,6 +127,7 @@ class ObserveFrames:
         self._policy = policy
         self._mining = mining
         self._is_hard = verdict(mining.rule, mining.uniform)
+        self._choose = selector(policy.selection, mining.rule, mining.worth)
         self._imagery = imagery
         self._spool = spool
         self._results = results
@@ -182,12 +185,11 @@ class ObserveFrames:
         found = self._detect(pixels)
         tiles = self._candidates(pixels, found)
         self._grant(path.name, size)
-        choices = choose(
+        choices = self._choose(
             [candidate for candidate, _ in tiles.values()],
             Bytes(int(self._allowance)),
             self._seen,
             self._mining.uniform,
-            self._mining.worth,
         )
         for choice in choices:
             encoded = tiles[choice.candidate.window][1]
@@ -211,6 +213,12 @@ class ObserveFrames:
         self._shadow.see(pixels, found, took)
         return found
 
+    def _second_look(self, pixels: NDArray[np.uint8], found: Detections) -> Detections:
+        """What the first look missed, where the selection asks for it: a quarter of the first look's time."""
+        if self._policy.selection is not Selection.VALUE:
+            return Detections.none()
+        return surprises(pixels, found, self._detector.detect)
+
     def _grant(self, frame: str, size: Bytes) -> None:
         """Raise the allowance by the frame's share, once, however often it is observed."""
         if frame not in self._granted:
@@ -219,6 +227,7 @@ class ObserveFrames:
 
     def _candidates(self, pixels: NDArray[np.uint8], found: Detections) -> dict[Window, tuple[Candidate, bytes]]:
         tiles: dict[Window, tuple[Candidate, bytes]] = {}
+        beyond = self._second_look(pixels, found)
         for window in sample_windows(pixels.shape[1], pixels.shape[0]):
             tile = cut(pixels, window)
             inside = inside_of(found, window)
@@ -232,6 +241,7 @@ class ObserveFrames:
                     structure=structure_of(tile),
                     size=Bytes(len(encoded)),
                     hard=self._is_hard(confident),
+                    surprises=inside_of(beyond, window),
                 ),
                 encoded,
             )

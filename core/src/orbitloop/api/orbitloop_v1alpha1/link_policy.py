@@ -11,6 +11,7 @@ from orbitloop.api.parts import ConditionedStatus, Resource, Spec
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.policy import LinkPolicy as Policy
 from orbitloop.domain.samples import Reason
+from orbitloop.domain.selectors import selection_named
 from orbitloop.domain.traffic import TrafficClass
 from orbitloop.domain.units import Bytes
 
@@ -27,6 +28,7 @@ class LinkPolicySpec(Spec):
         doubling_hours: after waiting so long, a thing counts twice its value.
         codec: webp, jpeg, png or avif.
         quality: of the codec, 1 to 100.
+        selection: which tiles go first: Value, FirstLook, Hard, Entropy, CoreSet, Random or Everything.
     """
 
     downlink_share_percent: int = Field(default=9, ge=1, le=100)
@@ -37,9 +39,10 @@ class LinkPolicySpec(Spec):
     doubling_hours: int = Field(default=24, ge=1)
     codec: str = "webp"
     quality: int = Field(default=30, ge=1, le=100)
+    selection: str = "Value"
 
     def to_domain(self) -> Policy:
-        """The policy, at the default rates. Raises ``BadInput`` for an unknown codec or priority."""
+        """The policy, at the default rates. Raises ``BadInput`` for an unknown codec, selection or priority."""
         known = {str(subject): subject for subject in (*Reason, *TrafficClass)}
         unknown = [subject for subject in self.priorities if subject not in known]
         if unknown:
@@ -53,6 +56,7 @@ class LinkPolicySpec(Spec):
             doubling=timedelta(hours=self.doubling_hours),
             codec=self.codec,
             quality=self.quality,
+            selection=selection_named(self.selection),
         )
 
 
