@@ -19,7 +19,7 @@ import pytest
 from websocket import WebSocket, create_connection
 
 BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), "")
-FLAGS = (
+QUIET = (
     "--headless",
     "--no-sandbox",  # as root there is none
     "--disable-gpu",
@@ -29,9 +29,9 @@ FLAGS = (
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    "--no-proxy-server",
-    "--remote-debugging-port=0",
 )
+"""For a browser that shows nothing and calls nobody."""
+FLAGS = (*QUIET, "--no-proxy-server", "--remote-debugging-port=0")
 PATIENCE_S = 30.0
 # In CI a browser is promised by .ci/run: there its absence is a failure.
 needs_browser = pytest.mark.skipif(

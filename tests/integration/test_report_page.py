@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import shutil
 import subprocess
@@ -14,31 +13,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from tests.browser import BROWSER, QUIET, needs_browser
 
 from orbitloop_mission.report import read_report, render_page
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "report-three-rounds.json"
-BROWSER = next((path for name in ("chromium", "chromium-browser", "google-chrome") if (path := shutil.which(name))), "")
-FLAGS = (
-    "--headless",
-    "--no-sandbox",  # as root there is none
-    "--disable-gpu",
-    "--disable-quic",
-    "--disable-dev-shm-usage",  # containers have little of it
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--enable-logging=stderr",
-)
+FLAGS = (*QUIET, "--hide-scrollbars", "--enable-logging=stderr")
 POLICY = re.compile(r"<meta http-equiv=\"Content-Security-Policy\"[^>]*>")
 MEASURE = "<script>document.title = document.documentElement.scrollWidth</script>"
 
-# In CI a browser is promised by .ci/run: there its absence is a failure.
-pytestmark = pytest.mark.skipif(
-    not BROWSER and "CI" not in os.environ, reason="no chromium found; on Debian: apt-get install chromium"
-)
+pytestmark = needs_browser
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
