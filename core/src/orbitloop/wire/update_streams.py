@@ -22,6 +22,7 @@ from numpy.typing import NDArray
 
 from orbitloop.domain.delta import Change, Gain, LowRank, Quanta, Shift, Sparse
 from orbitloop.domain.errors import BadInput
+from orbitloop.domain.versions import Weights
 from orbitloop.wire.leb128 import Reader, decode_numbers, encode_numbers
 from orbitloop.wire.squeezing import squeeze, unsqueeze
 
@@ -35,6 +36,11 @@ _WHAT = "the update"
 Positions = NDArray[np.uint32]
 Shapes = Mapping[str, tuple[int, ...]]
 """Shapes of the tensors of the model that is changed; those that are not named are packed without."""
+
+
+def shapes_of(weights: Weights) -> dict[str, tuple[int, ...]]:
+    """The shapes of a model's tensors."""
+    return {name: tensor.shape for name, tensor in weights.items()}
 
 
 class Places(IntEnum):

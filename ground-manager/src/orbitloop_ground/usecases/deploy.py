@@ -19,6 +19,7 @@ from orbitloop.ports.node_ledger import Built, BuiltLedger
 from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.wire.model_folder import Model
 from orbitloop.wire.update import CanaryTruth, Sign, Step, Update, pack_update
+from orbitloop.wire.update_streams import shapes_of
 
 _log = logging.getLogger(__name__)
 
@@ -161,7 +162,7 @@ class Deployer:
             made = apply(base, changes)
             step = Step(changes=changes, result=weights_digest(made))
             update = Update(base=weights_digest(base), steps=(step,), canary=canary)
-            packed = pack_update(update, self._yard.sign)
+            packed = pack_update(update, self._yard.sign, shapes_of(base))
             if len(packed) <= self._terms.budget:
                 break
             changes = self._fewer(changes, len(packed))

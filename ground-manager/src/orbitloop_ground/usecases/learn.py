@@ -35,6 +35,7 @@ from orbitloop.ports.updates import PublishedUpdate, UpdateLedger
 from orbitloop.wire.messages import Hello, UpdateReport
 from orbitloop.wire.model_folder import Model
 from orbitloop.wire.update import Sign, Step, Update, pack_update
+from orbitloop.wire.update_streams import shapes_of
 from orbitloop_ground.usecases.school import School
 
 _log = logging.getLogger(__name__)
@@ -223,7 +224,7 @@ class GlobalManager:
         )
         if update.result == update.base:
             raise BadInput("training moved no weight by a whole step, so there is nothing to send; train longer")
-        data = pack_update(update, room.sign)
+        data = pack_update(update, room.sign, shapes_of(flying.weights))
         if len(data) > budget:
             raise BadInput(f"the update takes {len(data)} bytes, over the budget of {budget}")
         digest = digest_of(data)

@@ -21,6 +21,7 @@ from orbitloop.domain.versions import Weights
 from orbitloop.ports.trainer import Lesson, Lessons, OnStep, Trained
 from orbitloop.wire.model_folder import Model
 from orbitloop.wire.update import Step, Update, pack_update
+from orbitloop.wire.update_streams import shapes_of
 from orbitloop_ground.adapters.yolo.augment import Augmentation, LabelledImage
 from orbitloop_ground.adapters.yolo.batches import training_batches
 from orbitloop_ground.adapters.yolo.compute import Compute
@@ -109,7 +110,7 @@ class TorchTrainer:
         stream = self._stream(lessons)
         knobs = self._knobs(network, stream, budget)
         self._optimise(network, knobs, stream, self._recipe.steps, on_step)
-        while (size := packed_size(knobs)) > budget:
+        while (size := packed_size(knobs, flying.weights)) > budget:
             knobs = thinned(knobs, keep=0.85 * budget / size)
             self._optimise(network, knobs, stream, max(1, self._recipe.steps // 5), on_step)
         changes: list[Change] = [knob.change() for knob in knobs]
@@ -243,12 +244,12 @@ def _rate_factor(step: int, steps: int) -> float:
     return warm * (0.05 + 0.95 * (1 + math.cos(math.pi * step / steps)) / 2)
 
 
-def packed_size(knobs: list[Knob]) -> int:
+def packed_size(knobs: list[Knob], flying: Weights) -> int:
     """Bytes of the signed update that ``knobs`` make, without canaries."""
     nowhere = Digest("sha256:" + 64 * "0")
     step = Step(changes=tuple(knob.change() for knob in knobs), result=nowhere)
     update = Update(base=nowhere, steps=(step,))
-    return len(pack_update(update, lambda message: bytes(64)))
+    return len(pack_update(update, lambda message: bytes(64), shapes_of(flying)))
 
 
 def thinned(knobs: list[Knob], *, keep: float) -> list[Knob]:
