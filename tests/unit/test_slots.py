@@ -241,6 +241,16 @@ def test_one_flipped_bit_is_found_and_made_good(slots: Slots, name: str, bit: in
     assert all(good for _, good in again.looks())
 
 
+def test_a_description_that_a_flip_made_impossible_is_made_good(slots: Slots) -> None:
+    path = slots.folder / slots.state().active / DETECTOR
+    said = json.loads(path.read_text())
+    path.write_text(json.dumps(said | {"tile": said["tile"] + 1}))  # no multiple of the strides
+    assert not all(good for _, good in slots.looks())
+    assert slots.mend(()).found
+    assert all(good for _, good in slots.looks())
+    assert json.loads(path.read_text()) == said
+
+
 def test_a_bit_that_flipped_in_a_tensor_that_did_not_change_comes_from_the_last_good_model(slots: Slots) -> None:
     new = {**OLD, "head.bias": NEW["head.bias"]}
     slots.stage(new)

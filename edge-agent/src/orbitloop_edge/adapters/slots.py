@@ -329,9 +329,9 @@ class Slots:
         """Whether a slot's ``detector.json`` is as it was."""
         try:
             said = read_detector(self.folder / held.slot / DETECTOR)
-        except BadInput:
+            return said.digest == held.digest and spec_digest(said.spec()) == state.spec
+        except BadInput:  # it cannot be read, or says what no detector is
             return False
-        return said.digest == held.digest and spec_digest(said.spec()) == state.spec
 
     def _keep_another(self, model: Model) -> None:
         """Store what flies once more, if there is room: a bit that flips is made good out of the other copy."""
