@@ -23,8 +23,8 @@ options+=(--dpkgopt='path-exclude=/usr/share/'{doc,info,locale,man}'/*' --dpkgop
 options+=(--hook-dir=/usr/share/mmdebstrap/hooks/merged-usr)
 options+=(--customize-hook='find "$1"/usr/lib/python3* -name __pycache__ -prune -exec rm -rf {} +')
 options+=(--customize-hook='rm -rf "$1"/var/log/* "$1"/var/cache/debconf/*-old')
+need_mirror
 from=$(mirror)
-from=${from:-http://deb.debian.org/debian}
 sources=("deb $from bookworm main" "deb $from bookworm-updates main")
 [[ ! $(security_mirror) ]] || sources+=("deb $(security_mirror) bookworm-security main")
 

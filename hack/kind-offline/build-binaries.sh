@@ -19,7 +19,7 @@ lock
 needed=(rsync make gcc libc6-dev dpkg-dev)
 command -v kubectl >/dev/null || needed+=(kubernetes-client)
 apt_install "${needed[@]}"
-[[ $(mirror) ]] || die "apt names no Debian mirror; set DEBIAN_MIRROR, such as http://deb.debian.org/debian"
+need_mirror
 need_space 5 "$CACHE" "building Kubernetes"
 
 # ------------------------------------------------------------------------------------------------------ packages

@@ -30,7 +30,7 @@ if [[ -e $kept ]]; then
   rm "$kept"
 fi
 [[ -d $binaries ]] || die "no $binaries; run build-binaries.sh"
-[[ $(mirror) ]] || die "apt names no Debian mirror; set DEBIAN_MIRROR, such as http://deb.debian.org/debian"
+need_mirror
 need_space 4 "$CACHE" "the node image"
 
 # ---------------------------------------------------------------------------------------------- root file system

@@ -53,4 +53,5 @@ mirrors() {
 mirror() { # empty where there is none
   if [[ ${DEBIAN_MIRROR:-} ]]; then echo "$DEBIAN_MIRROR"; else mirrors | grep '/debian/*$' | sed -n 1p; fi
 }
+need_mirror() { [[ $(mirror) ]] || die "apt names no mirror of Debian; name one by DEBIAN_MIRROR"; }
 security_mirror() { mirrors | grep '/debian-security/*$' | sed -n 1p; }
