@@ -1,0 +1,1 @@
+"""How fast the eye on board is, beside its peers; see :mod:`bench.onboard.__main__`."""
