@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.last_month import GroundOfLastMonth
 
 from orbitloop.adapters.sealing import LinkKey
 from orbitloop.domain.digests import digest_of
@@ -22,7 +23,7 @@ from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.node_channel import MemoryEvents, RememberedState
 from orbitloop.testing.samples import LAUNCH
 from orbitloop.testing.spool import MemorySpool
-from orbitloop.wire.messages import Hello, Offer, UpdateReport, Welcome
+from orbitloop.wire.messages import Offer, UpdateReport
 from orbitloop.wire.node_messages import NodeEvent, NodeEvents
 from orbitloop_edge.adapters.credentials import read_credentials
 from orbitloop_edge.adapters.datagrams import DatagramGateway, DatagramLink
@@ -190,18 +191,8 @@ def test_nobody_tells_of_another_satellites_node(mission: Mission) -> None:
         mission.gateway.events(NodeEvents(satellite="sat-2", origin="0" * 32, events=(event,)))
 
 
-class GroundOfLastMonth:
-    """Knows neither: says nothing of them in its welcome, and would not understand them."""
-
-    def __init__(self, ground: Gateway) -> None:
-        self._ground = ground
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._ground, name)
-
-    def hello(self, hello: Hello) -> Welcome:
-        kept = self._ground.hello(hello).model_dump(exclude={"desired", "events"})
-        return Welcome.model_validate(kept)
+class NotToBeTold(GroundOfLastMonth):
+    """One that would not understand events."""
 
     def events(self, events: NodeEvents) -> None:
         raise AssertionError("it was told of events")
@@ -209,7 +200,7 @@ class GroundOfLastMonth:
 
 def test_a_ground_of_last_month_is_told_of_no_events(by_http: Mission) -> None:
     by_http.events.add("node/power", LAUNCH, {})
-    assert by_http.contact(GroundOfLastMonth(by_http.gateway)).complete  # type: ignore[arg-type]
+    assert by_http.contact(NotToBeTold(by_http.gateway, "desired", "events")).complete  # type: ignore[arg-type]
     assert len(by_http.events.pending(0)) == 1
 
 

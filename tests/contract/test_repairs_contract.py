@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.last_month import GroundOfLastMonth
 
 from orbitloop.adapters.sealing import LinkKey
 from orbitloop.domain.chunks import CHUNK
@@ -24,7 +25,7 @@ from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.testing.builders import a_digest, a_model
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH
-from orbitloop.wire.messages import DamagedChunk, Hello, Offer, UpdateReport, Welcome
+from orbitloop.wire.messages import DamagedChunk, Offer, UpdateReport
 from orbitloop.wire.model_folder import WEIGHTS, Model
 from orbitloop_edge.adapters.credentials import read_credentials
 from orbitloop_edge.adapters.datagrams import DatagramGateway, DatagramLink
@@ -135,7 +136,7 @@ def test_a_ground_that_does_not_know_the_model_leaves_the_rest_of_the_contact_al
 
 def test_a_ground_of_last_month_is_asked_and_says_nothing_of_it(mission: Mission) -> None:
     open_models(mission.settings).put(the_model())
-    assert mission.contact(_LastMonths(mission.gateway)).complete  # type: ignore[arg-type]  # all else is passed on
+    assert mission.contact(GroundOfLastMonth(mission.gateway, "repairs")).complete  # type: ignore[arg-type]  # all else is passed on
     assert len(mission.damaged()) == 2
 
 
@@ -174,16 +175,3 @@ def test_an_update_that_was_rolled_back_late_is_offered_once_more(mission: Missi
     assert ledger.node_reports(0)[0].outcomes[update] is Outcome.ROLLED_BACK  # so a job learns of it
     report(Outcome.ROLLED_BACK, late=True)
     assert ledger.offer_for("sat-1", base) is None
-
-
-class _LastMonths:
-    """A ground that answers a hello without a word on repairs."""
-
-    def __init__(self, gateway: Gateway) -> None:
-        self._gateway = gateway
-
-    def __getattr__(self, name: str) -> object:
-        return getattr(self._gateway, name)
-
-    def hello(self, hello: Hello) -> Welcome:
-        return self._gateway.hello(hello).model_copy(update={"repairs": ()})
