@@ -13,7 +13,7 @@ STAMP   := $(VENV)/.installed
 PYTEST  := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format verify pretrain teacher bench-labels bench-learning bench-link bench-selection bench-onboard fault-test bench-operator chaos fuzz conformance control-plane control-plane-down kind-up kind-down test-cluster images sbom clean
+.PHONY: help setup demo test check format verify pretrain teacher bench-labels bench-learning bench-link bench-delta bench-selection bench-forgetting bench-onboard fault-test bench-operator chaos fuzz conformance control-plane control-plane-down kind-up kind-down test-cluster images sbom clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,8 +66,14 @@ bench-learning: $(STAMP) ## How much a delta learns, beside its peers; ARGS="...
 bench-link: $(STAMP) ## What the space link carries, beside its peers; ARGS="..."
 	$(BIN)/python -m bench.link $(ARGS)
 
+bench-delta: $(STAMP) ## What an update of how many bytes is worth, beside its peers; ARGS="..."
+	$(BIN)/python -m bench.delta $(ARGS)
+
 bench-selection: $(STAMP) ## Which samples teach most for a tenth of the bytes; ARGS="..."
 	$(BIN)/python -m bench.selection $(ARGS)
+
+bench-forgetting: $(STAMP) ## What is forgotten of old ground over five rounds, by what is done against it; ARGS="..."
+	$(BIN)/python -m bench.forgetting $(ARGS)
 
 bench-onboard: $(STAMP) ## How fast the eye on board is, beside its peers; ARGS="..."
 	$(BIN)/python -m bench.onboard $(ARGS)

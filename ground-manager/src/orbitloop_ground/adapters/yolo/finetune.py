@@ -116,12 +116,19 @@ class TorchTrainer:
         changes: list[Change] = [knob.change() for knob in knobs]
         return Trained(steps=(tuple(changes),), weights=apply(flying.weights, changes))
 
-    def train_fully(self, flying: Model, lessons: Lessons, on_step: OnStep) -> Weights:
-        """Every weight free, in full precision: the reference that a partial update is measured against."""
+    def train_fully(
+        self, flying: Model, lessons: Lessons, on_step: OnStep, only: frozenset[str] | None = None
+    ) -> Weights:
+        """Every weight free, in full precision: the reference that a partial update is measured against.
+
+        Args:
+            only: names of the tensors that are free, where not all are.
+        """
         torch.manual_seed(self._recipe.seed)
         network = self._compute.place(network_with(dict(flying.weights), flying.spec)).train()
         stream = self._stream(lessons)
-        optimiser = torch.optim.Adam(network.parameters(), self._recipe.full_rate)
+        free = [value for name, value in network.named_parameters() if only is None or name in only]
+        optimiser = torch.optim.Adam(free, self._recipe.full_rate)
         self._descend(optimiser, lambda: self._loss(network, [], next(stream)), self._recipe.steps, on_step)
         return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
 

@@ -1,0 +1,1 @@
+"""What a model forgets of old ground while it learns new, by what is done against it."""
