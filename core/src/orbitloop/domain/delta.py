@@ -84,48 +84,44 @@ def apply(base: Weights, changes: Iterable[Change]) -> dict[str, NDArray[np.floa
         BadInput: a change names an unknown tensor or does not fit its shape.
     """
     result = dict(base)
+    copied: set[str] = set()
     for change in changes:
         if change.tensor not in result:
             raise BadInput(f"the update changes tensor {change.tensor!r}, which this model does not have")
         if change.exponent not in EXPONENTS:
             raise BadInput(f"{change.tensor}: exponent {change.exponent} is outside {EXPONENTS}")
-        result[change.tensor] = _changed(result[change.tensor], change)
+        if change.tensor not in copied:
+            result[change.tensor] = np.array(result[change.tensor], np.float32, order="C")
+            copied.add(change.tensor)
+        _carry_out(change, result[change.tensor])
     return result
 
 
-def _changed(tensor: NDArray[np.float32], change: Change) -> NDArray[np.float32]:
-    """A new tensor; beside it and the old one, nothing of its size is made."""
+def _carry_out(change: Change, tensor: NDArray[np.float32]) -> None:
+    """Change a tensor in its own memory."""
     step = np.float32(math.ldexp(1.0, change.exponent))
     match change:
         case Shift():
             _fits(change.tensor, change.quanta.shape, (tensor.size,))
-            return _moved(tensor, change.quanta.astype(np.float32), step)
+            tensor += (change.quanta.astype(np.float32) * step).reshape(tensor.shape)
         case Gain():
             if change.axis >= tensor.ndim:
                 raise BadInput(f"{change.tensor}: the update scales axis {change.axis} of {tensor.ndim}")
             _fits(change.tensor, change.quanta.shape, (tensor.shape[change.axis],))
             factor = np.float32(1) + change.quanta.astype(np.float32) * step
-            return tensor * factor.reshape(-1, *[1] * (tensor.ndim - 1 - change.axis))
+            tensor *= factor.reshape(-1, *[1] * (tensor.ndim - 1 - change.axis))
         case Sparse():
             _fits(change.tensor, change.quanta.shape, change.where.shape)
             _ordered(change.tensor, change.where, tensor.size)
-            flat = tensor.reshape(-1).copy()
-            flat[change.where] += change.quanta.astype(np.float32) * step
-            return flat.reshape(tensor.shape)
+            tensor.reshape(-1)[change.where] += change.quanta.astype(np.float32) * step
         case LowRank():
             _factors(change, tensor.shape)
             # Whole numbers up to 2**24, and so the same in whatever order the processor adds them.
-            return _moved(tensor, change.left.astype(np.float32) @ change.right.astype(np.float32), step)
+            moved = change.left.astype(np.float32) @ change.right.astype(np.float32)
+            moved *= step
+            tensor += moved.reshape(tensor.shape)
         case _:
             assert_never(change)
-
-
-def _moved(tensor: NDArray[np.float32], quanta: NDArray[np.float32], step: np.float32) -> NDArray[np.float32]:
-    """``tensor + quanta * step`` in the memory of ``quanta``."""
-    quanta *= step
-    moved = quanta.reshape(tensor.shape)
-    moved += tensor
-    return moved
 
 
 def _fits(name: str, given: tuple[int, ...], wanted: tuple[int, ...]) -> None:
