@@ -38,6 +38,7 @@ from orbitloop_ground.adapters.yolo.finetune import FIXED_BYTES, FineTuning, Tor
 from orbitloop_mission.embedded.scenery import lesson_of, resized
 
 OUT = Path("build/bench")
+LARGEST = "ours within 500 kB"
 BUDGETS = {
     "gains and biases": FIXED_BYTES,
     "ours within 30 kB": 30_000,
@@ -46,6 +47,8 @@ BUDGETS = {
     "ours within 150 kB": 150_000,
     "ours within 240 kB": 240_000,
     "ours within 300 kB": 300_000,
+    "ours within 400 kB": 400_000,
+    LARGEST: 500_000,
 }
 TIANSUAN = "whole tensors, 3 MB (Tiansuan)"
 
@@ -168,7 +171,7 @@ def main() -> None:
             contestants |= {name: partial(peer, course, name) for name in PEERS if name != "full fp32"}
         for name, measure in contestants.items():
             measured.setdefault(name, {})[course.seed] = cells.get(course.key(name), measure)
-    applying = [found for name in BUDGETS for found in measured[name].values()]
+    applying = measured[LARGEST].values()  # what takes longest
     extra = {
         "launched_map50": base,
         "steps": given.steps,

@@ -1,4 +1,4 @@
-"""What applying an update takes on board: seconds from its bytes to the new weights, and memory beside the base."""
+"""What applying an update takes on board: seconds from its bytes to the new weights, and memory beside what flies."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from orbitloop.wire.update import unpack_update
 
 
 def applied(base: Weights, data: bytes) -> tuple[float, float]:
-    """Seconds, and the largest memory that was taken, in sizes of the model; the base itself counts as one."""
+    """Seconds, and the most memory that is taken beside the base, in sizes of the model."""
     begun = time.perf_counter()
     _made(base, data)
     seconds = time.perf_counter() - begun
@@ -21,7 +21,7 @@ def applied(base: Weights, data: bytes) -> tuple[float, float]:
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()
-    return seconds, 1 + peak / sum(tensor.nbytes for tensor in base.values())
+    return seconds, peak / sum(tensor.nbytes for tensor in base.values())
 
 
 def _made(base: Weights, data: bytes) -> Weights:

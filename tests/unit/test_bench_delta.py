@@ -38,7 +38,7 @@ def test_only_our_own_points_meet_an_aim() -> None:
     assert "95% of the gain: 250,000 bytes (aim 300,000): met" in said.getvalue()
     assert "90% of the gain: 250,000 bytes (aim 100,000): missed" in said.getvalue()
     assert "0.40 s (aim 1): met" in said.getvalue()
-    assert "1.60 x the model (aim 1.5): missed" in said.getvalue()
+    assert "1.60 x the model's memory beside what flies (aim 1.5): missed" in said.getvalue()
     assert picture.count("<circle") == 3
 
 
@@ -50,4 +50,4 @@ def test_applying_is_measured_on_the_real_bytes() -> None:
     data = pack_update(Update(base=weights_digest(base), steps=(step,)), lambda message: bytes(64))
     seconds, memory = applied(base, data)
     assert 0 < seconds < 5
-    assert memory > 1
+    assert memory > 0
