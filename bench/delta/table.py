@@ -80,11 +80,12 @@ def report(
         reached = bytes_at(own, share)
         said = "met" if reached is not None and reached <= most else "missed"
         console.print(f"{share:.0%} of the gain: {f'{reached:,}' if reached else 'no'} bytes (aim {most:,}): {said}")
-    seconds, memory = float(str(extra["apply_seconds"])), float(str(extra["apply_memory"]))
-    console.print(f"applied in {seconds:.2f} s (aim {AIM_SECONDS:g}): {'met' if seconds <= AIM_SECONDS else 'missed'}")
-    console.print(
-        f"{memory:.2f} x the model's memory beside what flies (aim {AIM_MEMORY:g}): {'met' if memory <= AIM_MEMORY else 'missed'}"
-    )
+    for name, aim, unit in (
+        ("apply_seconds", AIM_SECONDS, "s to apply"),
+        ("apply_memory", AIM_MEMORY, "x the model's memory beside what flies"),
+    ):
+        took = float(str(extra[name]))
+        console.print(f"{took:.2f} {unit} (aim {aim:g}): {'met' if took <= aim else 'missed'}")
     document = {
         "points": [point.told() for point in points],
         "bytes_at_95": bytes_at(own, 0.95),

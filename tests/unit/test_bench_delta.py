@@ -37,7 +37,7 @@ def test_only_our_own_points_meet_an_aim() -> None:
     assert (document["bytes_at_95"], document["bytes_at_90"]) == (250_000, 250_000)
     assert "95% of the gain: 250,000 bytes (aim 300,000): met" in said.getvalue()
     assert "90% of the gain: 250,000 bytes (aim 100,000): missed" in said.getvalue()
-    assert "0.40 s (aim 1): met" in said.getvalue()
+    assert "0.40 s to apply (aim 1): met" in said.getvalue()
     assert "1.60 x the model's memory beside what flies (aim 1.5): missed" in said.getvalue()
     assert picture.count("<circle") == 3
 
