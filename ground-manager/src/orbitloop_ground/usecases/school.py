@@ -66,8 +66,14 @@ class School:
 
     def canaries(self, samples: Sequence[ReceivedSample]) -> list[CanaryTruth]:
         """What to tell the satellite of the held-out tiles that it kept: those with objects first."""
-        tiles = sorted(self._tiles(samples), key=lambda tile: -len(tile[1].truth.labels))[:MOST_CANARIES]
-        return [CanaryTruth(sample=entry.sample.id, truth=lesson.truth) for entry, lesson in tiles]
+        return self.tests(samples)[1]
+
+    def tests(self, samples: Sequence[ReceivedSample]) -> tuple[list[Lesson], list[CanaryTruth]]:
+        """What :meth:`held_out` and :meth:`canaries` give, with each tile labelled once."""
+        tiles = self._tiles(samples)
+        first = sorted(tiles, key=lambda tile: -len(tile[1].truth.labels))[:MOST_CANARIES]
+        told = [CanaryTruth(sample=entry.sample.id, truth=lesson.truth) for entry, lesson in first]
+        return [lesson for _, lesson in tiles], told
 
     def _tiles(self, samples: Sequence[ReceivedSample]) -> list[tuple[ReceivedSample, Lesson]]:
         tiles = []
