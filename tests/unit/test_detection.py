@@ -236,7 +236,7 @@ def test_a_crowd_too_large_to_be_compared_at_once_is_thinned_the_same(seed: int)
     low, sides = rng.integers(0, 120, (600, 2)), rng.integers(4, 20, (600, 2))
     found = Detections(
         boxes=np.concatenate([low, low + sides], axis=1).astype(np.float32),
-        scores=rng.permutation(600).astype(np.float32) / 600,
+        scores=rng.permutation(600).astype(np.float32) / np.float32(600),
         labels=rng.integers(0, 2, 600),
     )
     kept = suppress(found, overlap=0.3)

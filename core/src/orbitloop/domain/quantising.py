@@ -1,0 +1,89 @@
+"""Weights as 8-bit integers, made of the float32 ones by a fixed rule: the same bits wherever it is followed.
+
+A version stays what it is as float32: updates change that, and its digest is what both sides compare. Each step here is
+one correctly rounded IEEE 754 operation, so that ground and satellite make the same integers of the same version.
+Scales are symmetric and per output channel (Krishnamoorthi 2018, https://arxiv.org/abs/1806.08342, section 3.1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orbitloop.domain.errors import BadInput
+from orbitloop.domain.versions import Weights
+
+Tensors: TypeAlias = dict[str, NDArray[Any]]
+
+LANES = 4
+"""Input channels come in groups of so many, as processors multiply bytes; the first convolution gets zeros beside its
+three."""
+_BIAS = np.iinfo(np.int32)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Integers:
+    """Which convolutions compute in integers, and how.
+
+    Args:
+        input_scales: what one step of a convolution's input is worth, by the convolution's name, float32.
+        largest: magnitude of an integer weight. 127 uses all of 8 bits. 63 leaves one bit out, so that two products
+            never overflow the 16 bits that x86 processors without VNNI add them up in.
+    """
+
+    input_scales: Mapping[str, np.float32]
+    largest: int = 127
+
+
+def quantised(weights: Weights, integers: Integers) -> Tensors:
+    """The tensors of a quantised graph.
+
+    Args:
+        weights: a version; convolution weights ``(out, in, k, k)``, biases ``(out,)``.
+        integers: which convolutions get integers.
+
+    Returns:
+        For each such convolution ``.weight`` (int8, ``in`` filled up to a multiple of ``LANES``), ``.weight_scale``
+        (float32, one per output channel: largest magnitude / ``largest``), ``.bias`` (int32) and ``.bias_scale``
+        (float32: input scale times weight scale); all other tensors as they are.
+
+    Raises:
+        BadInput: a convolution is missing, or its tensors have other shapes.
+    """
+    made: Tensors = dict(weights)
+    for kernel, input_scale in integers.input_scales.items():
+        names = f"{kernel}.weight", f"{kernel}.bias"
+        if any(name not in weights for name in names):
+            raise BadInput(
+                f"the graph has a convolution {kernel!r}, and the weights have none; they are of another model"
+            )
+        weight, bias = (weights[name] for name in names)
+        if weight.ndim != 4 or not weight.size or bias.shape != weight.shape[:1]:
+            raise BadInput(f"convolution {kernel!r} has shapes {weight.shape} and {bias.shape}; fetch the model again")
+        steps, scale = _by_channel(weight, integers.largest)
+        bias_scale = scale * np.float32(input_scale)
+        made[names[0]] = steps
+        made[names[1]] = _bias(bias, bias_scale)
+        made |= {f"{kernel}.weight_scale": scale, f"{kernel}.bias_scale": bias_scale}
+    return made
+
+
+def _by_channel(weight: NDArray[np.float32], largest: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    most = np.abs(weight).max(axis=(1, 2, 3))
+    scale = np.asarray(np.where(most > 0, most, np.float32(1)) / np.float32(largest), np.float32)
+    scale = np.maximum(scale, np.finfo(np.float32).tiny)  # what is smaller than normal numbers counts as nothing
+    spare = -weight.shape[1] % LANES
+    steps = np.zeros((len(weight), weight.shape[1] + spare, *weight.shape[2:]), np.int8)
+    for channel, row in enumerate(weight):  # one by one: a copy of all of them would be as large as the model
+        steps[channel, : len(row)] = np.rint(row / scale[channel]).clip(-largest, largest)
+    return steps, scale
+
+
+def _bias(bias: NDArray[np.float32], scale: NDArray[np.float32]) -> NDArray[np.int32]:
+    with np.errstate(divide="ignore", invalid="ignore"):
+        steps = np.rint(bias.astype(np.float64) / scale.astype(np.float64))
+    return np.nan_to_num(steps, nan=0.0).clip(_BIAS.min, _BIAS.max).astype(np.int32)
