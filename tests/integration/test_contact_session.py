@@ -32,6 +32,7 @@ from orbitloop_edge.adapters.inbox import FolderInbox
 from orbitloop_edge.adapters.outbox import FolderOutbox
 from orbitloop_edge.adapters.sessions import FilePending, FileSessions
 from orbitloop_edge.adapters.spool import DiskSpool
+from orbitloop_edge.usecases.beginnings import OnBeginning
 from orbitloop_edge.usecases.contact import Aboard, ContactSession, Occasion, SessionSummary
 from orbitloop_ground.app import Dependencies, compose, gateway_thread
 from orbitloop_ground.http.server import ServerThread
@@ -166,7 +167,14 @@ class Mission:
     def outbox(self) -> FolderOutbox:
         return FolderOutbox(self.folder / "sat" / "outbox")
 
-    def contact(self, url: str | None = None, *, budget: int = PLENTY, apply: object = apply_at_once) -> SessionSummary:
+    def contact(
+        self,
+        url: str | None = None,
+        *,
+        budget: int = PLENTY,
+        apply: object = apply_at_once,
+        beginning: OnBeginning | None = None,
+    ) -> SessionSummary:
         """One session, as a satellite that has just restarted would hold it."""
         aboard = Aboard(
             satellite="sat-1",
@@ -185,7 +193,7 @@ class Mission:
         assert callable(apply)
         credentials = read_credentials(self.keys / "satellites" / self.identity)
         with GatewayClient(url or self.server.url, credentials, patience=timedelta(seconds=20)) as client:
-            return ContactSession(aboard, client, apply, self.count).run(occasion)
+            return ContactSession(aboard, client, apply, self.count, on_beginning=beginning).run(occasion)
 
     def count(self, direction: Direction, count: Bytes) -> None:
         self.crossed[direction] += count

@@ -96,6 +96,10 @@ class AbsentWorker:
         """Raises ``NotYet``."""
         raise NotYet(f"update {offer.digest} waits in {path} for an inference worker; name one in the configuration")
 
+    def prove_beginning(self, path: Path, offer: Offer, here: Bytes) -> Digest | None:
+        """Raises ``NotYet``."""
+        raise NotYet(f"{here} bytes of update {offer.digest} wait in {path} for an inference worker; name one")
+
 
 class Controller:
     """What waits on board and the contacts in which it goes.
@@ -195,7 +199,9 @@ class Controller:
     ) -> SessionSummary:
         """Use one contact with a gateway."""
         with self._shaped(ground.host) as turn, self._opened(ground, turn) as gateway:
-            return ContactSession(self._aboard, gateway, worker.prove, on_progress).run(occasion)
+            return ContactSession(
+                self._aboard, gateway, worker.prove, on_progress, on_beginning=worker.prove_beginning
+            ).run(occasion)
 
     def prove_pending(self, worker: InferenceWorker) -> UpdateReport | None:
         """Prove an update that an earlier contact fetched, if one waits; its report waits for the next contact.

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from orbitloop.domain.errors import LinkClosed, OrbitloopError, Refused
+from orbitloop.domain.errors import LinkClosed, NotYet, OrbitloopError, Refused
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import Bytes, Digest
@@ -31,6 +31,7 @@ from orbitloop.wire.messages import (
     UpdateReport,
     Welcome,
 )
+from orbitloop_edge.usecases.beginnings import OnBeginning, try_beginning
 from orbitloop_edge.usecases.claims import Claims
 from orbitloop_edge.usecases.node_channel import DesiredIntake, fetch_desired, send_events
 from orbitloop_edge.usecases.repairs import RepairIntake, fetch_repair
@@ -185,16 +186,24 @@ class ContactSession:
 
     Small things go first, so that the shortest contact is enough for them: hello, reports, telemetry, node events. Then
     bundles go down and, side by side with them, the desired state and an update come up; the update is proved, and its
-    report sent, without waiting for the bundles. A fetched update is tried even after the signal was lost.
+    report sent, without waiting for the bundles. A fetched update is tried even after the signal was lost, and so is
+    the beginning of one that was not fetched whole.
     """
 
     def __init__(
-        self, aboard: Aboard, ground: Gateway, on_update: OnUpdate, on_progress: OnProgress | None = None
+        self,
+        aboard: Aboard,
+        ground: Gateway,
+        on_update: OnUpdate,
+        on_progress: OnProgress | None = None,
+        *,
+        on_beginning: OnBeginning | None = None,
     ) -> None:
         self._aboard = aboard
         self._ground = ground
         self._on_update = on_update
         self._on_progress = on_progress
+        self._on_beginning = on_beginning
 
     def run(self, occasion: Occasion) -> SessionSummary:
         """Use one contact; returns when nothing is left to do, the budget is used up or the signal is lost."""
@@ -336,6 +345,10 @@ class ContactSession:
             self._aboard.inbox.discard(offer.digest)
             self._aboard.outbox.put(self._refused(tally, offer, flying, str(error)))
             return None
+        except NotYet:
+            if self._on_beginning is not None:
+                try_beginning(offer, self._aboard.inbox, self._on_beginning)
+            raise
         self._aboard.pending.put(offer)
         return path
 
