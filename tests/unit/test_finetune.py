@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,11 +16,18 @@ from orbitloop.ports.trainer import Lesson, Lessons
 from orbitloop.testing.builders import a_digest, a_spec, some_truth
 from orbitloop.wire.model_folder import Model
 from orbitloop.wire.update import Step, Update, pack_update
+from orbitloop_ground.adapters.yolo.encoders import (
+    Encoder,
+    Heads,
+    LowRankFactors,
+    NormsAndBiases,
+    SparseCoordinates,
+)
 from orbitloop_ground.adapters.yolo.finetune import FineTuning, TorchTrainer, thinned
-from orbitloop_ground.adapters.yolo.knobs import GainKnob, Knob, ShiftKnob, SparseKnob, rounded
+from orbitloop_ground.adapters.yolo.knobs import GainKnob, Knob, LowRankKnob, ShiftKnob, SparseKnob, rounded
 from orbitloop_ground.adapters.yolo.network import YoloTiny, weights_of
 
-QUICK = FineTuning(steps=8, probes=1, batch=2, side=64, rate=0.02)
+QUICK = FineTuning(steps=8, probes=1, batch=2, side=64, encoder=SparseCoordinates(exponent=-10))
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +55,7 @@ def knobs() -> list[Knob]:
         ShiftKnob(tensor="b", shift=values(4)),
         GainKnob(tensor="w", gain=values(4)),
         SparseKnob(tensor="w", where=torch.tensor([0, 7, 35]), moves=values(3), exponent=-9, limit=31),
+        LowRankKnob(tensor="w", left=values(8).view(4, 2), right=values(18).view(2, 9)),
     ]
 
 
@@ -99,6 +109,34 @@ def test_an_update_keeps_to_its_budget(model: Model, lessons: Lessons, budget: i
     made = TorchTrainer(QUICK).train(model, lessons, Bytes(budget), lambda step, steps, loss: None)
     update = Update(base=a_digest(1), steps=(Step(changes=made.changes, result=a_digest(2)),))
     assert len(pack_update(update, lambda message: bytes(64))) <= budget
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        NormsAndBiases(),
+        Heads(),
+        SparseCoordinates(exponent=-10, limit=1),
+        LowRankFactors(),
+    ],
+    ids=lambda encoder: str(encoder.name),
+)
+def test_every_encoder_keeps_to_its_budget_and_flies_what_it_trained(
+    model: Model, lessons: Lessons, encoder: Encoder
+) -> None:
+    trainer = TorchTrainer(replace(QUICK, encoder=encoder))
+    made = trainer.train(model, lessons, Bytes(60_000), lambda step, steps, loss: None)
+    assert weights_digest(made.weights) != weights_digest(model.weights)
+    assert weights_digest(apply(model.weights, made.changes)) == weights_digest(made.weights)
+    update = Update(base=a_digest(1), steps=(Step(changes=made.changes, result=a_digest(2)),))
+    assert len(pack_update(update, lambda message: bytes(64))) <= 60_000
+
+
+def test_low_rank_without_bytes_for_one_rank_leaves_gains_and_biases(model: Model) -> None:
+    network = YoloTiny(model.spec, normalised=False)
+    knobs = LowRankFactors().knobs(network, dict, Bytes(12_000))
+    assert all(isinstance(knob, GainKnob | ShiftKnob) for knob in knobs)
 
 
 @pytest.mark.slow
