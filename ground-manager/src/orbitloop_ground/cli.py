@@ -18,6 +18,7 @@ from orbitloop.ports.updates import PublishedUpdate
 from orbitloop_ground.app import dataset_folder, exported_datasets, open_authority, opened_ledger, register_model, serve
 from orbitloop_ground.review_cli import add_reviews
 from orbitloop_ground.settings import GroundSettings
+from orbitloop_ground.usecases.agreement import agreements
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -57,6 +58,7 @@ def _parser() -> argparse.ArgumentParser:
         ("readmit", "let a satellite count its sessions from the start again", _readmit),
         ("publish", "offer an update to a satellite", _publish),
         ("status", "what the ledger knows of each satellite", _status),
+        ("agreement", "how far labels by a teacher can be believed, round by round", _agreement),
         ("export-dataset", "append what came down from a satellite to a dataset that training reads", _export),
         ("register", "let the ground know the model that was installed on board", _register),
     ):
@@ -78,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
             made.add_argument("--file", type=Path, required=True, help="the signed update")
             made.add_argument("--base", required=True, help="digest of the weights that must fly")
             made.add_argument("--result", required=True, help="digest of the weights that fly afterwards")
-        if name == "status":
+        if name in ("status", "agreement"):
             made.add_argument("--json", action="store_true")
     return parser
 
@@ -222,6 +224,12 @@ def _register(told: argparse.Namespace) -> None:
 def _status(told: argparse.Namespace) -> None:
     with opened_ledger(_settings(told)) as ledger:
         rows = [asdict(summary) for summary in ledger.summaries()]
+    _say(rows, as_json=told.json)
+
+
+def _agreement(told: argparse.Namespace) -> None:
+    with opened_ledger(_settings(told)) as ledger:
+        rows = [asdict(agreement) for agreement in agreements(ledger.labelled())]
     _say(rows, as_json=told.json)
 
 
