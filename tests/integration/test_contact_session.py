@@ -33,7 +33,8 @@ from orbitloop_edge.adapters.outbox import FolderOutbox
 from orbitloop_edge.adapters.sessions import FilePending, FileSessions
 from orbitloop_edge.adapters.spool import DiskSpool
 from orbitloop_edge.usecases.beginnings import OnBeginning
-from orbitloop_edge.usecases.contact import Aboard, ContactSession, Occasion, SessionSummary
+from orbitloop_edge.usecases.contact import Aboard, ContactSession, Occasion
+from orbitloop_edge.usecases.tally import SessionSummary
 from orbitloop_ground.app import Dependencies, compose, gateway_thread
 from orbitloop_ground.http.server import ServerThread
 from orbitloop_ground.settings import GroundSettings
@@ -182,6 +183,7 @@ class Mission:
             outbox=self.outbox(),
             inbox=FolderInbox(self.folder / "sat" / "inbox"),
             pending=FilePending(self.folder / "sat" / "pending.json"),
+            begun=FilePending(self.folder / "sat" / "begun.json"),
             sessions=FileSessions(self.folder / "sat" / "session", CLOCK),
             clock=CLOCK,
             largest_update=self.largest_update,

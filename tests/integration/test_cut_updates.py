@@ -15,14 +15,18 @@ from tests.cut_updates import OLD, Cut, Satellite, a_move
 from tests.integration.test_contact_session import Mission, Relay
 
 from orbitloop.domain.delta import Shift
+from orbitloop.domain.errors import NotYet
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.domain.versions import weights_digest
 from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH
-from orbitloop.wire.messages import Hello
-from orbitloop_edge.usecases.contact import SessionSummary
+from orbitloop.wire.messages import Hello, Offer
+from orbitloop_edge.adapters.inbox import FolderInbox
+from orbitloop_edge.adapters.sessions import FilePending
+from orbitloop_edge.usecases.beginnings import try_beginning
+from orbitloop_edge.usecases.tally import SessionSummary
 from orbitloop_ground.usecases.converse import Reception
 
 STEP = 40_000
@@ -130,6 +134,23 @@ def test_a_newer_update_on_the_beginning_takes_the_place_of_the_rest(world: Worl
     )
     assert world.through().update == Outcome.APPLIED
     assert world.board.flying() == newer.results[-1]
+
+
+def test_a_beginning_that_cannot_be_proved_now_waits_on_board(world: World) -> None:
+    def busy(path: Path, offer: Offer, here: Bytes) -> Digest | None:
+        raise NotYet("the worker is busy")
+
+    world.mission.flying = world.board.flying()
+    with Relay(world.mission.server.port, up=STEP + STEP // 2) as relay:
+        summary = world.mission.contact(relay.url, apply=world.board.prove, beginning=busy)
+    assert "link" in summary.problems[0]
+    begun = FilePending(world.mission.folder / "sat" / "begun.json")
+    inbox = FolderInbox(world.mission.folder / "sat" / "inbox")
+    with pytest.raises(NotYet):
+        try_beginning(begun, inbox, busy)
+    try_beginning(begun, inbox, world.board.prove.beginning)
+    assert world.board.flying() == world.cut.results[0]
+    try_beginning(begun, inbox, busy)  # it is over
 
 
 def test_what_is_offered_builds_on_what_flies(world: World) -> None:

@@ -36,17 +36,18 @@ from orbitloop_edge.adapters.sessions import FilePending, FileSessions
 from orbitloop_edge.adapters.slot_state import keep_repair, read_state
 from orbitloop_edge.adapters.spool import DiskSpool
 from orbitloop_edge.settings import EdgeSettings
+from orbitloop_edge.usecases.beginnings import try_beginning
 from orbitloop_edge.usecases.claims import bundle_size
 from orbitloop_edge.usecases.contact import (
     Aboard,
     ContactSession,
     Occasion,
     OnProgress,
-    SessionSummary,
     prove_pending,
 )
 from orbitloop_edge.usecases.node_channel import DesiredIntake
 from orbitloop_edge.usecases.repairs import RepairIntake
+from orbitloop_edge.usecases.tally import SessionSummary
 
 if TYPE_CHECKING:
     from orbitloop_edge.adapters.datagrams import DatagramGateway
@@ -152,6 +153,7 @@ class Controller:
             outbox=FolderOutbox(folder / "outbox"),
             inbox=FolderInbox(folder / "inbox", arrivals=folder / CFDP_INBOX),
             pending=FilePending(folder / "pending" / "offer.json"),
+            begun=FilePending(folder / "pending" / "begun.json"),
             sessions=FileSessions(folder / "sessions" / "last", clock),
             clock=clock,
             largest_update=settings.policy.update_budget,
@@ -204,13 +206,16 @@ class Controller:
             ).run(occasion)
 
     def prove_pending(self, worker: InferenceWorker) -> UpdateReport | None:
-        """Prove an update that an earlier contact fetched, if one waits; its report waits for the next contact.
+        """Prove an update that an earlier contact fetched, if one waits; its report waits for the next contact. Of one
+        that was fetched in part, the beginning is proved, of which there is no report.
 
         Raises:
             NotYet: it cannot be proved now.
         """
         offer = self._aboard.pending.offer()
         if offer is None:
+            if self._aboard.begun is not None:
+                try_beginning(self._aboard.begun, self._aboard.inbox, worker.prove_beginning)
             return None
         if self._aboard.inbox.held(offer.digest).missing(offer.size):
             self._aboard.pending.drop()  # a crash came between the proof and the end of it: the ground offers it again

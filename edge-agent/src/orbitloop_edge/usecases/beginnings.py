@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from orbitloop.domain.delta import Change
-from orbitloop.domain.errors import OrbitloopError, WrongBase
+from orbitloop.domain.errors import Refused, WrongBase
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.gateway import Inbox
 from orbitloop.wire.messages import Offer
@@ -32,16 +32,34 @@ class Tried(Protocol):
         ...
 
 
-def try_beginning(offer: Offer, inbox: Inbox, on_beginning: OnBeginning) -> None:
-    """Let what is here of an update fly, if it is worth it. What is here stays, and so does the offer: whatever comes
-    of it, the rest is fetched with the next contact, and nothing is said against the update.
+class Begun(Protocol):
+    """The offer of an update of which only a beginning is here, until that was proved or given up."""
+
+    def offer(self) -> Offer | None:
+        """What waits, if anything does."""
+        ...
+
+    def drop(self) -> None:
+        """It was answered, or the rest has come. Idempotent."""
+        ...
+
+
+def try_beginning(begun: Begun, inbox: Inbox, on_beginning: OnBeginning) -> None:
+    """Let what is here of an update fly, if it is worth it. What is here stays, and so does the offer on the ground:
+    whatever comes of it, the rest is fetched with the next contact, and nothing is said against the update.
+
+    Raises:
+        NotYet: it cannot be proved now; it waits.
     """
-    try:
-        path, here = inbox.beginning(offer.digest)
-        flies = on_beginning(path, offer, here) if here else None
-    except OrbitloopError as error:
-        _log.warning("beginning_not_proved", extra={"update": offer.digest, "why": str(error)})
+    if (offer := begun.offer()) is None:
         return
+    path, here = inbox.beginning(offer.digest)
+    try:
+        flies = on_beginning(path, offer, here) if here else None
+    except Refused as error:
+        flies = None
+        _log.warning("beginning_refused", extra={"update": offer.digest, "why": str(error)})
+    begun.drop()
     if flies is not None:
         _log.info("beginning_flies", extra={"update": offer.digest, "flying": flies, "bytes": here})
 
