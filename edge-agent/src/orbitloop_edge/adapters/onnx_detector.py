@@ -21,11 +21,12 @@ from onnxruntime.capi.onnxruntime_pybind11_state import (
 
 from orbitloop.domain.detection import Detections, DetectorSpec, Floats
 from orbitloop.domain.errors import BadInput
-from orbitloop.domain.quantising import LANES
+from orbitloop.domain.quantising import LANES, Tensors
 from orbitloop.domain.tiling import Looking, Tiles, in_floats, look
 from orbitloop.domain.units import Digest
 from orbitloop.domain.versions import Weights, weights_digest
 from orbitloop.wire.onnx_integers import tensors_for
+from orbitloop_edge.adapters.host import give_memory_back
 
 _UNLOADABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException, ValueError)
 """What onnxruntime raises for graphs and tensors that it cannot use; its types share no base below Exception."""
@@ -58,18 +59,12 @@ class OnnxDetector:
         self.version = weights_digest(weights)
 
     def _loaded(self) -> ort.InferenceSession:
-        options = ort.SessionOptions()
-        options.intra_op_num_threads = 1
-        options.inter_op_num_threads = 1
-        options.log_severity_level = 3
         try:
-            tensors = tensors_for(self._graph, self._weights)
-            names = sorted(tensors)
-            values = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(tensors[name])) for name in names]
-            options.add_external_initializers(names, values)
-            return ort.InferenceSession(self._graph, options, providers=["CPUExecutionProvider"])
+            session = _session(self._graph, tensors_for(self._graph, self._weights))
         except (*_UNLOADABLE, BadInput) as error:
             raise BadInput(f"the graph does not load with these {len(self._weights)} tensors: {error}") from error
+        give_memory_back()  # a session is made of several copies of the weights, and keeps one
+        return session
 
     def rest(self) -> None:
         """Let go of what only looking takes, most of the memory: packed weights and activations.
@@ -111,6 +106,18 @@ class OnnxDetector:
         with self._loading:
             session = self._session = self._session or self._loaded()
         return [np.asarray(output, np.float32) for output in session.run(None, {"images": images})]
+
+
+def _session(graph: bytes, tensors: Tensors) -> ort.InferenceSession:
+    """A session of one thread with its own copy of ``tensors``."""
+    options = ort.SessionOptions()
+    options.intra_op_num_threads = 1
+    options.inter_op_num_threads = 1
+    options.log_severity_level = 3
+    names = sorted(tensors)
+    values = [ort.OrtValue.ortvalue_from_numpy(np.ascontiguousarray(tensors[name])) for name in names]
+    options.add_external_initializers(names, values)
+    return ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
 
 def _in_lanes(tiles: Tiles) -> Tiles:
