@@ -29,6 +29,7 @@ from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Arrival
 from orbitloop.testing.builders import a_model
 from orbitloop.testing.clocks import VirtualClock
+from orbitloop.testing.reviews import a_proposal
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.wire.bundle import entry_of, sample_id
 from orbitloop.worker.datasets import TxtDataParse
@@ -206,6 +207,17 @@ def test_the_labels_of_held_out_tiles_go_up_with_updates(parts: Dependencies, tm
     assert all(is_canary(canary.sample) for canary in told)
     assert len(told) == 60 - len(for_training(range(60)))
     assert told[0].truth.boxes.tolist() == [[200, 100, 240, 140]]
+
+
+def test_the_gateway_takes_labels_of_held_out_tiles_from_what_the_exports_teacher_thought(parts: Dependencies) -> None:
+    came_down(parts, range(60))
+    received = parts.ledger.received("sat-1")
+    held_out = [entry.sample.id for entry in received if is_canary(entry.sample.id)]
+    sure = replace(a_proposal(1), doubtful=np.zeros(1, bool))
+    parts.ledger.record_opinions("large", {held_out[0]: sure, held_out[1]: a_proposal(1)})
+    told = canaries(received, TileLabeller(desk=parts.ledger, believed=True).label)
+    assert [canary.sample for canary in told] == held_out[:1]
+    assert canaries(received, TileLabeller(desk=parts.ledger).label) == []
 
 
 @pytest.mark.parametrize(
