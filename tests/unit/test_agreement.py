@@ -61,9 +61,7 @@ def test_looks_agree_as_much_as_the_mean_box_was_seen() -> None:
     ],
     ids=["all", "the doubt is unfounded", "one was missed", "the sure one is wrong", "nothing is there"],
 )
-def test_people_agree_on_what_both_are_sure_of(
-    truth: tuple[Box, ...], people: float, doubts_right: float
-) -> None:
+def test_people_agree_on_what_both_are_sure_of(truth: tuple[Box, ...], people: float, doubts_right: float) -> None:
     made = only(a_tile(DOUBTING, truth=some_truth(*truth)))
     assert (made.people, made.doubts_right) == (people, doubts_right)
 
