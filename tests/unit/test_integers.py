@@ -12,7 +12,7 @@ import torch
 from numpy.typing import NDArray
 
 from orbitloop.domain.errors import BadInput
-from orbitloop.domain.quantising import LANES
+from orbitloop.domain.quantising import in_cells
 from orbitloop.domain.versions import Weights, weights_digest
 from orbitloop.testing.builders import a_spec
 from orbitloop.wire.model_folder import Model
@@ -94,10 +94,8 @@ def test_one_file_answers_as_the_detector_on_board_does(model: Model, graph: byt
     whole = with_weights(graph, model.weights)
     onnx.checker.check_model(onnx.load_from_string(whole), full_check=True)
     session = onnxruntime.InferenceSession(whole, providers=["CPUExecutionProvider"])
-    lanes = np.zeros((1, 64, 64, LANES), np.uint8)
-    lanes[..., :3] = TILES[0]
     expected = detector(graph, model.weights).see(TILES[0][None])
-    for output, wanted in zip(session.run(None, {"images": lanes}), expected, strict=True):
+    for output, wanted in zip(session.run(None, {"images": in_cells(TILES[0][None])}), expected, strict=True):
         np.testing.assert_array_equal(output, wanted)
 
 
@@ -133,9 +131,18 @@ def test_threads_see_what_one_thread_sees(model: Model, graph: bytes) -> None:
         ('{"input_scales": {}}', "input_scales: "),
         ('{"input_scales": {"neck.conv": -1}}', r"input_scales\.neck\.conv: "),
         ('{"input_scales": {"neck.conv": 1}, "weight_bits": 4}', "weight_bits: "),
+        ('{"input_scales": {"neck.conv": 1}, "folded": ["neck.conv"]}', "only 3 by 3 pixels can be folded"),
         ('{"input_scales": {"other.conv": 1}}', "a convolution 'other.conv', and the weights have none"),
     ],
-    ids=["no JSON", "nothing", "no scales", "a negative scale", "too few bits", "another model's"],
+    ids=[
+        "no JSON",
+        "nothing",
+        "no scales",
+        "a negative scale",
+        "too few bits",
+        "what cannot be folded",
+        "another model's",
+    ],
 )
 def test_a_graph_that_says_nonsense_of_itself_is_refused_in_one_line(
     model: Model, graph: bytes, text: str, complaint: str

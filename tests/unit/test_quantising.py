@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 
 from orbitloop.domain.errors import BadInput
-from orbitloop.domain.quantising import Integers, Tensors
+from orbitloop.domain.quantising import Integers, Tensors, folded, in_cells
 from orbitloop.domain.quantising import quantised as by_rule
 
 STEP = np.float32(0.0125)
@@ -65,10 +65,30 @@ def test_integers_written_down_are_found_again() -> None:
     assert made["a.bias"].tolist() == [127, -254]
 
 
-def test_channels_are_filled_up_with_nothing() -> None:
-    made = quantised(a_convolution(1, inputs=3), {"a": STEP})
-    assert made["a.weight"].shape == (3, 4, 3, 3)
-    assert not made["a.weight"][:, 3].any()
+@given(seed=st.integers(0, 2**32 - 1), inputs=st.integers(1, 4), outputs=st.integers(1, 4))
+def test_a_folded_convolution_of_cells_puts_out_the_pixels_of_each(seed: int, inputs: int, outputs: int) -> None:
+    rng = np.random.default_rng(seed)
+    picture = rng.integers(0, 256, (1, 6, 8, inputs), np.uint8)
+    weight = rng.integers(-127, 128, (outputs, inputs, 3, 3), np.int8)
+    cells = convolved(in_cells(picture), folded(weight))
+    apart = cells.reshape(3, 4, 2, 2, outputs).transpose(0, 2, 1, 3, 4).reshape(6, 8, outputs)
+    np.testing.assert_array_equal(apart, convolved(picture, weight))
+
+
+def convolved(picture: NDArray[np.uint8], weight: NDArray[np.int8]) -> NDArray[np.int64]:
+    """``(1, h, w, in)`` by ``(out, in, 3, 3)`` to ``(h, w, out)``; beyond the picture is nothing."""
+    padded = np.pad(picture[0].astype(np.int64), ((1, 1), (1, 1), (0, 0)))
+    seen = np.lib.stride_tricks.sliding_window_view(padded, (3, 3), axis=(0, 1))
+    return np.asarray(np.einsum("hwcij,ocij->hwo", seen, weight.astype(np.int64)))
+
+
+def test_scales_and_biases_of_a_folded_convolution_are_those_of_each_pixel() -> None:
+    weights = a_convolution(1, inputs=3)
+    plain = quantised(weights, {"a": STEP})
+    made = by_rule(weights, Integers(input_scales={"a": STEP}, folded=frozenset({"a"})))
+    np.testing.assert_array_equal(made["a.weight"], folded(plain["a.weight"]))
+    for name in ("a.weight_scale", "a.bias", "a.bias_scale"):
+        np.testing.assert_array_equal(made[name].reshape(4, -1), np.stack([plain[name]] * 4))
 
 
 def test_what_has_no_scale_stays_as_it_is() -> None:

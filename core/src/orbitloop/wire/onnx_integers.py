@@ -30,16 +30,19 @@ class IntegersText(BaseModel):
     Args:
         weight_bits: 8, or 7 for processors that add up products in 16 bits.
         input_scales: by convolution, each a float32 written as a decimal number.
+        folded: convolutions that take cells of four pixels.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
     weight_bits: Literal[7, 8] = 8
     input_scales: dict[str, Scale] = Field(min_length=1)
+    folded: tuple[str, ...] = ()
 
     def integers(self) -> Integers:
         """The domain's view of it."""
         scales = {name: np.float32(scale) for name, scale in self.input_scales.items()}
-        return Integers(input_scales=scales, largest=2 ** (self.weight_bits - 1) - 1)
+        largest = 2 ** (self.weight_bits - 1) - 1
+        return Integers(input_scales=scales, largest=largest, folded=frozenset(self.folded))
 
 
 def integers_of(graph: bytes) -> Integers | None:

@@ -21,7 +21,7 @@ from onnx import TensorProto, helper
 from torch import Tensor, nn
 
 from orbitloop.domain.errors import BadInput
-from orbitloop.domain.quantising import LANES
+from orbitloop.domain.quantising import CELL
 from orbitloop.domain.tiling import in_floats
 from orbitloop.wire.model_folder import Model
 from orbitloop.wire.onnx_integers import KEY, IntegersText
@@ -36,6 +36,8 @@ INSIDE = 0.9999
 _LOOKED_AT = 200_000
 """Values of a layer's output on a tile that are looked at, evenly spread."""
 _STEPS = 255
+FOLDED = "backbone.0.conv"
+"""The convolution that sees the picture. What it puts out for a cell is what is pooled next."""
 
 
 def layer_ranges(model: Model, tiles: Iterable[NDArray[np.uint8]], *, inside: float = INSIDE) -> dict[str, Range]:
@@ -70,13 +72,13 @@ def layer_ranges(model: Model, tiles: Iterable[NDArray[np.uint8]], *, inside: fl
 def integer_graph(model: Model, ranges: dict[str, Range], *, weight_bits: int = 8) -> bytes:
     """The graph that computes in integers with the weights of ``model``, and of what updates make of it.
 
-    Its input is ``images``, ``(b, h, w, LANES)`` uint8, the last channel unused.
+    Its input is ``images``, ``(b, h / 2, w / 2, 12)`` uint8, as :func:`~orbitloop.domain.quantising.in_cells` makes it.
     """
     network = network_with(dict(model.weights), model.spec)
-    builder = IntegerBuilder(ranges)
+    builder = IntegerBuilder(ranges, len(model.weights[f"{FOLDED}.weight"]))
     lay_out(builder)
     scales = {kernel: float(scale) for kernel, scale in builder.input_scales.items()}
-    text = IntegersText.model_validate({"weight_bits": weight_bits, "input_scales": scales})
+    text = IntegersText.model_validate({"weight_bits": weight_bits, "input_scales": scales, "folded": [FOLDED]})
     return builder.model(network, {KEY: text.model_dump_json()})
 
 
@@ -85,12 +87,14 @@ class IntegerBuilder(GraphBuilder):
 
     Args:
         ranges: of each convolution but the heads', by name.
+        outputs: channels that ``FOLDED`` puts out for a pixel.
     """
 
-    picture = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", "height", "width", LANES])
+    picture = helper.make_tensor_value_info("images", TensorProto.UINT8, ["batch", "rows", "columns", 3 * CELL**2])
 
-    def __init__(self, ranges: dict[str, Range]) -> None:
+    def __init__(self, ranges: dict[str, Range], outputs: int) -> None:
         super().__init__()
+        self._outputs = outputs
         self._ranges = ranges
         self._steps: dict[str, tuple[str, Range]] = {}
         self.input_scales: dict[str, np.float32] = {}
@@ -113,8 +117,11 @@ class IntegerBuilder(GraphBuilder):
 
     def block(self, module: str, value: str, *, pool: Attributes | None = None) -> str:
         """Neighbours first, then the leaky ReLU: it rises, so the largest stays the largest, and it has fewer to do."""
-        value = self.conv(f"{module}.conv", value)
-        if pool is not None:
+        kernel = f"{module}.conv"
+        value = self.conv(kernel, value)
+        if kernel == FOLDED:
+            value = self.pooled(self._in_a_row(value), kernel_shape=[1, CELL**2], strides=[1, CELL**2])
+        elif pool is not None:
             value = self.pooled(value, **pool)
         low, high = self._steps[value][1]
         return self._stepped(self.add("LeakyRelu", [value], alpha=LEAK), module, (LEAK * low, high))
@@ -140,14 +147,24 @@ class IntegerBuilder(GraphBuilder):
             if kernel not in self.input_scales:
                 wanted += [absent(f"{kernel}.weight", weight), absent(f"{kernel}.bias", bias)]
                 continue
-            filled = [weight[0], math.ceil(weight[1] / LANES) * LANES, *weight[2:]]
+            if kernel == FOLDED:
+                weight = [CELL**2 * weight[0], CELL**2 * weight[1], *weight[2:]]
+                bias = weight[:1]
             wanted += [
-                absent(f"{kernel}.weight", filled, TensorProto.INT8),
+                absent(f"{kernel}.weight", weight, TensorProto.INT8),
                 absent(f"{kernel}.weight_scale", bias),
                 absent(f"{kernel}.bias", bias, TensorProto.INT32),
                 absent(f"{kernel}.bias_scale", bias),
             ]
         return wanted
+
+    def _in_a_row(self, value: str) -> str:
+        """The pixels of each cell beside each other, instead of one behind the other."""
+        apart = self.add("Transpose", [value], perm=[0, 2, 3, 1])
+        self.constants.append(helper.make_tensor("apart", TensorProto.INT64, [4], [0, 0, -1, self._outputs]))
+        row = self.add("Transpose", [self.add("Reshape", [apart, "apart"])], perm=[0, 3, 1, 2])
+        self._steps[row] = self._steps[value]
+        return row
 
     def _stepped(self, value: str, key: str, around: Range) -> str:
         self._constants(key, around)
