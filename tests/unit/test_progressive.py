@@ -15,7 +15,16 @@ from orbitloop.domain.partial import sizes_of_moves
 from orbitloop.domain.versions import Weights, weights_digest
 from orbitloop.wire.update import Step, Update, pack_update, unpack_beginning
 from orbitloop.wire.update_streams import shapes_of
-from orbitloop_ground.usecases.progressive import MOST_PARTS, Part, at_once, ends_of, in_parts, joined, progressive
+from orbitloop_ground.usecases.progressive import (
+    MOST_PARTS,
+    Part,
+    at_once,
+    ends_of,
+    in_parts,
+    joined,
+    merged,
+    progressive,
+)
 
 Seed = st.integers(0, 2**32 - 1)
 
@@ -147,6 +156,24 @@ def test_the_last_step_makes_what_all_of_it_makes_whatever_is_joined() -> None:
     for step in steps:
         weights = apply(weights, step.changes)
         assert step.result == weights_digest(weights)
+
+
+def test_parts_that_are_joined_take_no_more_bytes_than_if_they_had_never_been_apart() -> None:
+    changes = trained()
+    parts = in_parts(changes, MOST_PARTS)
+    (step,) = at_once(BASE, parts)
+    assert packed([step]) == packed(at_once(BASE, [changes]))
+    first, *rest = in_parts(changes, 2)
+    assert size(joined(BASE, parts, (1, 4))) == size(joined(BASE, [first, *rest], (1, 2)))
+
+
+def test_changes_that_move_a_value_twice_are_not_made_one() -> None:
+    twice = [
+        Sparse(tensor="a.weight", exponent=-8, where=np.array(where, np.uint32), quanta=np.array([3, 1], np.int8))
+        for where in ((1, 5), (5, 9))
+    ]
+    apart = Sparse(tensor="a.weight", exponent=-7, where=np.array([2], np.uint32), quanta=np.array([1], np.int8))
+    assert merged([*twice, apart]) == (*twice, apart)
 
 
 def test_steps_cost_a_few_bytes_and_never_more_than_the_budget() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Callable, Sequence
 from itertools import accumulate
 
@@ -75,12 +76,40 @@ def ends_of(scores: Sequence[float]) -> tuple[int, ...]:
     return (*ends, len(scores) - 1)
 
 
+def merged(changes: Sequence[Change]) -> Part:
+    """The same with one change in place of several that move single values of a tensor by the same step, which pack
+    into fewer bytes together. Changes that move a value twice stay apart.
+    """
+    alike: dict[tuple[str, int], list[Sparse]] = defaultdict(list)
+    for change in changes:
+        if isinstance(change, Sparse):
+            alike[change.tensor, change.exponent].append(change)
+    single = {key: _as_one(some) for key, some in alike.items() if len(some) > 1}
+    made: list[Change] = []
+    for change in changes:
+        one = single.get((change.tensor, change.exponent)) if isinstance(change, Sparse) else None
+        if one is None:
+            made.append(change)
+        elif change is alike[one.tensor, one.exponent][0]:
+            made.append(one)
+    return tuple(made)
+
+
+def _as_one(changes: Sequence[Sparse]) -> Sparse | None:
+    where = np.concatenate([change.where for change in changes])
+    order = np.argsort(where, kind="stable")
+    if (np.diff(where[order].astype(np.int64)) == 0).any():
+        return None
+    quanta = np.concatenate([change.quanta for change in changes])
+    return Sparse(tensor=changes[0].tensor, exponent=changes[0].exponent, where=where[order], quanta=quanta[order])
+
+
 def joined(base: Weights, parts: Sequence[Part], ends: Sequence[int]) -> tuple[Step, ...]:
     """The parts as steps that end after the parts ``ends``, each with the digest of what it makes of ``base``."""
     steps: list[Step] = []
     weights, begin = base, 0
     for end in ends:
-        changes = tuple(change for part in parts[begin:end] for change in part)
+        changes = merged([change for part in parts[begin:end] for change in part])
         weights, begin = apply(weights, changes), end
         steps.append(Step(changes=changes, result=weights_digest(weights)))
     return tuple(steps)
@@ -120,5 +149,8 @@ def progressive(
         steps = joined(base, way, range(1, len(way) + 1))
         if len(way) > 1 and steps[-1].result == whole[-1].result and size(steps) <= most:
             made = accumulate(way, apply, initial=base)
-            return joined(base, way, ends_of([score(weights) for weights in made]))
+            ends = ends_of([score(weights) for weights in made])
+            steps = joined(base, way, ends)
+            good = len(ends) > 1 and steps[-1].result == whole[-1].result and size(steps) <= most
+            return steps if good else whole
     return whole
