@@ -36,7 +36,7 @@ from orbitloop_edge.usecases.detector import Detector
 from orbitloop_edge.usecases.observe import Imagery, Mining, ObserveFrames
 from orbitloop_edge.usecases.prove import ProveUpdate
 from orbitloop_ground.adapters.yolo.export import export_graph
-from orbitloop_ground.adapters.yolo.integers import integer_graph, layer_ranges
+from orbitloop_ground.adapters.yolo.integers import calibrated, integer_graph
 from orbitloop_ground.adapters.yolo.network import YoloTiny, weights_of
 
 GROUND_KEY = Ed25519PrivateKey.from_private_bytes(b"g" * 32)
@@ -123,7 +123,7 @@ def test_an_update_of_float32_weights_flies_on_a_satellite_that_computes_in_inte
     rng = np.random.default_rng(7)
     tiles = [rng.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(2)]
     flying = Model(
-        spec=model.spec, weights=model.weights, graph=integer_graph(model, layer_ranges(model, tiles, inside=1.0))
+        spec=model.spec, weights=model.weights, graph=integer_graph(model, calibrated(model, tiles, inside=1.0))
     )
     slots = Slots(tmp_path / "slots")
     slots.install(flying)

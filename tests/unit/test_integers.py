@@ -20,7 +20,7 @@ from orbitloop.wire.onnx_file import with_weights
 from orbitloop.wire.onnx_integers import KEY, integers_of, tensors_for
 from orbitloop_edge.adapters.onnx_detector import OnnxDetector
 from orbitloop_ground.adapters.yolo.export import export_graph
-from orbitloop_ground.adapters.yolo.integers import integer_graph, layer_ranges
+from orbitloop_ground.adapters.yolo.integers import calibrated, integer_graph
 from orbitloop_ground.adapters.yolo.network import YoloTiny, network_with, weights_of
 
 SPEC = a_spec()
@@ -41,7 +41,7 @@ def model() -> Model:
 
 @pytest.fixture(scope="module")
 def graph(model: Model) -> bytes:
-    return integer_graph(model, layer_ranges(model, TILES, inside=1.0))
+    return integer_graph(model, calibrated(model, TILES, inside=1.0))
 
 
 def detector(graph: bytes, weights: Weights, threads: int = 1) -> OnnxDetector:
@@ -56,7 +56,7 @@ def changed_metadata(graph: bytes, text: str) -> bytes:
 
 @pytest.mark.parametrize("bits", [8, 7])
 def test_integers_see_nearly_what_float32_sees(model: Model, bits: int) -> None:
-    flying = detector(integer_graph(model, layer_ranges(model, TILES, inside=1.0), weight_bits=bits), model.weights)
+    flying = detector(integer_graph(model, calibrated(model, TILES, inside=1.0), weight_bits=bits), model.weights)
     tiles = np.stack(TILES)
     with torch.no_grad():
         wanted = network_with(dict(model.weights), SPEC)(
@@ -82,11 +82,13 @@ def test_the_graph_is_valid_and_holds_no_weights(model: Model, graph: bytes) -> 
     integers = integers_of(graph)
     assert integers is not None
     assert set(integers.input_scales) == {name.removesuffix(".weight") for name in model.weights if ".conv.w" in name}
-    assert len(graph) < 30_000
+    assert set(integers.input_shifts) == {*integers.input_scales, "coarse_head", "fine_head"}
+    assert any(shifts.any() for shifts in integers.output_shifts.values())
+    assert len(graph) < 40_000
     outside = {each.name for each in made.graph.initializer if each.data_location == onnx.TensorProto.EXTERNAL}
     assert outside == set(tensors_for(graph, model.weights))
     assert [each.name for each in made.graph.output] == ["coarse", "fine"]
-    assert integer_graph(model, layer_ranges(model, TILES, inside=1.0)) == graph
+    assert integer_graph(model, calibrated(model, TILES, inside=1.0)) == graph
     assert integers_of(model.graph) is None
 
 
@@ -132,6 +134,11 @@ def test_threads_see_what_one_thread_sees(model: Model, graph: bytes) -> None:
         ('{"input_scales": {"neck.conv": -1}}', r"input_scales\.neck\.conv: "),
         ('{"input_scales": {"neck.conv": 1}, "weight_bits": 4}', "weight_bits: "),
         ('{"input_scales": {"neck.conv": 1}, "folded": ["neck.conv"]}', "only 3 by 3 pixels can be folded"),
+        ('{"input_scales": {"neck.conv": 1}, "input_shifts": {"neck.conv": "-1"}}', "input_shifts"),
+        (
+            '{"input_scales": {"neck.conv": 1}, "output_shifts": {"neck.conv": "10"}}',
+            "'neck.conv' has 256 channels, the graph shifts 2",
+        ),
         ('{"input_scales": {"other.conv": 1}}', "a convolution 'other.conv', and the weights have none"),
     ],
     ids=[
@@ -141,6 +148,8 @@ def test_threads_see_what_one_thread_sees(model: Model, graph: bytes) -> None:
         "a negative scale",
         "too few bits",
         "what cannot be folded",
+        "no digits",
+        "too few digits",
         "another model's",
     ],
 )
@@ -162,10 +171,10 @@ def test_a_graph_that_leaves_scales_out_is_refused(model: Model, graph: bytes) -
 
 def test_without_pictures_nothing_is_calibrated(model: Model) -> None:
     with pytest.raises(BadInput, match="no picture to calibrate on"):
-        layer_ranges(model, [])
+        calibrated(model, [])
 
 
 def test_a_model_that_puts_out_no_numbers_is_not_calibrated(model: Model) -> None:
     bad = {**model.weights, "neck.conv.bias": model.weights["neck.conv.bias"] * np.float32("nan")}
     with pytest.raises(BadInput, match=r"layer neck\.conv of the model puts out no numbers"):
-        layer_ranges(Model(spec=SPEC, weights=bad, graph=model.graph), TILES[:1])
+        calibrated(Model(spec=SPEC, weights=bad, graph=model.graph), TILES[:1])

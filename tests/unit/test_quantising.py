@@ -91,6 +91,26 @@ def test_scales_and_biases_of_a_folded_convolution_are_those_of_each_pixel() -> 
         np.testing.assert_array_equal(made[name].reshape(4, -1), np.stack([plain[name]] * 4))
 
 
+@given(seed=st.integers(0, 2**32 - 1))
+def test_shifts_move_powers_of_two_between_layers_and_change_nothing_else(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    weights = a_convolution(seed) | {"head.weight": rng.normal(0, 1, (2, 3, 1, 1)).astype(np.float32)}
+    weights["head.bias"] = np.zeros(2, np.float32)
+    given, made = rng.integers(0, 4, 4), rng.integers(0, 4, 3)
+    shifted = by_rule(
+        weights,
+        Integers(input_scales={"a": STEP}, output_shifts={"a": made}, input_shifts={"a": given, "head": made}),
+    )
+    moved = weights | {
+        "a.weight": weights["a.weight"] * np.float32(2) ** (made[:, None] - given)[..., None, None].astype(np.float32),
+        "a.bias": weights["a.bias"] * np.float32(2) ** made.astype(np.float32),
+        "head.weight": weights["head.weight"] / np.float32(2) ** made[:, None, None].astype(np.float32),
+    }
+    for name, tensor in quantised(moved, {"a": STEP}).items():
+        np.testing.assert_array_equal(shifted[name], tensor)
+        assert shifted[name].dtype == tensor.dtype
+
+
 def test_what_has_no_scale_stays_as_it_is() -> None:
     weights = a_convolution(2)
     assert quantised(weights, {}) == weights

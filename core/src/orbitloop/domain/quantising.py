@@ -2,13 +2,15 @@
 
 A version stays what it is as float32: updates change that, and its digest is what both sides compare. Each step here is
 one correctly rounded IEEE 754 operation, so that ground and satellite make the same integers of the same version.
-Scales are symmetric and per output channel (Krishnamoorthi 2018, https://arxiv.org/abs/1806.08342, section 3.1).
+Scales are symmetric and per output channel (Krishnamoorthi 2018, https://arxiv.org/abs/1806.08342, section 3.1);
+channels of activations are evened out as Nagel et al. do (2019, https://arxiv.org/abs/1906.04721), here by powers of
+two, which float32 multiplies by exactly.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -33,11 +35,17 @@ class Integers:
         largest: magnitude of an integer weight. 127 uses all of 8 bits. 63 leaves one bit out, so that two products
             never overflow the 16 bits that x86 processors without VNNI add them up in.
         folded: those whose input comes in cells, see :func:`folded`.
+        output_shifts: by convolution, for each output channel, how many times it is doubled, so that small channels
+            use as many steps as large ones. ReLUs, the largest of neighbours and copies leave that as it is.
+        input_shifts: by convolution, the shifts of its input's channels, which its weights take back; also of
+            convolutions that are no integers.
     """
 
     input_scales: Mapping[str, np.float32]
     largest: int = 127
     folded: frozenset[str] = frozenset()
+    output_shifts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    input_shifts: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
 
 
 def quantised(weights: Weights, integers: Integers) -> Tensors:
@@ -56,23 +64,25 @@ def quantised(weights: Weights, integers: Integers) -> Tensors:
         BadInput: a convolution is missing, or its tensors have other shapes.
     """
     made: Tensors = dict(weights)
-    for kernel, input_scale in integers.input_scales.items():
-        names = f"{kernel}.weight", f"{kernel}.bias"
-        if any(name not in weights for name in names):
-            raise BadInput(
-                f"the graph has a convolution {kernel!r}, and the weights have none; they are of another model"
-            )
-        weight, bias = (weights[name] for name in names)
-        if weight.ndim != 4 or not weight.size or bias.shape != weight.shape[:1]:
-            raise BadInput(f"convolution {kernel!r} has shapes {weight.shape} and {bias.shape}; fetch the model again")
-        steps, scale = _by_channel(weight, integers.largest)
-        bias_scale = scale * np.float32(input_scale)
-        parts = {names[1]: _bias(bias, bias_scale), f"{kernel}.weight_scale": scale, f"{kernel}.bias_scale": bias_scale}
+    for kernel in {**integers.input_scales, **integers.input_shifts}:
+        weight, bias = _tensors_of(kernel, weights)
+        taken_back = np.ldexp(np.float32(1), -_shifts(integers.input_shifts, kernel, weight.shape[1]))
+        if kernel not in integers.input_scales:
+            made[f"{kernel}.weight"] = weight * taken_back[:, None, None]
+            continue
+        doubled = np.ldexp(np.float32(1), _shifts(integers.output_shifts, kernel, len(weight)))
+        steps, scale = _by_channel(weight, doubled, taken_back, integers.largest)
+        bias_scale = scale * np.float32(integers.input_scales[kernel])
+        parts = {
+            f"{kernel}.bias": _bias(bias * doubled, bias_scale),
+            f"{kernel}.weight_scale": scale,
+            f"{kernel}.bias_scale": bias_scale,
+        }
         if kernel in integers.folded:
             if weight.shape[2:] != (3, 3):
                 raise BadInput(f"convolution {kernel!r} has shape {weight.shape}; only 3 by 3 pixels can be folded")
             steps, parts = folded(steps), {name: np.tile(part, CELL**2) for name, part in parts.items()}
-        made |= {names[0]: steps, **parts}
+        made |= {f"{kernel}.weight": steps, **parts}
     return made
 
 
@@ -108,13 +118,33 @@ def folded(weight: NDArray[np.int8]) -> NDArray[np.int8]:
     return made.reshape(CELL**2 * outputs, CELL**2 * inputs, 3, 3)
 
 
-def _by_channel(weight: NDArray[np.float32], largest: int) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
-    most = np.abs(weight).max(axis=(1, 2, 3))
-    scale = np.asarray(np.where(most > 0, most, np.float32(1)) / np.float32(largest), np.float32)
-    scale = np.maximum(scale, np.finfo(np.float32).tiny)  # what is smaller than normal numbers counts as nothing
-    steps = np.empty(weight.shape, np.int8)
+def _tensors_of(kernel: str, weights: Weights) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    names = f"{kernel}.weight", f"{kernel}.bias"
+    if any(name not in weights for name in names):
+        raise BadInput(f"the graph has a convolution {kernel!r}, and the weights have none; they are of another model")
+    weight, bias = (weights[name] for name in names)
+    if weight.ndim != 4 or not weight.size or bias.shape != weight.shape[:1]:
+        raise BadInput(f"convolution {kernel!r} has shapes {weight.shape} and {bias.shape}; fetch the model again")
+    return weight, bias
+
+
+def _shifts(given: Mapping[str, NDArray[np.int64]], kernel: str, channels: int) -> NDArray[np.int64]:
+    shifts = given.get(kernel, np.zeros(channels, np.int64))
+    if len(shifts) != channels:
+        raise BadInput(f"convolution {kernel!r} has {channels} channels, the graph shifts {len(shifts)}")
+    return shifts
+
+
+def _by_channel(
+    weight: NDArray[np.float32], doubled: NDArray[np.float32], taken_back: NDArray[np.float32], largest: int
+) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
+    steps, scale = np.empty(weight.shape, np.int8), np.empty(len(weight), np.float32)
     for channel, row in enumerate(weight):  # one by one: a copy of all of them would be as large as the model
-        steps[channel] = np.rint(row / scale[channel]).clip(-largest, largest)
+        moved = row * (taken_back * doubled[channel])[:, None, None]
+        most = np.abs(moved).max()
+        # What is smaller than normal numbers counts as nothing.
+        scale[channel] = max((most if most > 0 else np.float32(1)) / np.float32(largest), np.finfo(np.float32).tiny)
+        steps[channel] = np.rint(moved / scale[channel]).clip(-largest, largest)
     return steps, scale
 
 

@@ -21,7 +21,7 @@ from orbitloop.wire.model_folder import Model
 from orbitloop.wire.onnx_integers import integers_of
 from orbitloop_edge.adapters.onnx_detector import OnnxDetector
 from orbitloop_ground.adapters.coco import CocoImage, read_coco
-from orbitloop_ground.adapters.yolo.integers import integer_graph, layer_ranges
+from orbitloop_ground.adapters.yolo.integers import calibrated, integer_graph
 from orbitloop_mission.embedded.scenery import lesson_of
 
 FIGURES = "integers.json"
@@ -47,9 +47,9 @@ def quantise_model(annotations: Path, folder: Path, out: Path, *, tiles: int, we
     if not train:
         raise BadInput(f"{annotations}: no image has split 'train'; a model is calibrated on those")
     try:
-        ranges = layer_ranges(model, some_tiles(list(train), model.spec.tile, tiles))
+        calibration = calibrated(model, some_tiles(list(train), model.spec.tile, tiles))
         made = Model(
-            spec=model.spec, weights=model.weights, graph=integer_graph(model, ranges, weight_bits=weight_bits)
+            spec=model.spec, weights=model.weights, graph=integer_graph(model, calibration, weight_bits=weight_bits)
         )
     except (RuntimeError, ValueError) as error:  # torch's, of tensors that do not fit
         first = str(error).splitlines()[0]
