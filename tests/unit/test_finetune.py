@@ -22,6 +22,7 @@ from orbitloop_ground.adapters.yolo.encoders import (
     LowRankFactors,
     NormsAndBiases,
     SparseCoordinates,
+    best_within,
 )
 from orbitloop_ground.adapters.yolo.finetune import FineTuning, TorchTrainer, thinned
 from orbitloop_ground.adapters.yolo.knobs import GainKnob, Knob, LowRankKnob, ShiftKnob, SparseKnob, rounded
@@ -164,3 +165,14 @@ def test_an_update_that_came_out_too_large_keeps_what_moved_furthest() -> None:
 def test_a_budget_that_pays_for_nothing_is_refused() -> None:
     with pytest.raises(BadInput, match="allow more bytes"):
         thinned([knob for knob in knobs() if not isinstance(knob, SparseKnob)], keep=0.5)
+
+
+@pytest.mark.parametrize(
+    ("budget", "name"), [(1, "gains and biases"), (7_000, "gains and biases"), (250_000, "sparse")]
+)
+def test_the_encoder_that_gained_most_within_the_budget_is_taken(
+    budget: int, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        assert best_within(Bytes(budget)).name == name
+    assert budget == 1 or f"at most {budget} bytes: {name} for about" in caplog.text

@@ -5,16 +5,22 @@ An encoder chooses knobs before training, so that training lives within them; wh
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from importlib import resources
 from typing import Protocol
 
 import torch
+from pydantic import TypeAdapter
 from torch import Tensor
 
+from orbitloop.domain.frontier import Point, choose
 from orbitloop.domain.units import Bytes
 from orbitloop_ground.adapters.yolo.knobs import GainKnob, Knob, LowRankKnob, ShiftKnob, SparseKnob
 from orbitloop_ground.adapters.yolo.network import YoloTiny
+
+_log = logging.getLogger(__name__)
 
 BYTES_PER_COORDINATE = 0.65
 """What a sparse coordinate costs once packed, its gap and its quanta: a first guess, measured after training."""
@@ -116,6 +122,24 @@ class LowRankFactors:
         left = torch.zeros(weight.shape[0], rank, device=weight.device, requires_grad=True)
         right = torch.randn(rank, weight[0].numel(), device=weight.device).mul_(self.spread).requires_grad_()
         return LowRankKnob(tensor=name, left=left, right=right)
+
+
+ENCODERS: tuple[Encoder, ...] = (NormsAndBiases(), Heads(), SparseCoordinates(), LowRankFactors())
+
+
+def best_within(budget: Bytes) -> Encoder:
+    """The encoder that gained most within ``budget`` when it was measured; what the budget costs is logged.
+
+    The points are of ``bench/delta``: the launched airplane model on the bundled frames. Another model gains other
+    shares; which encoder is best for how many bytes is taken from there all the same.
+    """
+    told = resources.files(__package__).joinpath("frontier.json").read_text()
+    points = TypeAdapter(list[Point]).validate_json(told)
+    if budget < min(point.bytes for point in points):
+        return NormsAndBiases()  # nothing takes less; the budget is checked once it is packed
+    choice = choose(points, budget)
+    _log.info("an update of at most %d bytes: %s", budget, choice)
+    return next(encoder for encoder in ENCODERS if encoder.name == choice.point.encoder)
 
 
 def _shift(name: str, of: Tensor) -> ShiftKnob:

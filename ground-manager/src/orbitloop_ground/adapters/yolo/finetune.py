@@ -25,7 +25,7 @@ from orbitloop.wire.update_streams import shapes_of
 from orbitloop_ground.adapters.yolo.augment import Augmentation, LabelledImage
 from orbitloop_ground.adapters.yolo.batches import training_batches
 from orbitloop_ground.adapters.yolo.compute import Compute
-from orbitloop_ground.adapters.yolo.encoders import Encoder, SparseCoordinates
+from orbitloop_ground.adapters.yolo.encoders import Encoder, best_within
 from orbitloop_ground.adapters.yolo.keeping import (
     Distillation,
     ElasticWeights,
@@ -52,7 +52,7 @@ class FineTuning:
         probes: batches over which the gradient is summed before coordinates are chosen.
         batch: crops per step.
         side: side of a crop in pixels.
-        encoder: how an update's bytes are spent.
+        encoder: how an update's bytes are spent; ``None``: by the one that gained most within the budget when measured.
         full_rate: learning rate when every weight is free (Adam; short warm-up, cosine decay, as for all).
         keeping: what is done against forgetting.
         replay: share of the crops that show old pictures, where they are replayed.
@@ -64,7 +64,7 @@ class FineTuning:
     probes: int = 12
     batch: int = 8
     side: int = 320
-    encoder: Encoder = SparseCoordinates()
+    encoder: Encoder | None = None
     full_rate: float = 1e-3
     keeping: Keeping = Keeping.REPLAY
     replay: float = 0.3
@@ -100,7 +100,8 @@ class TorchTrainer:
         network = self._compute.place(network_with(dict(flying.weights), flying.spec)).train()
         self._keeper = self._keeper_of(network, lessons)
         stream = self._stream(lessons)
-        knobs = self._recipe.encoder.knobs(network, lambda: self._gradients(network, stream), budget)
+        encoder = self._recipe.encoder or best_within(budget)
+        knobs = encoder.knobs(network, lambda: self._gradients(network, stream), budget)
         self._optimise(network, knobs, stream, self._recipe.steps, on_step)
         while (size := packed_size(knobs, flying.weights)) > budget:
             knobs = thinned(knobs, keep=0.85 * budget / size)
