@@ -217,7 +217,8 @@ def test_whatever_is_killed_in_the_middle_of_a_contact_everything_arrives_once(m
 
 def test_a_transfer_goes_on_over_the_next_station_when_a_window_ends(mission: Mission) -> None:
     count, size = 60, 20_000
-    first, second = SlowRelay(mission.gateway(), pause_s=0.04), SlowRelay(mission.gateway(), pause_s=0.0)
+    slow = SlowRelay(mission.gateway(), pause_s=0.12)  # 18 s for all; the window has 15, and the start takes some
+    first, second = slow, SlowRelay(mission.gateway(), pause_s=0.0)
     for relay in (first, second):
         mission.stack.callback(relay.close)
     mission.stations = {"first": first.url, "second": second.url}
@@ -229,7 +230,7 @@ def test_a_transfer_goes_on_over_the_next_station_when_a_window_ends(mission: Mi
         csv.writer(file).writerows(
             [
                 ["station", "aos", "los"],
-                ["first", (now - timedelta(seconds=5)).isoformat(), (now + timedelta(seconds=7)).isoformat()],
+                ["first", (now - timedelta(seconds=5)).isoformat(), (now + timedelta(seconds=15)).isoformat()],
                 ["second", (now + timedelta(seconds=1)).isoformat(), (now + timedelta(minutes=10)).isoformat()],
             ]
         )
