@@ -68,6 +68,7 @@ class SlowRelay:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.url = f"https://127.0.0.1:{self._listener.getsockname()[1]}"
         self.passed = 0
+        self._turn = threading.Lock()
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
@@ -86,8 +87,9 @@ class SlowRelay:
             while data := source.recv(8_192):
                 sink.sendall(data)
                 if pause:
-                    self.passed += len(data)
-                    time.sleep(pause)
+                    with self._turn:  # all connections share the link
+                        self.passed += len(data)
+                        time.sleep(pause)
         for end in (source, sink):
             with suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
