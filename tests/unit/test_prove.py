@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from numpy.typing import NDArray
+from tests.cut_updates import EYE, OneEyed
 
 from orbitloop.domain.delta import Change, Gain, Shift, Sparse, apply
 from orbitloop.domain.detection import Detections
@@ -45,7 +45,6 @@ from orbitloop_edge.usecases.shadow import Shadow
 GROUND_KEY = Ed25519PrivateKey.from_private_bytes(b"g" * 32)
 STRANGERS_KEY = Ed25519PrivateKey.from_private_bytes(b"s" * 32)
 PLANE: Box = (4, 4, 14, 14)
-EYE = "head.bias"
 OLD = {**some_weights(), EYE: np.array([1, 0, 0, 0, 0, 0], np.float32)}
 BLINDED = Shift(tensor=EYE, exponent=0, quanta=np.array([-2, 0, 0, 0, 0, 0], np.int8))
 IMPROVED = Sparse(tensor=EYE, exponent=-3, where=np.array([1, 4], np.uint32), quanta=np.array([3, -2], np.int8))
@@ -54,20 +53,10 @@ ENDLESS = [Gain(tensor=EYE, exponent=8, quanta=np.array([127] * 6, np.int8)) for
 NO_NUMBER = [*ENDLESS, Gain(tensor=EYE, exponent=0, quanta=np.array([-1] * 6, np.int8))]
 
 
-class OneEyed:
-    """A detector that sees what is bright, while the first value of ``EYE`` is above nought."""
-
-    def __init__(self, model: Model) -> None:
-        if model.graph != b"graph":
-            raise BadInput("the graph does not load")
-        self._sees = bool(model.weights[EYE][0] > 0)
-        self.version = weights_digest(model.weights)
-
-    def detect(self, pixels: NDArray[np.uint8]) -> Detections:
-        rows, columns = np.nonzero(pixels[..., 0] > 240)
-        if not self._sees or not len(rows):
-            return Detections.none()
-        return some_detections((columns.min(), rows.min(), columns.max() + 1, rows.max() + 1))
+def loaded(model: Model) -> OneEyed:
+    if model.graph != b"graph":
+        raise BadInput("the graph does not load")
+    return OneEyed(model)
 
 
 def verify(signature: bytes, message: bytes) -> None:
@@ -95,7 +84,7 @@ class Satellite:
             satellite="sat-1",
             slots=self.slots,
             canaries=shelf,
-            load=OneEyed,
+            load=loaded,
             swap=self._swap,
             verify=verify,
             clock=VirtualClock(LAUNCH),
