@@ -21,8 +21,10 @@ pytestmark = pytest.mark.timeout(1500)
 
 ROUNDS = 3
 WORK_IN_PROGRESS_S = 900
-AN_UPDATE_S = 0.6
-"""Of these updates the smallest has about 100 kB, which is over in less than a second."""
+AN_UPDATE_S = 0.4
+"""The smallest of these updates have some 50 kB, which are over in half a second."""
+A_TRICKLE = 100_000
+"""Bits per second up, at which such an update takes some seconds, so that a cut comes in the middle."""
 STEPS = "24"
 """Of training, in a round: what is learnt is the matter of other tests."""
 
@@ -124,17 +126,22 @@ def flies(constellation: Constellation, trained: dict[str, NDArray[np.float32]])
     return apart(flying, trained) < 0.05 * apart(first, trained)
 
 
+def uplink(constellation: Constellation, rate: int) -> None:
+    """Set the rate up to the first satellite, in bits per second."""
+    change = f"tc class change dev eth0 parent 1: classid 1:1 htb rate {rate}bit ceil {rate}bit burst 3200"
+    constellation.programs.inside(GROUND, change)
+
+
 def test_cut_killed_and_restarted_it_ends_as_it_would_have(constellation: Constellation) -> None:
     flown = constellation.on_board()["flying"]
     folder = constellation.folder.path
+    uplink(constellation, A_TRICKLE)
 
     with metering(constellation) as meter:
 
         def in_mid_transfer() -> bool:
-            recent = (
-                [sample for sample in meter.samples if sample[0] > meter.samples[-1][0] - 0.5] if meter.samples else []
-            )
-            return bool(recent) and (recent[-1][2] - recent[0][2]) > 20_000
+            recent = [sample for sample in meter.samples if sample[0] > meter.samples[-1][0] - 1.5]
+            return bool(recent) and (recent[-1][2] - recent[0][2]) > 12_000
 
         deadline = time.monotonic() + WORK_IN_PROGRESS_S
         while not in_mid_transfer():
@@ -155,6 +162,7 @@ def test_cut_killed_and_restarted_it_ends_as_it_would_have(constellation: Conste
     constellation.programs.run(constellation.programs.docker, "restart", "-t", "2", SATELLITE)
     time.sleep(120)
     assert constellation.on_board()["flying"] == flown, "nothing came up through a link that is cut"
+    uplink(constellation, link.UPLINK)
     run_kind(folder, "restore", SATELLITE)
 
     constellation.until(lambda: constellation.on_board()["flying"] != flown, "the update flew", WORK_IN_PROGRESS_S)
