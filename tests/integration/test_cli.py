@@ -57,11 +57,11 @@ def test_help_says_what_there_is() -> None:
     ("arguments", "named"),
     [
         (("--data", "nowhere/annotations.json"), "nowhere/annotations.json: no such file"),
-        (("--model", "nowhere"), "nowhere/detector.json: no such file"),
+        (("--model", "nowhere"), "teacher nowhere: is no folder of a model"),
         (("--rounds", "0"), "rounds 0 must be at least 1"),
         (("--share", "2"), "downlink share 2.0"),
         (("--teacher", "nowhere"), "would label nothing; add --labels teacher"),
-        (("--labels", "teacher", "--teacher", "nowhere"), "nowhere/detector.json: no such file"),
+        (("--labels", "teacher", "--teacher", "nowhere"), "teacher nowhere: is no folder of a model"),
         (("--mining", "Psychic"), "IBT"),
         (("--parameter", "threshold"), "key=value"),
     ],
