@@ -57,7 +57,7 @@ def test_help_says_what_there_is() -> None:
     ("arguments", "named"),
     [
         (("--data", "nowhere/annotations.json"), "nowhere/annotations.json: no such file"),
-        (("--model", "nowhere"), "teacher nowhere: is no folder of a model"),
+        (("--model", "nowhere"), "nowhere/detector.json: no such file"),
         (("--rounds", "0"), "rounds 0 must be at least 1"),
         (("--share", "2"), "downlink share 2.0"),
         (("--teacher", "nowhere"), "would label nothing; add --labels teacher"),
