@@ -34,6 +34,7 @@ from orbitloop.domain.versions import weights_digest
 from orbitloop.ports.trainer import Lesson, Lessons
 from orbitloop.wire.model_folder import Model
 from orbitloop_ground.adapters.coco import read_coco
+from orbitloop_ground.adapters.yolo.encoders import best_within
 from orbitloop_ground.adapters.yolo.finetune import FineTuning, TorchTrainer
 from orbitloop_mission.embedded.scenery import lesson_of, resized
 
@@ -112,7 +113,8 @@ def main() -> None:
                     "seed": seed,
                     "steps": given.steps,
                     "lessons": "all so far",
-                }
+                    "encoder": repr(best_within(BUDGET)),
+                                    }
                 runs.append(cells.get(key, partial(run, old, way, order, seed=seed, steps=given.steps)))
             rows.append(row(way, name, runs, before))
     document = {
