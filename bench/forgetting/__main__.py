@@ -114,7 +114,7 @@ def main() -> None:
                     "steps": given.steps,
                     "lessons": "all so far",
                     "encoder": repr(best_within(BUDGET)),
-                                    }
+                }
                 runs.append(cells.get(key, partial(run, old, way, order, seed=seed, steps=given.steps)))
             rows.append(row(way, name, runs, before))
     document = {
