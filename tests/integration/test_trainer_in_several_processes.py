@@ -142,3 +142,15 @@ def test_processes_that_are_lost_too_often_are_a_failure_with_its_reason(tmp_pat
         assert one.log.strip().splitlines()[-1] == f"orbitloop-trainer: {one.words['message']}"
     assert re.search("the other pods of the training are gone|another process of the training is gone", pods[0].log)
     assert "Signal 9 (SIGKILL)" in pods[1].words["message"]
+
+
+def test_what_a_process_complains_of_is_what_its_pod_says_without_a_call_stack(tmp_path: Path) -> None:
+    nothing = tmp_path / "data.txt"
+    nothing.write_text("")
+    with pod(tmp_path / "pod", nothing, PET_NPROC_PER_NODE="2", PET_MAX_RESTARTS="0") as one:
+        assert one.ends() == 1
+    assert re.fullmatch(
+        r"process \d of the training failed: BadInput: .*data\.txt: lists no picture; there is nothing to learn from",
+        one.words["message"],
+    )
+    assert one.log.strip().splitlines()[-1] == f"orbitloop-trainer: {one.words['message']}"

@@ -73,7 +73,13 @@ def start(module: str, arguments: Sequence[str]) -> None:
 
 
 def _said(message: object) -> str:
-    """The first line of why a process failed; what it raised is in torch's error file as ``Type: text``."""
+    """The first line of why a process failed.
+
+    What a process raised comes from torch's error file, as ``Type: text`` under ``message`` beside its call stack; how
+    a process was lost comes as text.
+    """
+    while isinstance(message, Mapping) and "message" in message:
+        message = message["message"]
     text = message if isinstance(message, str) else json.dumps(message)
     return text.strip().splitlines()[0] if text.strip() else "it does not say why"
 
