@@ -1,0 +1,239 @@
+"""The best selection logic, exactly: an action for each context at each number of tiles, within the frame deadline.
+
+Branch and bound over contexts. What a pass carries of a choice is a fractional knapsack, so by weak duality, for all
+``lambda, mu >= 0`` and a choice with products ``(s, v)`` and times ``t``::
+
+    value <= lambda c + mu (d - overhead - sum t) + sum (max(0, v - lambda s))
+
+and the most that the contexts not yet decided can add is, each for itself, ``max [max(0, v - lambda s) - mu t]``.
+Any pair of multipliers gives a bound; those that make it least at the root, and a grid around them, make it a good one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from orbitloop.domain.density import Downlink, carried, density
+from orbitloop.domain.errors import BadInput
+from orbitloop.domain.selection import Action, Option, Tiling
+
+Progress = Callable[[int, int], None]
+"""Told how many numbers of tiles are done, of how many."""
+
+_DIGITS = 12
+"""Values that agree in so many decimals are equal: sums in another order."""
+_SLACK = 1e-9
+_ROUNDS = 24
+_AROUND = (0.0, 0.25, 0.5, 0.8, 0.95, 1.0, 1.05, 1.25, 2.0, 4.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Point:
+    """The best choice at one number of tiles.
+
+    Args:
+        tiles: a side of a frame.
+        choice: an option for each context, in the order of the tiling.
+        seconds: of a frame.
+        density: data value density; counts frames that find no time.
+        meets: whether the frame deadline is met.
+    """
+
+    tiles: int
+    choice: tuple[tuple[str, Option], ...]
+    seconds: float
+    density: float
+    meets: bool
+
+    @property
+    def actions(self) -> dict[str, Action]:
+        """The action of each context."""
+        return {context: option.action for context, option in self.choice}
+
+
+def sweep(
+    tilings: Sequence[Tiling], prevalence: float, link: Downlink, progress: Progress = lambda done, total: None
+) -> list[Point]:
+    """The best point of each tiling, in their order."""
+    points = []
+    for done, tiling in enumerate(tilings):
+        progress(done, len(tilings))
+        points.append(best_at(tiling, prevalence, link))
+    progress(len(tilings), len(tilings))
+    return points
+
+
+def best_of(points: Sequence[Point]) -> Point:
+    """The point of most value among those that meet the deadline; where none does, the fastest.
+
+    Among equals: the least time, then the fewest tiles.
+    """
+    if not points:
+        raise BadInput("there is no number of tiles to choose from")
+    meeting = [point for point in points if point.meets]
+    if meeting:
+        return min(meeting, key=lambda point: (-round(point.density, _DIGITS), point.seconds, point.tiles))
+    return min(points, key=lambda point: (point.seconds, point.tiles))
+
+
+def best_at(tiling: Tiling, prevalence: float, link: Downlink) -> Point:
+    """The best choice at one number of tiles; where none meets the deadline, the fastest of most value."""
+    contexts = list(tiling.options)
+    fastest = [min(option.seconds for option in tiling.options[context]) for context in contexts]
+    room = link.deadline - tiling.overhead
+    meets = sum(fastest) <= room + _SLACK * link.deadline
+    if meets:
+        kept = [undominated(tiling.options[context]) for context in contexts]
+        picked = _Search(kept, room + _SLACK * link.deadline, link.capacity).run()
+    else:
+        quickest = [
+            [option for option in tiling.options[context] if option.seconds <= least]
+            for context, least in zip(contexts, fastest, strict=True)
+        ]
+        picked = _Search([undominated(options) for options in quickest], float("inf"), link.capacity).run()
+    seconds = tiling.overhead + sum(option.seconds for option in picked)
+    return Point(
+        tiles=tiling.tiles,
+        choice=tuple(zip(contexts, picked, strict=True)),
+        seconds=seconds,
+        density=density([option.product for option in picked], seconds, prevalence, link),
+        meets=meets,
+    )
+
+
+def undominated(options: Sequence[Option]) -> list[Option]:
+    """The options that could be part of a best choice, in order.
+
+    One goes when another takes no more time and makes no less value of no more bytes; of equal ones the first stays.
+    """
+    kept: list[Option] = []
+    for index, option in enumerate(options):
+        rivals = (
+            other for place, other in enumerate(options) if place != index and _beats(other, option, place < index)
+        )
+        if not any(rivals):
+            kept.append(option)
+    return kept
+
+
+def _beats(other: Option, option: Option, first: bool) -> bool:
+    theirs = (other.seconds, other.product.size, -other.product.value)
+    mine = (option.seconds, option.product.size, -option.product.value)
+    return all(their <= my for their, my in zip(theirs, mine, strict=True)) and (first or theirs != mine)
+
+
+class _Search:
+    """Depth first over contexts, the one with most at stake first."""
+
+    def __init__(self, options: Sequence[Sequence[Option]], room: float, capacity: float) -> None:
+        self._order = sorted(range(len(options)), key=lambda index: (-_stake(options[index]), index))
+        self._options = [options[index] for index in self._order]
+        self._room, self._capacity = room, capacity
+        self._lambdas, self._mus = self._multipliers()
+        gains = [self._gain(choices) for choices in self._options]
+        self._gains = gains
+        rest = np.zeros(len(self._lambdas))
+        self._rests = [rest]
+        for gain in reversed(gains):
+            rest = rest + gain.max(axis=0)
+            self._rests.append(rest)
+        self._rests.reverse()
+        self._best: tuple[float, float, float, tuple[int, ...]] | None = None
+
+    def run(self) -> list[Option]:
+        room = 0.0 if self._room == float("inf") else self._room
+        self._visit([], self._lambdas * self._capacity + self._mus * room)
+        assert self._best is not None  # the caller has seen that some choice fits
+        chosen: list[Option | None] = [None] * len(self._order)
+        for place, index in enumerate(self._order):
+            chosen[index] = self._options[place][self._best[3][index]]
+        return [option for option in chosen if option is not None]
+
+    def _visit(self, picked: list[int], base: NDArray[np.float64]) -> None:
+        depth = len(picked)
+        if depth == len(self._options):
+            self._consider(picked)
+            return
+        ranked = sorted(
+            range(len(self._options[depth])),
+            key=lambda index: (-float((base + self._gains[depth][index] + self._rests[depth + 1]).min()), index),
+        )
+        for index in ranked:
+            bounds = base + self._gains[depth][index]
+            if self._hopeless(float((bounds + self._rests[depth + 1]).min())) or not self._fits([*picked, index]):
+                continue
+            picked.append(index)
+            self._visit(picked, bounds)
+            picked.pop()
+
+    def _fits(self, picked: list[int]) -> bool:
+        chosen = sum(self._options[depth][index].seconds for depth, index in enumerate(picked))
+        rest = sum(min(option.seconds for option in options) for options in self._options[len(picked) :])
+        return chosen + rest <= self._room
+
+    def _hopeless(self, bound: float) -> bool:
+        return self._best is not None and bound < -self._best[0] - _SLACK
+
+    def _consider(self, picked: list[int]) -> None:
+        options = [self._options[depth][index] for depth, index in enumerate(picked)]
+        value = carried([option.product for option in options], self._capacity)
+        indices = [0] * len(picked)
+        for depth, index in enumerate(picked):
+            indices[self._order[depth]] = index
+        seconds = round(sum(option.seconds for option in options), _DIGITS)
+        size = round(sum(option.product.size for option in options), _DIGITS)
+        rank = (-round(value, _DIGITS), seconds, size, tuple(indices))
+        if self._best is None or rank < self._best:
+            self._best = rank
+
+    def _gain(self, choices: Sequence[Option]) -> NDArray[np.float64]:
+        """Per option and multiplier, ``max(0, v - lambda s) - mu t``."""
+        return np.array([_terms(option, self._lambdas, self._mus) for option in choices])
+
+    def _multipliers(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Pairs ``(lambda, mu)``: around those of the least bound at the root; ``mu`` is 0 where time is no matter."""
+        timeless = self._room == float("inf") or self._room <= 0
+        best_lambda = _least(
+            lambda at: self._root(at, _least(lambda mu: self._root(at, mu), 0 if timeless else 1e6)), 1.0
+        )
+        best_mu = _least(lambda mu: self._root(best_lambda, mu), 0 if timeless else 1e6)
+        pairs = [(best_lambda * wide, best_mu * long) for wide in _AROUND for long in _AROUND]
+        pairs += [(at / 10, 0.0) for at in range(11)]
+        unique = sorted(set(pairs))
+        return np.array([first for first, _ in unique]), np.array([second for _, second in unique])
+
+    def _root(self, at: float, mu: float) -> float:
+        room = 0.0 if self._room == float("inf") else self._room
+        total = at * self._capacity + mu * room
+        for choices in self._options:
+            total += max(max(0.0, o.product.value - at * o.product.size) - mu * o.seconds for o in choices)
+        return total
+
+
+def _terms(option: Option, lambdas: NDArray[np.float64], mus: NDArray[np.float64]) -> NDArray[np.float64]:
+    return np.maximum(0.0, option.product.value - lambdas * option.product.size) - mus * option.seconds
+
+
+def _stake(options: Sequence[Option]) -> float:
+    values = [option.product.value for option in options]
+    return max(values) - min(values) + max(option.product.size for option in options)
+
+
+def _least(convex: Callable[[float], float], upper: float) -> float:
+    """Where a convex function on ``[0, upper]`` is least, near enough: a logarithmic grid, then thirds."""
+    if upper <= 0:
+        return 0.0
+    grid = [0.0, *(upper * 10.0**-power for power in range(9, -1, -1))]
+    best = min(range(len(grid)), key=lambda index: (convex(grid[index]), index))
+    low, high = grid[max(0, best - 1)], grid[min(len(grid) - 1, best + 1)]
+    for _ in range(_ROUNDS):
+        third = (high - low) / 3
+        if convex(low + third) <= convex(high - third):
+            high -= third
+        else:
+            low += third
+    return (low + high) / 2
