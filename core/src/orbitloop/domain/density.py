@@ -56,8 +56,13 @@ class Downlink:
 
 def carried(products: Iterable[Product], capacity: float) -> float:
     """The value in the most valuable ``capacity`` bytes: a fractional knapsack (Dantzig 1957)."""
+    return carried_in_order(sorted(products, key=lambda entry: (-entry.density, entry.size)), capacity)
+
+
+def carried_in_order(products: Iterable[Product], capacity: float) -> float:
+    """The value in the first ``capacity`` bytes."""
     left, value = capacity, 0.0
-    for product in sorted(products, key=lambda entry: (-entry.density, entry.size)):
+    for product in products:
         if product.size >= left:
             return value + left * product.density
         value += product.value
@@ -70,7 +75,9 @@ def processed(seconds: float, deadline: float) -> float:
     return 1.0 if seconds <= deadline else deadline / seconds
 
 
-def density(products: Iterable[Product], seconds: float, prevalence: float, link: Downlink) -> float:
+def density(
+    products: Iterable[Product], seconds: float, prevalence: float, link: Downlink, *, ordered: bool = False
+) -> float:
     """Data value density when every frame takes ``seconds`` to become ``products``; in [0, 1].
 
     Args:
@@ -78,11 +85,13 @@ def density(products: Iterable[Product], seconds: float, prevalence: float, link
         seconds: average time of a frame; frames that find no time are sent raw, after all products.
         prevalence: share of a frame that is of high value.
         link: its capacity and the frame deadline.
+        ordered: products leave in the order given, whatever they turn out to hold.
     """
     share = processed(seconds, link.deadline)
     rest = Product(size=1 - share, value=(1 - share) * prevalence)
     made = [product.scaled(share) for product in products]
-    return carried([*made, rest], link.capacity) / link.capacity
+    carry = carried_in_order if ordered else carried
+    return carry([*made, rest], link.capacity) / link.capacity
 
 
 def bent_pipe(prevalence: float) -> float:

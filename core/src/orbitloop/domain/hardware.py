@@ -30,8 +30,8 @@ class HardwareTarget:
         name: how it is called.
         provenance: how its seconds were found; ``source`` says on what, or by which published figures.
         source: see there; never empty.
-        seconds: by name of what is done: ``shrink`` a megapixel of a frame, ``cut`` a tile out of it, ask the ``engine``
-            about a tile, and run each network on one.
+        seconds: by name of what is done: ``shrink`` a megapixel of a frame, ``cut`` a tile out of it, ask the
+            ``engine`` about a tile, and run each network on one.
         memory: bytes that loaded networks may take together.
         watts: what it draws while it works.
     """

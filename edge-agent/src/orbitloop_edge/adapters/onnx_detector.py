@@ -22,7 +22,7 @@ from orbitloop.domain.tiling import detect
 from orbitloop.domain.units import Digest
 from orbitloop.domain.versions import Weights, weights_digest
 
-_UNLOADABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException, ValueError)
+UNLOADABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException, ValueError)
 """What onnxruntime raises for graphs and tensors that it cannot use; its types share no base below Exception."""
 
 _ASKED = 64
@@ -58,7 +58,7 @@ class OnnxDetector:
         options.add_external_initializers(names, values)
         try:
             return ort.InferenceSession(self._graph, options, providers=["CPUExecutionProvider"])
-        except _UNLOADABLE as error:
+        except UNLOADABLE as error:
             raise BadInput(f"the graph does not load with these {len(names)} tensors: {error}") from error
 
     def rest(self) -> None:
