@@ -30,6 +30,8 @@ PACKAGE = SelectionPackage(
     application="ships",
     target="one-core",
     side=256,
+    highest=True,
+    prevalence=0.05,
     link=Downlink(capacity=0.1, deadline=0.04),
     contexts=("sea", "port", "city"),
     reach=31.5,
@@ -49,6 +51,7 @@ def test_what_is_packed_is_unpacked(key: SigningKey) -> None:
     assert dict(found.parts) == dict(PACKAGE.parts)
     assert (found.version, found.application, found.target, found.side) == (3, "ships", "one-core", 256)
     assert (found.link, found.contexts, found.reach) == (PACKAGE.link, PACKAGE.contexts, PACKAGE.reach)
+    assert (found.highest, found.prevalence) == (True, 0.05)
 
 
 def test_the_same_logic_makes_the_same_bytes(key: SigningKey) -> None:

@@ -7,17 +7,21 @@ Branch and bound over contexts. What a pass carries of a choice is a fractional 
 
 and the most that the contexts not yet decided can add is, each for itself, ``max [max(0, v - lambda s) - mu t]``.
 Any pair of multipliers gives a bound; those that make it least at the root, and a grid around them, make it a good one.
+
+Passes and ground vary, so what a mean pass has no room for counts a little too: the value is that of the link's
+capacity, and a tenth of that of four times it: idle compute is claimed
+for it. It has a multiplier of its own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from orbitloop.domain.density import Downlink, carried, density
+from orbitloop.domain.density import Downlink, Product, carried, density
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.selection import Action, Option, Tiling
 
@@ -27,6 +31,8 @@ Progress = Callable[[int, int], None]
 _DIGITS = 12
 """Values that agree in so many decimals are equal: sums in another order."""
 _SLACK = 1e-9
+_SPARE, _WEIGHT = 4.0, 0.1
+"""How many times the capacity counts as well, and how much."""
 _ROUNDS = 24
 _AROUND = (0.0, 0.25, 0.5, 0.8, 0.95, 1.0, 1.05, 1.25, 2.0, 4.0)
 
@@ -55,6 +61,12 @@ class Point:
         return {context: option.action for context, option in self.choice}
 
 
+def worth(products: Iterable[Product], capacity: float) -> float:
+    """What a choice is sought by: its value on the link, and a little of what a longer pass would carry."""
+    made = list(products)
+    return carried(made, capacity) + _WEIGHT * carried(made, min(1.0, _SPARE * capacity))
+
+
 def sweep(
     tilings: Sequence[Tiling], prevalence: float, link: Downlink, progress: Progress = lambda done, total: None
 ) -> list[Point]:
@@ -68,7 +80,7 @@ def sweep(
 
 
 def best_of(points: Sequence[Point]) -> Point:
-    """The point of most value among those that meet the deadline; where none does, the fastest.
+    """The point of most density among those that meet the deadline; where none does, the fastest.
 
     Among equals: the least time, then the fewest tiles.
     """
@@ -133,7 +145,7 @@ class _Search:
         self._order = sorted(range(len(options)), key=lambda index: (-_stake(options[index]), index))
         self._options = [options[index] for index in self._order]
         self._room, self._capacity = room, capacity
-        self._lambdas, self._mus = self._multipliers()
+        self._lambdas, self._spares, self._mus = self._multipliers()
         gains = [self._gain(choices) for choices in self._options]
         self._gains = gains
         rest = np.zeros(len(self._lambdas))
@@ -146,7 +158,8 @@ class _Search:
 
     def run(self) -> list[Option]:
         room = 0.0 if self._room == float("inf") else self._room
-        self._visit([], self._lambdas * self._capacity + self._mus * room)
+        at_capacity = self._lambdas * self._capacity + _WEIGHT * self._spares * min(1.0, _SPARE * self._capacity)
+        self._visit([], at_capacity + self._mus * room)
         assert self._best is not None  # the caller has seen that some choice fits
         chosen: list[Option | None] = [None] * len(self._order)
         for place, index in enumerate(self._order):
@@ -180,7 +193,7 @@ class _Search:
 
     def _consider(self, picked: list[int]) -> None:
         options = [self._options[depth][index] for depth, index in enumerate(picked)]
-        value = carried([option.product for option in options], self._capacity)
+        value = worth([option.product for option in options], self._capacity)
         indices = [0] * len(picked)
         for depth, index in enumerate(picked):
             indices[self._order[depth]] = index
@@ -191,31 +204,36 @@ class _Search:
             self._best = rank
 
     def _gain(self, choices: Sequence[Option]) -> NDArray[np.float64]:
-        """Per option and multiplier, ``max(0, v - lambda s) - mu t``."""
-        return np.array([_terms(option, self._lambdas, self._mus) for option in choices])
+        """Per option and multipliers, what the option adds to the bound."""
+        return np.array([self._terms(option) for option in choices])
 
-    def _multipliers(self) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-        """Pairs ``(lambda, mu)``: around those of the least bound at the root; ``mu`` is 0 where time is no matter."""
+    def _terms(self, option: Option) -> NDArray[np.float64]:
+        value, size = option.product.value, option.product.size
+        here = np.maximum(0.0, value - self._lambdas * size)
+        return here + _WEIGHT * np.maximum(0.0, value - self._spares * size) - self._mus * option.seconds
+
+    def _multipliers(self) -> tuple[NDArray[np.float64], ...]:
+        """Triples: around those of the least bound at the root; that of time is 0 where time is no matter."""
         timeless = self._room == float("inf") or self._room <= 0
-        best_lambda = _least(
-            lambda at: self._root(at, _least(lambda mu: self._root(at, mu), 0 if timeless else 1e6)), 1.0
-        )
-        best_mu = _least(lambda mu: self._root(best_lambda, mu), 0 if timeless else 1e6)
-        pairs = [(best_lambda * wide, best_mu * long) for wide in _AROUND for long in _AROUND]
-        pairs += [(at / 10, 0.0) for at in range(11)]
-        unique = sorted(set(pairs))
-        return np.array([first for first, _ in unique]), np.array([second for _, second in unique])
+        longest = 0.0 if timeless else 1e6
+        here = self._least_at(0.0, self._capacity)
+        spare = self._least_at(0.0, min(1.0, _SPARE * self._capacity))
+        slow = _least(lambda mu: self._root(here, mu, self._capacity), longest)
+        here = self._least_at(slow, self._capacity)
+        triples = {(here * wide, spare * wide, slow * long) for wide in _AROUND for long in _AROUND}
+        triples |= {(at / 10, spare, 0.0) for at in range(11)} | {(here, at / 10, slow) for at in range(11)}
+        return tuple(np.array(column) for column in zip(*sorted(triples), strict=True))
 
-    def _root(self, at: float, mu: float) -> float:
+    def _least_at(self, mu: float, capacity: float) -> float:
+        return _least(lambda at: self._root(at, mu, capacity), 1.0)
+
+    def _root(self, at: float, mu: float, capacity: float) -> float:
+        """The bound at the root for one capacity."""
         room = 0.0 if self._room == float("inf") else self._room
-        total = at * self._capacity + mu * room
+        total = at * capacity + mu * room
         for choices in self._options:
             total += max(max(0.0, o.product.value - at * o.product.size) - mu * o.seconds for o in choices)
         return total
-
-
-def _terms(option: Option, lambdas: NDArray[np.float64], mus: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.maximum(0.0, option.product.value - lambdas * option.product.size) - mus * option.seconds
 
 
 def _stake(options: Sequence[Option]) -> float:

@@ -66,12 +66,13 @@ def map_of_label(valuable: bool, cells: int) -> Truths:
     return np.full((cells, cells), valuable)
 
 
-def regrid(values: Floats, cells: int) -> Floats:
+def regrid(values: Floats, cells: int, *, highest: bool = False) -> Floats:
     """A square map at another resolution: means of finer cells, repeats of coarser ones.
 
     Args:
         values: ``(m, m)``, or ``(b, m, m)`` for a batch; float32.
         cells: side of the result.
+        highest: the highest of finer cells, not their mean: what is looked for need not fill a cell.
 
     Raises:
         BadInput: neither side divides the other.
@@ -81,7 +82,8 @@ def regrid(values: Floats, cells: int) -> Floats:
         return values
     if side % cells == 0 and across % cells == 0:
         shape = (*values.shape[:-2], cells, side // cells, cells, across // cells)
-        return np.asarray(values.reshape(shape).mean(axis=(-3, -1)), np.float32)
+        parts = values.reshape(shape)
+        return np.asarray(parts.max(axis=(-3, -1)) if highest else parts.mean(axis=(-3, -1)), np.float32)
     if side == across and cells % side == 0:
         times = cells // side
         return np.asarray(values.repeat(times, axis=-2).repeat(times, axis=-1), np.float32)

@@ -51,6 +51,8 @@ class SelectionPackage:
         application: whose it is.
         target: name of the computer that it was made for.
         side: of a frame, pixels.
+        highest: a cell is as sure as its surest part, not as its parts on average.
+        prevalence: share of the cells that are of high value: what a raw frame is worth.
         link: the capacity and the deadline that it was made for.
         contexts: names, in the order of the engine's outputs.
         reach: distance beyond which a tile is unlike all contexts.
@@ -63,6 +65,8 @@ class SelectionPackage:
     application: str
     target: str
     side: int
+    highest: bool
+    prevalence: float
     link: Downlink
     contexts: tuple[str, ...]
     reach: float
@@ -102,6 +106,8 @@ class _Header(_Text):
     application: str
     target: str
     side: int = Field(ge=1, le=2**16)
+    highest: bool
+    prevalence: _Share
     capacity: _Positive
     deadline: _Positive
     tiles: int = Field(ge=1, le=1_000)
@@ -120,6 +126,8 @@ def pack_selection(package: SelectionPackage, sign: Sign) -> bytes:
         application=package.application,
         target=package.target,
         side=package.side,
+        highest=package.highest,
+        prevalence=package.prevalence,
         capacity=package.link.capacity,
         deadline=package.link.deadline,
         tiles=package.logic.tiles,
@@ -174,6 +182,8 @@ def _package(header: _Header, parts: Mapping[str, bytes]) -> SelectionPackage:
         application=header.application,
         target=header.target,
         side=header.side,
+        highest=header.highest,
+        prevalence=header.prevalence,
         link=Downlink(capacity=header.capacity, deadline=header.deadline),
         contexts=header.contexts,
         reach=header.reach,

@@ -26,14 +26,14 @@ AIRPLANES_DATA = Path("examples/data/airbus-aircraft/annotations.json")
 AIRPLANES_MODEL = Path("examples/models/airplane-1m")
 CLOUDS_DATA = Path("../shared/data/planet_amazon/labels.csv")
 
-SHIPS = Geometry(side=256, cells=32, tilings=(1, 2, 4), metres=10.0, across=8)
-"""2.56 km a side; eight beside each other are a swath of 20 km."""
-AIRPLANES = Geometry(side=2560, cells=80, tilings=(5, 10, 20), metres=0.5)
-"""1.28 km a side, and the swath as wide."""
-CLOUDS = Geometry(side=1024, cells=16, tilings=(1, 2, 4, 8), metres=3.0, across=8)
-"""3.07 km a side; eight beside each other are a swath of 24.6 km, that of a PlanetScope satellite."""
+SHIPS = Geometry(side=256, cells=8, grain=64, tilings=(1, 2, 4), metres=10.0, across=8)
+"""2.56 km a side, sent in chips of 320 m; eight beside each other are a swath of 20 km."""
+AIRPLANES = Geometry(side=2560, cells=40, grain=160, tilings=(5, 10, 20), metres=0.5)
+"""1.28 km a side, sent in chips of 32 m, and the swath as wide."""
+CLOUDS = Geometry(side=1024, cells=16, grain=16, tilings=(1, 2, 4, 8), metres=3.0, highest=False, across=8)
+"""3.07 km a side, sent in chips of 192 m; eight beside each other are a swath of 24.6 km (PlanetScope)."""
 
-_SHIP_MARGIN, _AIRPLANE_MARGIN = 4.0, 16.0
+_SHIP_MARGIN, _AIRPLANE_MARGIN = 2.0, 8.0
 """Pixels around an object that are of value too."""
 _HELD_OUT = 4
 """Every so many training frames is one to choose by: the sets' own val is small."""
@@ -79,6 +79,14 @@ def application(
             return Application(name=name, geometry=CLOUDS, frames=chips, reference_tiles=4)
         case _:
             assert_never(name)
+
+
+def application_named(name: str) -> Applications:
+    """The application of that name. Raises ``BadInput`` for an unknown one."""
+    try:
+        return Applications(name)
+    except ValueError as error:
+        raise BadInput(f"application {name!r} is unknown; use one of {', '.join(Applications)}") from error
 
 
 def held_out(frames: Frames, every: int = _HELD_OUT) -> Frames:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,11 +19,14 @@ from orbitloop.wire.complaints import first_complaint
 from orbitloop_edge.adapters.imagery import resampled
 from orbitloop_edge.adapters.onnx_detector import OnnxDetector
 from orbitloop_edge.adapters.onnx_networks import OnnxNetwork
+from orbitloop_ground.adapters.transformation.fitting import Effort
 from orbitloop_ground.adapters.transformation.graphs import Reach, engine_graph, value_graph
 from orbitloop_ground.adapters.transformation.networks import FEATURES, WIDTHS, EngineNet, ValueNet
 
 TARGETS = Path(__file__).parent / "targets"
 _BATCH = 16
+_MOST_EFFORT, _FEWEST = 100, 5
+"""Largest factor on the training steps, and fewest steps of a network."""
 _CONTEXTS = 4
 _FRAME = 2560
 _TINY_YOLO_GFLOP = 5.56
@@ -77,6 +81,18 @@ def write_target(path: Path, target: HardwareTarget) -> None:
         watts=target.watts,
     )
     write_durably(path, (text.model_dump_json(indent=2) + "\n").encode())
+
+
+def effort_of(factor: float, seed: int) -> Effort:
+    """Training steps by ``factor``; at least a few of each kind. Raises ``BadInput`` for a factor that is none."""
+    if not 0 < factor <= _MOST_EFFORT or not 0 <= seed < 2**31:
+        raise BadInput(f"effort {factor:g} must be above 0 and at most {_MOST_EFFORT}, seed {seed} at least 0")
+    full = Effort()
+    steps = {
+        name: max(_FEWEST, round(getattr(full, name) * factor))
+        for name in ("reference", "general", "special", "engine")
+    }
+    return replace(full, seed=seed, **steps)
 
 
 def profile(name: str, source: str, *, model: Path, watts: float, memory: int) -> tuple[HardwareTarget, float]:

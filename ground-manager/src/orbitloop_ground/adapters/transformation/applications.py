@@ -21,7 +21,7 @@ from orbitloop.domain.selection import REFERENCE
 from orbitloop.domain.value_map import Truths, map_of_detections, map_of_tiles, regrid
 
 ValueMaps: TypeAlias = Callable[[Pixels], Floats]
-"""From a frame ``(s, s, 3)`` to its value map, ``(cells, cells)`` float32 in [0, 1]."""
+"""From a frame ``(s, s, 3)`` to its value map, ``(grain, grain)`` float32 in [0, 1]."""
 Runner: TypeAlias = Callable[[Floats], list[Floats]]
 """A loaded network: from tiles ``(b, 3, 128, 128)`` to its outputs."""
 
@@ -32,7 +32,9 @@ class Geometry:
 
     Args:
         side: of a frame, pixels.
-        cells: of its value map, a side.
+        cells: of its value map, a side: what is sent, or not.
+        grain: cells a side of what networks learn and the reference says; a multiple of ``cells``.
+        highest: a cell is as sure as the surest part of it (objects), not as its parts on average (areas).
         tilings: numbers of tiles a side to choose from; each must divide ``cells``.
         metres: of a pixel on the ground.
         across: how many frames lie side by side in the swath of the computer's camera.
@@ -41,14 +43,20 @@ class Geometry:
 
     side: int
     cells: int
+    grain: int
     tilings: tuple[int, ...]
     metres: float
+    highest: bool = True
     across: int = 1
     altitude: float = 491_000.0
 
     def __post_init__(self) -> None:
         for tiles in self.tilings:
-            if self.cells % tiles or (self.side % (tiles * INPUT) and (tiles * INPUT) % self.side):
+            if (
+                self.cells % tiles
+                or self.grain % self.cells
+                or (self.side % (tiles * INPUT) and (tiles * INPUT) % self.side)
+            ):
                 raise BadInput(f"frames of {self.side} pixels and {self.cells} cells have no {tiles} tiles a side")
 
     @property
@@ -69,9 +77,9 @@ class Frame:
     Args:
         name: unique in its set.
         pixels: ``(s, s, 3)`` uint8 RGB.
-        truth: which of its cells are of high value; ``None`` where nobody has said.
+        truth: which of its parts are of high value, ``(grain, grain)``; ``None`` where nobody has said.
         infrared: near-infrared band, ``(s, s)`` uint8, if there is one.
-        tags: of the data set for each cell, ``(cells, cells, tags)`` in [0, 1]; may have none.
+        tags: of the data set for each of ``m * m`` parts, ``(m, m, tags)`` in [0, 1]; may have none.
     """
 
     name: str
@@ -135,7 +143,7 @@ def detector_reference(
 
     def look(pixels: Pixels) -> Floats:
         found = detector.detect(resample(pixels, side))
-        return map_of_detections(found, (side, side), geometry.cells, margin=margin / shrunk)
+        return map_of_detections(found, (side, side), geometry.grain, margin=margin / shrunk)
 
     return Reference(look=look, seconds=lambda target: target.time_of(f"detector:{side}"))
 
@@ -144,7 +152,7 @@ def network_reference(graph: bytes, runner: Runner, geometry: Geometry, tiles: i
     """A network of ours as a reference, at ``tiles`` a side."""
 
     def look(pixels: Pixels) -> Floats:
-        return value_map(runner, pixels, geometry.cells, tiles, resample)
+        return value_map(runner, pixels, geometry, tiles, resample)
 
     def seconds(target: HardwareTarget) -> float:
         each = target.time_of("cut") + target.time_of(REFERENCE)
@@ -153,10 +161,10 @@ def network_reference(graph: bytes, runner: Runner, geometry: Geometry, tiles: i
     return Reference(look=look, seconds=seconds, graph=graph)
 
 
-def value_map(runner: Runner, pixels: Pixels, cells: int, tiles: int, resample: Resample) -> Floats:
-    """A frame's value map by a network, ``(cells, cells)`` float32."""
+def value_map(runner: Runner, pixels: Pixels, geometry: Geometry, tiles: int, resample: Resample) -> Floats:
+    """A frame's value map by a network, ``(grain, grain)`` float32."""
     parts = values_of(runner, cut_tiles(resample(pixels, tiles * INPUT), tiles))
-    return np.asarray(map_of_tiles(regrid(parts, cells // tiles), tiles), np.float32)
+    return np.asarray(map_of_tiles(regrid(parts, geometry.grain // tiles, highest=geometry.highest), tiles), np.float32)
 
 
 def values_of(runner: Runner, tiles: Pixels, batch: int = 16) -> Floats:

@@ -9,13 +9,19 @@ from orbitloop.domain.density import Downlink, Product, bent_pipe, density, orac
 from orbitloop.domain.hardware import HardwareTarget
 from orbitloop.domain.optimum import Point, Progress, best_of, sweep
 from orbitloop.domain.selection import REFERENCE, UNKNOWN, Action, Discard, Option, Raw, Run, SelectionLogic, Tiling
-from orbitloop_ground.adapters.transformation.applications import Frame
 from orbitloop_ground.adapters.transformation.evidence import Evidence
 from orbitloop_ground.adapters.transformation.fitting import Fitted
+from orbitloop_ground.adapters.transformation.tiles import sent_by_reference
 
 THRESHOLDS = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95)
 _FEW = 5
 """Tiles of a context below which the training frames' evidence is taken in place of that of val."""
+
+_LEAST = 1e-4
+"""Least share of the frames that a link carries."""
+
+_DOUBT = 20.0
+"""Cells of its context's own density that every product is mixed with."""
 
 Allowed = Callable[[Action], bool]
 
@@ -86,7 +92,23 @@ def _option(fitted: Fitted, target: HardwareTarget, tiles: int, what: tuple[int,
         evidence = fitted.spare
     count = tiles * tiles * evidence.share(tiles, context)
     seconds = count * seconds_of(fitted, target, action, tiles)
-    return Option(action=action, seconds=seconds, product=evidence.product(tiles, context, action))
+    return Option(action=action, seconds=seconds, product=_doubted(evidence, tiles, context, action))
+
+
+def _doubted(evidence: Evidence, tiles: int, context: int, action: Action) -> Product:
+    """A product as it is expected on other frames: mixed with some cells of its context.
+
+    A threshold that passes five cells of which five are right is no proof of a precision of 1; with many cells the
+    difference vanishes.
+    """
+    product = evidence.product(tiles, context, action)
+    if not isinstance(action, Run) or not product.size:
+        return product
+    plain = evidence.product(tiles, context, Raw()).density
+    cells = product.size * evidence.tiles[tiles].maps.size
+    return Product(
+        size=product.size, value=product.size * (product.density * cells + plain * _DOUBT) / (cells + _DOUBT)
+    )
 
 
 def choose(
@@ -146,7 +168,7 @@ def peers_of(fitted: Fitted, evidence: Evidence, target: HardwareTarget, link: D
 def _direct(evidence: Evidence) -> Product:
     """What the reference as it is makes of a frame."""
     tiles = next(iter(evidence.tiles.values()))
-    sent, truth = tiles.thought >= 0.5, tiles.maps >= 0.5
+    sent, truth = sent_by_reference(tiles, evidence.highest), tiles.maps >= 0.5
     return Product(size=float(sent.mean()), value=float((sent & truth).mean()))
 
 
@@ -178,8 +200,7 @@ def judge(fitted: Fitted, chosen: Chosen, evidence: Evidence) -> Verdict:
     )
 
 
-def half_of_the_value(frames: Sequence[Frame], deadline: float) -> Downlink:
-    """A link that carries half of what is of high value in frames: saturated, whoever sends."""
-    shares = [float(frame.truth.mean()) for frame in frames if frame.truth is not None]
-    prevalence = sum(shares) / len(shares) if shares else 1.0
-    return Downlink(capacity=max(prevalence / 2, 1e-4), deadline=deadline)
+def half_of_the_value(fitted: Fitted) -> Downlink:
+    """A link that carries half of what is of high value in the frames to choose by: saturated, whoever sends."""
+    capacity = max(fitted.val.prevalence / 2, _LEAST)
+    return Downlink(capacity=capacity, deadline=fitted.application.geometry.deadline)

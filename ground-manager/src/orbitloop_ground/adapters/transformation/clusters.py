@@ -1,4 +1,7 @@
-"""Automatic contexts: k-means over label vectors, over counts, metrics and transforms; the best silhouette wins."""
+"""Automatic contexts: k-means over label vectors, over counts, metrics and transforms; the best silhouette wins.
+
+A clustering without small clusters goes before one with them, which are outliers more often than contexts.
+"""
 
 from __future__ import annotations
 
@@ -15,7 +18,7 @@ from sklearn.metrics import silhouette_score
 from orbitloop.domain.detection import Floats
 from orbitloop.domain.errors import BadInput
 
-COUNTS = (2, 3, 4, 5, 6)
+COUNTS = (2, 3, 4, 5)
 _JUDGED = 1500
 """Most vectors that a silhouette is computed of: it takes all their distances."""
 _FLAT = 1e-6
@@ -82,10 +85,10 @@ def cluster(vectors: Floats, *, seed: int, least: int, counts: tuple[int, ...] =
         distinct = len(np.unique(points, axis=0))
         fitting = [count for count in counts if count <= distinct and len(vectors) >= count * least]
         tried.extend(_tried(points, judged, (count, metric, transform), seed) for count in fitting)
-    usable = [entry for entry in tried if len(np.unique(entry[1])) > 1]
-    if not usable:
+    if not tried:
         return Clusters(labels=np.zeros(len(vectors), np.int64), chosen=None, tried=())
-    chosen, labels = max(usable, key=lambda entry: round(entry[0].silhouette, 9))
+    whole = [entry for entry in tried if np.unique(entry[1], return_counts=True)[1].min() >= least]
+    chosen, labels = max(whole or tried, key=lambda entry: round(entry[0].silhouette, 9))
     return Clusters(labels=joined(vectors, labels, least), chosen=chosen, tried=tuple(entry[0] for entry in tried))
 
 

@@ -33,14 +33,14 @@ class Evidence:
     Args:
         tiles: by number a side.
         contexts: of each tile, by number a side; -1 is unknown.
-        frames: how many frames these are.
         runners: loaded networks by name; without one for the reference its opinion of whole frames is taken.
+        highest: see :class:`~orbitloop_ground.adapters.transformation.applications.Geometry`.
     """
 
     tiles: Mapping[int, Tiles]
     contexts: Mapping[int, NDArray[np.int64]]
-    frames: int
     runners: Mapping[str, Runner]
+    highest: bool
     _seen: dict[tuple[int, str, int], Floats] = field(default_factory=dict)
 
     @property
@@ -93,9 +93,10 @@ class Evidence:
             mine = self.contexts[tiles] == context
             here = self.tiles[tiles]
             if model == REFERENCE and REFERENCE not in self.runners:
-                self._seen[key] = here.thought[mine]
+                self._seen[key] = regrid(here.thought[mine], here.maps.shape[-1], highest=self.highest)
             elif not mine.any():
                 self._seen[key] = here.maps[mine]
             else:
-                self._seen[key] = regrid(values_of(self.runners[model], here.pixels[mine]), here.maps.shape[-1])
+                said = values_of(self.runners[model], here.pixels[mine])
+                self._seen[key] = regrid(said, here.maps.shape[-1], highest=self.highest)
         return self._seen[key]

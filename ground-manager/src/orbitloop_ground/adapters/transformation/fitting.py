@@ -25,7 +25,7 @@ from orbitloop_ground.adapters.transformation.clusters import Clusters, cluster,
 from orbitloop_ground.adapters.transformation.evidence import Evidence
 from orbitloop_ground.adapters.transformation.graphs import Reach, engine_graph, value_graph
 from orbitloop_ground.adapters.transformation.networks import SPECIALISED, WIDTHS, ValueNet
-from orbitloop_ground.adapters.transformation.tiles import Tiles, at_grid, tiles_of_frames
+from orbitloop_ground.adapters.transformation.tiles import Tiles, sent_by_reference, tiles_of_frames
 from orbitloop_ground.adapters.transformation.training import Schedule, features_of, train_engine, train_values
 
 Loader = Callable[[bytes], Runner]
@@ -35,6 +35,8 @@ Values = TypeVar("Values", bound=np.generic)
 
 _REACH = 2.0
 """How many times farther than 99.9 % of the training tiles a tile must be to be unlike all contexts."""
+_RATE = 6e-3
+"""Highest learning rate of networks that begin at random."""
 _AGREE = 0.2
 """F1 of the reference against the labels below which they are said to disagree."""
 
@@ -51,11 +53,11 @@ class Effort:
     """
 
     seed: int = 0
-    reference: int = 160
-    general: int = 160
+    reference: int = 400
+    general: int = 200
     special: int = 50
     engine: int = 150
-    least: int = 40
+    least: int = 60
     pool: int = 900
 
 
@@ -134,8 +136,8 @@ class Fitting:
         specialised = self._networks(train, train_contexts, names) if varied and reference is not None else {}
         runners = {name: self._load(graph) for name, graph in self._graphs.items()}
         seen = [
-            Evidence(tiles=tiles, contexts=contexts, frames=len(given), runners=runners)
-            for tiles, contexts, given in ((val, val_contexts, frames.val), (train, train_contexts, frames.train))
+            Evidence(tiles=tiles, contexts=contexts, runners=runners, highest=self._application.geometry.highest)
+            for tiles, contexts in ((val, val_contexts), (train, train_contexts))
         ]
         return Fitted(
             application=self._application,
@@ -155,7 +157,7 @@ class Fitting:
         """Evidence of other frames, for instance those to judge by."""
         tiles = self._tiles(frames, fitted.reference)
         contexts = self._sorted(fitted.engine, fitted.reach, tiles)
-        return replace(fitted.val, tiles=tiles, contexts=contexts, frames=len(frames), _seen={})
+        return replace(fitted.val, tiles=tiles, contexts=contexts, _seen={})
 
     def _varied(self, frames: Sequence[Frame]) -> bool:
         """Whether the labels hold both kinds of cells; where they do not, nothing can be learned from them."""
@@ -172,42 +174,50 @@ class Fitting:
         )
         return False
 
-    def _reference(self, varied: bool) -> Reference | None:
-        given = self._application.reference
-        if given is not None or not varied:
-            return given
+    def trained_reference(self) -> bytes:
+        """A reference learned from the labels, as ONNX bytes: where an application is nothing but labelled frames.
+
+        Raises:
+            BadInput: a frame has no labels.
+        """
         frames = [frame for frame in self._application.frames.train if frame.truth is not None]
         if len(frames) < len(self._application.frames.train):
             raise BadInput(f"{self._application.name}: frames without labels need a reference that makes them")
         self._told("training the reference on the labels")
-        truths = [np.asarray(frame.truth, np.float32) for frame in frames]
-        tiles = self._tiles_by(frames, truths)
-        pixels, wanted = self._pool(tiles, {key: at_grid(part.maps) for key, part in tiles.items()})
-        schedule = Schedule(steps=self._effort.reference, seed=self._effort.seed)
-        graph = value_graph(train_values(pixels, wanted, schedule, width=WIDTHS[REFERENCE]))
-        return network_reference(
-            graph, self._load(graph), self._application.geometry, self._application.reference_tiles, self._resample
-        )
+        tiles = self._tiles_by(frames, [np.asarray(frame.truth, np.float32) for frame in frames])
+        pixels, wanted = self._pool(tiles, {key: part.wanted() for key, part in tiles.items()})
+        schedule = Schedule(steps=self._effort.reference, rate=_RATE, seed=self._effort.seed)
+        return value_graph(train_values(pixels, wanted, schedule, width=WIDTHS[REFERENCE]))
+
+    def _reference(self, varied: bool) -> Reference | None:
+        given = self._application
+        if given.reference is not None or not varied:
+            return given.reference
+        graph = self.trained_reference()
+        return network_reference(graph, self._load(graph), given.geometry, given.reference_tiles, self._resample)
 
     def _tiles(self, frames: Sequence[Frame], reference: Reference | None) -> dict[int, Tiles]:
         if reference is not None:
             self._told(f"the reference looks at {len(frames)} frames")
             return self._tiles_by(frames, [reference.look(frame.pixels) for frame in frames])
-        cells = self._application.geometry.cells
-        empty = np.zeros((cells, cells), np.float32)
+        grain = self._application.geometry.grain
+        empty = np.zeros((grain, grain), np.float32)
         return self._tiles_by(
             frames, [empty if frame.truth is None else frame.truth.astype(np.float32) for frame in frames]
         )
 
     def _tiles_by(self, frames: Sequence[Frame], thought: Sequence[Floats]) -> dict[int, Tiles]:
         tilings = self._application.geometry.tilings
-        return {tiles: tiles_of_frames(frames, thought, tiles, self._resample) for tiles in tilings}
+        return {
+            tiles: tiles_of_frames(frames, thought, tiles, self._application.geometry, resample=self._resample)
+            for tiles in tilings
+        }
 
     def _check_labels(self, reference: Reference | None, val: Mapping[int, Tiles]) -> None:
         if reference is None:
             return
         first = next(iter(val.values()))
-        thought, truth = first.thought >= 0.5, first.maps >= 0.5
+        thought, truth = sent_by_reference(first, self._application.geometry.highest), first.maps >= 0.5
         both, either = float((thought & truth).sum()), float(thought.sum() + truth.sum())
         if either and 2 * both / either < _AGREE:
             self._notes.append(
@@ -271,7 +281,7 @@ class Fitting:
         specialised: dict[int, list[str]] = {index: list(SPECIALISED) for index in range(len(names))}
         for size in SPECIALISED:
             self._told(f"training network {size}")
-            schedule = Schedule(steps=self._effort.general, seed=self._effort.seed)
+            schedule = Schedule(steps=self._effort.general, rate=_RATE, seed=self._effort.seed)
             general = train_values(pixels, wanted, schedule, width=WIDTHS[size])
             self._graphs[size] = value_graph(general)
             for index, name in enumerate(names):

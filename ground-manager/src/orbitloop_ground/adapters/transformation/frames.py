@@ -61,7 +61,7 @@ def _cut_scene(scene: CocoImage, geometry: Geometry, margin: float) -> Iterator[
             yield Frame(
                 name=f"{scene.path.name}@{x},{y}",
                 pixels=np.ascontiguousarray(pixels[y : y + side, x : x + side]),
-                truth=map_of_boxes(boxes, (side, side), geometry.cells, margin=margin),
+                truth=map_of_boxes(boxes, (side, side), geometry.grain, margin=margin),
                 infrared=None if infrared is None else infrared[y : y + side, x : x + side],
             )
 
@@ -149,7 +149,7 @@ def _put_together(
     blocks = chance.random((_CHIPS // _BLOCK, _CHIPS // _BLOCK)) < usable
     kinds = blocks.repeat(_BLOCK, axis=0).repeat(_BLOCK, axis=1)
     drawn = [[chips[int(kind)][int(chance.integers(len(chips[int(kind)])))] for kind in row] for row in kinds]
-    cells = geometry.cells // _CHIPS
+    cells = geometry.grain // _CHIPS
     tags = np.stack([np.stack([chip.tags for chip in row]) for row in drawn])
     return Frame(
         name=name,

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 GRID = 16
 """Cells of a network's value map, a side of the tile."""
-WIDTHS: Mapping[str, int] = {"tiny": 8, "small": 16, "reference": 40}
+WIDTHS: Mapping[str, int] = {"tiny": 8, "small": 16, "reference": 32}
 """Channels of the first layer; the next have twice and four times as many."""
 SPECIALISED = ("tiny", "small")
 """Sizes that are trained on the reference's value maps."""

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from orbitloop.domain.contexts import TileView, label_vector
 from orbitloop.domain.detection import Floats
 from orbitloop.domain.resampling import INPUT, Pixels, Resample, cut_tiles
-from orbitloop.domain.value_map import tiles_of_map
-from orbitloop_ground.adapters.transformation.applications import Frame, bands_of
+from orbitloop.domain.value_map import Truths, regrid, tiles_of_map
+from orbitloop_ground.adapters.transformation.applications import Frame, Geometry, bands_of
 from orbitloop_ground.adapters.transformation.networks import GRID
 
 
@@ -24,7 +24,7 @@ class Tiles:
         tiles: a side of a frame.
         pixels: ``(n, 3, 128, 128)`` uint8.
         maps: ``(n, cells / tiles, cells / tiles)`` float32: truth or, where nobody has said, the reference's opinion.
-        thought: the same of the reference alone; what networks learn.
+        thought: the reference's opinion, ``(n, grain / tiles, grain / tiles)``; what networks learn.
         vectors: ``(n, labels)`` float32, see :func:`~orbitloop.domain.contexts.label_vector`.
         views: what rules of experts look at.
     """
@@ -44,6 +44,11 @@ class Tiles:
         return at_grid(self.thought)
 
 
+def sent_by_reference(tiles: Tiles, highest: bool) -> Truths:
+    """The cells that the reference would send at a threshold of 0.5, as ``maps``."""
+    return np.asarray(regrid(tiles.thought, tiles.maps.shape[-1], highest=highest) >= 0.5)
+
+
 def at_grid(maps: Floats, side: int = GRID) -> Floats:
     """Maps ``(n, m, m)`` at a network's resolution: repeated where coarser, the highest of each part where finer."""
     cells = maps.shape[-1]
@@ -53,13 +58,15 @@ def at_grid(maps: Floats, side: int = GRID) -> Floats:
     return np.asarray(maps.reshape(len(maps), side, part, side, part).max(axis=(2, 4)), np.float32)
 
 
-def tiles_of_frames(frames: Sequence[Frame], thought: Sequence[Floats], tiles: int, resample: Resample) -> Tiles:
+def tiles_of_frames(
+    frames: Sequence[Frame], thought: Sequence[Floats], tiles: int, geometry: Geometry, *, resample: Resample
+) -> Tiles:
     """All tiles of frames at ``tiles`` a side; ``thought`` are the reference's value maps of them."""
     pixels, maps, opinions, views, vectors = [], [], [], [], []
     for frame, opinion in zip(frames, thought, strict=True):
         parts = cut_tiles(resample(frame.pixels, tiles * INPUT), tiles)
         truth = opinion if frame.truth is None else frame.truth.astype(np.float32)
-        mine = np.asarray(tiles_of_map(truth, tiles), np.float32)
+        mine = np.asarray(tiles_of_map(regrid(truth, geometry.cells, highest=geometry.highest), tiles), np.float32)
         pixels.append(parts)
         maps.append(mine)
         opinions.append(np.asarray(tiles_of_map(opinion, tiles), np.float32))

@@ -66,14 +66,12 @@ def train_values(
         network = ValueNet(width)
         if start is not None:
             network.load_state_dict(start.state_dict())
-        rarity = float(np.clip((1 - wanted.mean()) / max(float(wanted.mean()), 1e-3), 1, 6)) ** 0.5
-        weight = torch.tensor(rarity)
         targets = torch.from_numpy(wanted)
 
         def loss(picked: Tensor, batch: Tensor, turn: int) -> Tensor:
             aim = _turned(targets[picked][:, None], turn)
             logits = network(batch)
-            return nn.functional.binary_cross_entropy_with_logits(logits, aim, pos_weight=weight)
+            return nn.functional.binary_cross_entropy_with_logits(logits, aim)
 
         valuable = wanted.reshape(len(wanted), -1).max(axis=1) >= 0.5
         return _Fitting(tiles, _evenly(valuable), schedule, chance).run(network, loss)
