@@ -125,8 +125,8 @@ def test_idle_compute_is_claimed_for_a_longer_pass() -> None:
             "poor": [option("small", 0.1, 0.1, 0.05), raw(0.4, 0.05), NOTHING],
         },
     )
-    idle = best_at(tiling, 0.55, Downlink(capacity=0.14, deadline=1.0))
-    busy = best_at(tiling, 0.55, Downlink(capacity=0.14, deadline=0.1))
+    idle = best_at(tiling, 0.55, Downlink(capacity=0.27, deadline=1.0))
+    busy = best_at(tiling, 0.55, Downlink(capacity=0.27, deadline=0.1))
     assert idle.actions["poor"] == Run(model="small", threshold=0.5)
     assert (idle.density, busy.density) == (1.0, 1.0)
     assert busy.actions["poor"] == Raw()
@@ -145,14 +145,14 @@ def test_what_no_pass_has_room_for_is_not_even_looked_at() -> None:
     assert found.actions["poor"] == Discard()
 
 
-def test_where_nothing_meets_the_deadline_the_fastest_is_taken_and_it_is_said() -> None:
+def test_where_nothing_meets_the_deadline_the_densest_is_taken_and_it_is_said() -> None:
     slow = Tiling(tiles=8, overhead=4.0, options={"all": [option("small", 1.0, 0.2, 0.2), raw(1.0, 0.3)]})
     slower = Tiling(tiles=16, overhead=8.0, options=slow.options)
     link = Downlink(capacity=0.2, deadline=2.0)
     point = best_of(sweep([slow, slower], 0.3, link))
     assert not point.meets
-    assert (point.tiles, point.seconds) == (8, 4.0)
-    assert point.density == pytest.approx(density([Product(size=1.0, value=0.3)], 4.0, 0.3, link))
+    assert (point.tiles, point.seconds) == (8, 5.0)
+    assert point.density == pytest.approx(density([Product(size=0.2, value=0.2)], 5.0, 0.3, link))
 
 
 def test_one_that_meets_the_deadline_goes_before_one_that_does_not() -> None:

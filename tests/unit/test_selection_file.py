@@ -12,7 +12,7 @@ from orbitloop.adapters.signatures import SigningKey, VerifyingKey
 from orbitloop.domain.density import Downlink
 from orbitloop.domain.errors import BadInput, Refused, Untrusted
 from orbitloop.domain.selection import Discard, Raw, Run, SelectionLogic
-from orbitloop.wire.selection_file import SelectionPackage, pack_selection, unpack_selection
+from orbitloop.wire.selection_file import ReferenceView, SelectionPackage, pack_selection, unpack_selection
 
 LOGIC = SelectionLogic(
     tiles=2,
@@ -32,6 +32,7 @@ PACKAGE = SelectionPackage(
     side=256,
     highest=True,
     prevalence=0.05,
+    reference=ReferenceView(side=128, margin=4.0),
     link=Downlink(capacity=0.1, deadline=0.04),
     contexts=("sea", "port", "city"),
     reach=31.5,
@@ -52,6 +53,7 @@ def test_what_is_packed_is_unpacked(key: SigningKey) -> None:
     assert (found.version, found.application, found.target, found.side) == (3, "ships", "one-core", 256)
     assert (found.link, found.contexts, found.reach) == (PACKAGE.link, PACKAGE.contexts, PACKAGE.reach)
     assert (found.highest, found.prevalence) == (True, 0.05)
+    assert found.reference == PACKAGE.reference
 
 
 def test_the_same_logic_makes_the_same_bytes(key: SigningKey) -> None:

@@ -9,7 +9,7 @@ and the most that the contexts not yet decided can add is, each for itself, ``ma
 Any pair of multipliers gives a bound; those that make it least at the root, and a grid around them, make it a good one.
 
 Passes and ground vary, so what a mean pass has no room for counts a little too: the value is that of the link's
-capacity, and a tenth of that of four times it: idle compute is claimed
+capacity, and a fiftieth of that of twice it: idle compute is claimed
 for it. It has a multiplier of its own.
 """
 
@@ -31,9 +31,11 @@ Progress = Callable[[int, int], None]
 _DIGITS = 12
 """Values that agree in so many decimals are equal: sums in another order."""
 _SLACK = 1e-9
-_SPARE, _WEIGHT = 4.0, 0.1
+_SPARE, _WEIGHT = 2.0, 0.02
 """How many times the capacity counts as well, and how much."""
 _ROUNDS = 24
+_STRETCHED = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
+"""By how much the least time is overdrawn where the deadline cannot be met anyway."""
 _AROUND = (0.0, 0.25, 0.5, 0.8, 0.95, 1.0, 1.05, 1.25, 2.0, 4.0)
 
 
@@ -80,40 +82,43 @@ def sweep(
 
 
 def best_of(points: Sequence[Point]) -> Point:
-    """The point of most density among those that meet the deadline; where none does, the fastest.
+    """The point of most density among those that meet the deadline; where none does, among all.
 
     Among equals: the least time, then the fewest tiles.
     """
     if not points:
         raise BadInput("there is no number of tiles to choose from")
     meeting = [point for point in points if point.meets]
-    if meeting:
-        return min(meeting, key=lambda point: (-round(point.density, _DIGITS), point.seconds, point.tiles))
-    return min(points, key=lambda point: (point.seconds, point.tiles))
+    return min(meeting or points, key=lambda point: (-round(point.density, _DIGITS), point.seconds, point.tiles))
 
 
 def best_at(tiling: Tiling, prevalence: float, link: Downlink) -> Point:
-    """The best choice at one number of tiles; where none meets the deadline, the fastest of most value."""
-    contexts = list(tiling.options)
-    fastest = [min(option.seconds for option in tiling.options[context]) for context in contexts]
-    room = link.deadline - tiling.overhead
-    meets = sum(fastest) <= room + _SLACK * link.deadline
-    if meets:
-        kept = [undominated(tiling.options[context]) for context in contexts]
-        picked = _Search(kept, room + _SLACK * link.deadline, link.capacity).run()
-    else:
-        quickest = [
-            [option for option in tiling.options[context] if option.seconds <= least]
-            for context, least in zip(contexts, fastest, strict=True)
-        ]
-        picked = _Search([undominated(options) for options in quickest], float("inf"), link.capacity).run()
+    """The best choice at one number of tiles that meets the deadline.
+
+    Where none does, frames without time are sent raw, and the choice is the densest of those that are best within the
+    least time that there is and some multiples of it: not exact, but no worse than the fastest.
+    """
+    kept = {context: undominated(options) for context, options in tiling.options.items()}
+    least = sum(min(option.seconds for option in options) for options in kept.values())
+    room = link.deadline - tiling.overhead + _SLACK * link.deadline
+    if least <= room:
+        return _point(tiling, _Search(list(kept.values()), room, link.capacity).run(), prevalence, link)
+    whole = tiling.overhead + least
+    rooms = [whole * times - tiling.overhead + _SLACK for times in _STRETCHED] + [float("inf")]
+    points = [
+        _point(tiling, _Search(list(kept.values()), each, link.capacity).run(), prevalence, link) for each in rooms
+    ]
+    return min(points, key=lambda point: (-round(point.density, _DIGITS), point.seconds))
+
+
+def _point(tiling: Tiling, picked: Sequence[Option], prevalence: float, link: Downlink) -> Point:
     seconds = tiling.overhead + sum(option.seconds for option in picked)
     return Point(
         tiles=tiling.tiles,
-        choice=tuple(zip(contexts, picked, strict=True)),
+        choice=tuple(zip(tiling.options, picked, strict=True)),
         seconds=seconds,
         density=density([option.product for option in picked], seconds, prevalence, link),
-        meets=meets,
+        meets=seconds <= link.deadline * (1 + 2 * _SLACK),
     )
 
 

@@ -42,6 +42,14 @@ _Positive = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 _Few = Field(max_length=1_000)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ReferenceView:
+    """How a detector is the reference: it sees frames at ``side`` pixels, with ``margin`` pixels around each box."""
+
+    side: int
+    margin: float
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class SelectionPackage:
     """What flies.
@@ -52,13 +60,13 @@ class SelectionPackage:
         target: name of the computer that it was made for.
         side: of a frame, pixels.
         highest: a cell is as sure as its surest part, not as its parts on average.
+        reference: how the model in the satellite's slots is asked, where it is the reference; ``None`` where a part is.
         prevalence: share of the cells that are of high value: what a raw frame is worth.
         link: the capacity and the deadline that it was made for.
         contexts: names, in the order of the engine's outputs.
         reach: distance beyond which a tile is unlike all contexts.
         logic: what is done.
-        parts: ONNX bytes by name: :data:`ENGINE`, and each network that the logic runs. The reference may be missing
-            where it is the model in the satellite's slots.
+        parts: ONNX bytes by name: :data:`ENGINE`, and each network that the logic runs.
     """
 
     version: int
@@ -72,13 +80,15 @@ class SelectionPackage:
     reach: float
     logic: SelectionLogic
     parts: Mapping[str, bytes]
+    reference: ReferenceView | None = None
 
     def __post_init__(self) -> None:
         if ENGINE not in self.parts:
             raise BadInput("a selection logic flies with its context engine; it is missing")
         if set(self.contexts) != set(self.logic.table) - {UNKNOWN} or len(set(self.contexts)) != len(self.contexts):
             raise BadInput("the engine's contexts and those of the selection logic are not the same")
-        missing = [name for name in self.logic.models if name not in self.parts and name != REFERENCE]
+        served = {*self.parts, *([REFERENCE] if self.reference is not None else [])}
+        missing = [name for name in self.logic.models if name not in served]
         if missing:
             raise BadInput(f"the selection logic runs {missing[0]!r}, which does not come with it")
 
@@ -108,6 +118,8 @@ class _Header(_Text):
     side: int = Field(ge=1, le=2**16)
     highest: bool
     prevalence: _Share
+    reference_side: Annotated[int, Field(ge=1, le=2**16)] | None = None
+    reference_margin: Annotated[float, Field(ge=0, le=2**16, allow_inf_nan=False)] | None = None
     capacity: _Positive
     deadline: _Positive
     tiles: int = Field(ge=1, le=1_000)
@@ -128,6 +140,8 @@ def pack_selection(package: SelectionPackage, sign: Sign) -> bytes:
         side=package.side,
         highest=package.highest,
         prevalence=package.prevalence,
+        reference_side=None if package.reference is None else package.reference.side,
+        reference_margin=None if package.reference is None else package.reference.margin,
         capacity=package.link.capacity,
         deadline=package.link.deadline,
         tiles=package.logic.tiles,
@@ -184,6 +198,7 @@ def _package(header: _Header, parts: Mapping[str, bytes]) -> SelectionPackage:
         side=header.side,
         highest=header.highest,
         prevalence=header.prevalence,
+        reference=_reference(header),
         link=Downlink(capacity=header.capacity, deadline=header.deadline),
         contexts=header.contexts,
         reach=header.reach,
@@ -195,6 +210,12 @@ def _package(header: _Header, parts: Mapping[str, bytes]) -> SelectionPackage:
         ),
         parts=parts,
     )
+
+
+def _reference(header: _Header) -> ReferenceView | None:
+    if header.reference_side is None:
+        return None
+    return ReferenceView(side=header.reference_side, margin=header.reference_margin or 0.0)
 
 
 def _row(context: str, logic: SelectionLogic) -> _Row:

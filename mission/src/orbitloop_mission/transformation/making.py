@@ -95,6 +95,7 @@ def package_of(fitted: Fitted, chosen: Chosen, version: int) -> SelectionPackage
         contexts=tuple(context for context in chosen.logic.table if context != UNKNOWN),
         reach=fitted.reach,
         prevalence=fitted.val.prevalence,
+        reference=None if fitted.reference is None else fitted.reference.view,
         logic=chosen.logic,
         parts={ENGINE: fitted.engine} | {name: fitted.graphs[name] for name in sorted(wanted)},
     )

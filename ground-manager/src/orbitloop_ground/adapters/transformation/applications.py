@@ -19,6 +19,7 @@ from orbitloop.domain.hardware import HardwareTarget, frame_deadline
 from orbitloop.domain.resampling import INPUT, Pixels, Resample, as_input, cut_tiles
 from orbitloop.domain.selection import REFERENCE
 from orbitloop.domain.value_map import Truths, map_of_detections, map_of_tiles, regrid
+from orbitloop.wire.selection_file import ReferenceView
 
 ValueMaps: TypeAlias = Callable[[Pixels], Floats]
 """From a frame ``(s, s, 3)`` to its value map, ``(grain, grain)`` float32 in [0, 1]."""
@@ -105,12 +106,13 @@ class Reference:
     Args:
         look: from a frame to its value map.
         seconds: of a whole frame on a target.
-        graph: ONNX bytes where it is a network of ours; ``None``: the model in the satellite's slots.
+        graph: ONNX bytes where it is a network of ours; ``None``: the model in the slots, asked as ``view``.
     """
 
     look: ValueMaps
     seconds: Callable[[HardwareTarget], float]
     graph: bytes | None = None
+    view: ReferenceView | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -145,7 +147,11 @@ def detector_reference(
         found = detector.detect(resample(pixels, side))
         return map_of_detections(found, (side, side), geometry.grain, margin=margin / shrunk)
 
-    return Reference(look=look, seconds=lambda target: target.time_of(f"detector:{side}"))
+    return Reference(
+        look=look,
+        seconds=lambda target: target.time_of(f"detector:{side}"),
+        view=ReferenceView(side=side, margin=margin / shrunk),
+    )
 
 
 def network_reference(graph: bytes, runner: Runner, geometry: Geometry, tiles: int, resample: Resample) -> Reference:

@@ -133,7 +133,7 @@ def choose(
     notes = list(fitted.notes)
     if not point.meets:
         notes.append(
-            f"{target.name} cannot meet the deadline of {link.deadline:.3g} s: its fastest logic takes "
+            f"{target.name} cannot meet the deadline of {link.deadline:.3g} s: the logic takes "
             f"{point.seconds:.3g} s a frame; {link.deadline / point.seconds:.0%} of the frames are processed, the "
             "others are sent raw. Give it more time (a narrower swath, a lower rate), or a faster computer"
         )
