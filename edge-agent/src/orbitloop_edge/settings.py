@@ -32,6 +32,8 @@ class EdgeSettings:
         fade: how long the ground may be silent in the midst of datagrams before the contact counts as lost.
         threads: processor threads of inference.
         seed: seed of the audit's chance.
+        selection: selection logic that frames go by as well, if there is one.
+        selection_memory: bytes that its loaded networks may take.
     """
 
     satellite: str
@@ -47,3 +49,5 @@ class EdgeSettings:
     fade: timedelta = timedelta(seconds=150)
     threads: int = 2
     seed: int = 0
+    selection: Path | None = None
+    selection_memory: Bytes = Bytes(256 * 2**20)

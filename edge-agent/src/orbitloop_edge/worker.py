@@ -18,19 +18,23 @@ from numpy.typing import NDArray
 from orbitloop.adapters.signatures import VerifyingKey
 from orbitloop.adapters.wall_clock import WallClock
 from orbitloop.domain.detection import Detections
-from orbitloop.domain.errors import NotYet, OrbitloopError
+from orbitloop.domain.digests import digest_of
+from orbitloop.domain.errors import NotYet, OrbitloopError, Refused
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.spool import Intake
 from orbitloop.ports.workers import WorkerStatus
 from orbitloop.wire.messages import MOST_DAMAGED, Offer, UpdateReport
-from orbitloop.wire.model_folder import Model
+from orbitloop.wire.model_folder import Model, read_file
+from orbitloop.wire.selection_file import unpack_selection
+from orbitloop.wire.update import Verify
 from orbitloop_edge.adapters.host import Patience, chance, elapsed, give_memory_back
-from orbitloop_edge.adapters.imagery import decode_picture, encode_picture, read_picture
+from orbitloop_edge.adapters.imagery import decode_picture, encode_picture, read_picture, resampled
 from orbitloop_edge.adapters.locks import held_lock
 from orbitloop_edge.adapters.neighbours import CONTROLLER_SOCKET, WORKER_SOCKET, RemoteIntake, worker_calls
 from orbitloop_edge.adapters.onnx_detector import OnnxDetector
+from orbitloop_edge.adapters.onnx_networks import WarmNetworks
 from orbitloop_edge.adapters.results import FrameResults
 from orbitloop_edge.adapters.rpc import Caller, CallServer
 from orbitloop_edge.adapters.shadow_log import FileShadowLog
@@ -43,6 +47,7 @@ from orbitloop_edge.usecases.detector import Detector
 from orbitloop_edge.usecases.observe import FrameResult, Imagery, Mining, ObserveFrames
 from orbitloop_edge.usecases.prove import ProveUpdate
 from orbitloop_edge.usecases.scrub import Scrubber
+from orbitloop_edge.usecases.select import Board, SelectFrames
 from orbitloop_edge.usecases.shadow import Shadow
 from orbitloop_edge.usecases.watch import FrameWatch
 
@@ -132,13 +137,15 @@ class Worker:
             clock=clock,
             shadow=shadow,
         )
+        verify = VerifyingKey(credentials_of(settings).ground_key).verify
+        self._selection = None if settings.selection is None else self._selected(settings.selection, verify, intake)
         self._prove = ProveUpdate(
             satellite=settings.satellite,
             slots=self.slots,
             canaries=shelf,
             load=self._load,
             swap=self._swap,
-            verify=VerifyingKey(credentials_of(settings).ground_key).verify,
+            verify=verify,
             clock=clock,
             rule=settings.canary,
             shadow=shadow,
@@ -157,12 +164,46 @@ class Worker:
         self.close()
 
     def observe(self, frame: Path) -> FrameResult:
-        """Look at one frame, keep what was seen, hand over what is worth sending. Raises ``NotYet`` while no model on
-        board can be trusted.
+        """Look at one frame, keep what was seen, hand over what is worth sending, and what the selection logic sends if
+        there is one. Raises ``NotYet`` while no model on board can be trusted.
         """
+        self._select(frame)
         result = self._frames.observe(frame)
         self._scrubber.served()
         return result
+
+    def _select(self, frame: Path) -> None:
+        """A frame that the logic is not made for is left to the others; it goes first, so that it may go again."""
+        if self._selection is None:
+            return
+        try:
+            done = self._selection.select(frame)
+        except Refused as error:
+            _log.warning("frame_not_selected", extra={"frame": frame.name, "why": str(error)})
+            return
+        fields = {"frame": done.frame, "seconds": round(done.seconds, 4), "processed": done.processed}
+        _log.info("frame_selected", extra={**fields, "contexts": done.contexts, "samples": done.samples})
+
+    def _see(self, pixels: NDArray[np.uint8]) -> Detections:
+        """By the model that serves now."""
+        return self._frames.detector.detect(pixels)
+
+    def _selected(self, path: Path, verify: Verify, intake: Intake) -> SelectFrames:
+        settings = self._settings
+        data = read_file(path)
+        package = unpack_selection(data, verify)
+        networks = WarmNetworks(package.parts, memory=settings.selection_memory, threads=settings.threads)
+        board = Board(
+            satellite=settings.satellite,
+            detect=self._see,
+            policy=settings.policy,
+            imagery=Imagery(read=read_picture, encode=encode_picture, decode=decode_picture),
+            resample=resampled,
+            spool=intake,
+            clock=self._clock,
+            seconds=elapsed,
+        )
+        return SelectFrames(package, digest_of(data), networks, board)
 
     def look(self) -> None:
         """Look over some of the models on board; errors as :meth:`Scrubber.look`."""

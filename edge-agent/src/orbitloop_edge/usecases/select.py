@@ -26,7 +26,6 @@ from orbitloop.ports.clock import Clock
 from orbitloop.ports.spool import Intake
 from orbitloop.wire.bundle import sample_id
 from orbitloop.wire.selection_file import ENGINE, SelectionPackage
-from orbitloop_edge.usecases.detector import Detector
 from orbitloop_edge.usecases.observe import Imagery
 
 BATCH = 16
@@ -85,13 +84,13 @@ class Board:
 
     Args:
         satellite: whose frames these are.
-        detector: the model in the slots; asked where it is the reference.
+        detect: by the model in the slots; asked where it is the reference.
         resample: frames at other resolutions, as on the ground.
         seconds: a clock that only goes forward.
     """
 
     satellite: str
-    detector: Detector
+    detect: Callable[[Pixels], Detections]
     policy: LinkPolicy
     imagery: Imagery
     resample: Resample
@@ -202,7 +201,7 @@ class SelectFrames:
         said = []
         for place in places:
             y, x = (index * side for index in divmod(place, logic.tiles))
-            found: Detections = self._board.detector.detect(np.ascontiguousarray(whole[y : y + side, x : x + side]))
+            found = self._board.detect(np.ascontiguousarray(whole[y : y + side, x : x + side]))
             said.append(map_of_detections(found, (side, side), part, margin=view.margin))
         return np.stack(said)
 

@@ -231,11 +231,10 @@ class Fitting:
         clusters = None
         if self._rules:
             told = [expert_context(view, self._rules) for key in keys for view in train[key].views]
-            names = sorted(set(told))
-            labels = joined(vectors, np.array([names.index(name) for name in told], np.int64), self._effort.least)
-            kept = [
-                names[int(np.array([names.index(t) for t in told])[labels == k][0])] for k in range(labels.max() + 1)
-            ]
+            names, places = np.unique(told, return_inverse=True)
+            labels = joined(vectors, places.astype(np.int64), self._effort.least)
+            most = [int(np.bincount(places[labels == index]).argmax()) for index in range(int(labels.max()) + 1)]
+            kept = [str(names[index]) for index in most]
             self._tell_joined(len(names), kept)
         else:
             clusters = cluster(vectors, seed=self._effort.seed, least=self._effort.least)
