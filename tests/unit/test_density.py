@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from orbitloop.domain.density import Downlink, Product, bent_pipe, carried, density, oracle, processed
+from orbitloop.domain.density import Downlink, Product, bent_pipe, carried, density, oracle, processed, rising
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.hardware import HardwareTarget, Provenance, frame_deadline, orbital_period
 
@@ -53,6 +55,21 @@ def test_silence_is_no_precision() -> None:
 def test_nothing_is_processed_in_more_time_than_there_is() -> None:
     assert processed(5.0, 10.0) == 1.0
     assert processed(40.0, 10.0) == 0.25
+
+
+@given(products())
+def test_what_a_model_is_surer_of_is_expected_to_be_no_worse(made: list[Product]) -> None:
+    found = rising(made)
+    assert [entry.size for entry in found] == [entry.size for entry in made]
+    assert sum(entry.value for entry in found) == pytest.approx(sum(entry.value for entry in made))
+    dense = [entry.density for entry in found if entry.size > 1e-9]
+    assert all(low <= high + 1e-9 for low, high in pairwise(dense))
+
+
+def test_products_that_rise_stay_as_they_are() -> None:
+    made = [product(0.5, 0.1), product(0.2, 0.1), product(0.1, 0.1)]
+    assert rising(made) == made
+    assert [entry.density for entry in rising(made[::-1])] == pytest.approx([0.375] * 3)
 
 
 @given(products(), st.floats(0.01, 1), st.floats(0.01, 1))

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from orbitloop.domain.density import Downlink, Product, carried, density
 from orbitloop.domain.errors import BadInput
-from orbitloop.domain.optimum import Point, best_at, best_of, sweep, worth
-from orbitloop.domain.selection import Discard, Option, Raw, Run, SelectionLogic, Tiling
+from orbitloop.domain.optimum import Point, best_at, best_of, products_of, sweep, undominated, worth
+from orbitloop.domain.selection import Discard, Grade, Option, Raw, Run, SelectionLogic, Tiling
 
 SHARES = st.integers(0, 12).map(lambda part: part / 12)
 TIMES = st.integers(0, 8).map(lambda part: part / 4)
@@ -25,18 +25,13 @@ def tilings(draw: st.DrawFn) -> Tiling:
         size = draw(SHARES)
         value = size * draw(SHARES)
         found = [
-            Option(action=Raw(), seconds=0.0, product=Product(size=size, value=value)),
-            Option(action=Discard(), seconds=0.0, product=Product(size=0.0, value=0.0)),
+            Option(action=Discard(), seconds=0.0, products=()),
+            Option(action=Raw(), seconds=0.0, products=(Product(size=size, value=value),)),
         ]
         for model in range(draw(st.integers(0, 4))):
-            sent = draw(SHARES)
-            found.append(
-                Option(
-                    action=Run(model=f"m{model}", threshold=0.5),
-                    seconds=draw(TIMES),
-                    product=Product(size=sent, value=sent * draw(SHARES)),
-                )
-            )
+            sizes = draw(st.lists(SHARES, min_size=1, max_size=3))
+            made = tuple(Product(size=sent / len(sizes), value=sent / len(sizes) * draw(SHARES)) for sent in sizes)
+            found.append(Option(action=Run(model=f"m{model}", threshold=0.5), seconds=draw(TIMES), products=made))
         options[f"c{index}"] = found
     return Tiling(tiles=2, overhead=draw(TIMES), options=options)
 
@@ -45,7 +40,7 @@ def by_hand(tiling: Tiling, link: Downlink) -> tuple[float, float]:
     """The most value of all choices within the deadline, and the least time that it takes."""
     choices = [
         (
-            round(worth([option.product for option in choice], link.capacity), 12),
+            round(worth(products_of(choice), link.capacity), 12),
             -round(tiling.overhead + sum(option.seconds for option in choice), 9),
         )
         for choice in every(*tiling.options.values())
@@ -64,9 +59,9 @@ def test_no_choice_within_the_deadline_is_better(tiling: Tiling, capacity: int, 
         assert tiling.overhead > link.deadline
         return
     value, seconds = by_hand(tiling, link)
-    assert worth([option.product for _, option in point.choice], link.capacity) == pytest.approx(value, abs=1e-9)
+    assert worth(products_of(option for _, option in point.choice), link.capacity) == pytest.approx(value, abs=1e-9)
     assert point.seconds == pytest.approx(seconds, abs=1e-9)
-    sent = carried([option.product for _, option in point.choice], link.capacity)
+    sent = carried(products_of(option for _, option in point.choice), link.capacity)
     assert point.density == pytest.approx(sent / link.capacity, abs=1e-9)
     assert list(point.actions) == list(tiling.options)
 
@@ -84,19 +79,21 @@ def test_more_time_is_worth_no_less(tiling: Tiling, capacity: int, quarters: int
     short = best_at(tiling, 0.3, Downlink(capacity=capacity / 12, deadline=quarters / 4))
     long = best_at(tiling, 0.3, Downlink(capacity=capacity / 12, deadline=quarters / 2))
     if short.meets:
-        values = [worth([option.product for _, option in each.choice], capacity / 12) for each in (short, long)]
+        values = [worth(products_of(option for _, option in each.choice), capacity / 12) for each in (short, long)]
         assert values[1] >= values[0] - 1e-9
 
 
 def option(name: str, seconds: float, size: float, value: float) -> Option:
-    return Option(action=Run(model=name, threshold=0.5), seconds=seconds, product=Product(size=size, value=value))
+    made = (Product(size=size, value=value),)
+    return Option(action=Run(model=name, threshold=0.5), seconds=seconds, products=made)
 
 
 def raw(size: float, value: float) -> Option:
-    return Option(action=Raw(), seconds=0.0, product=Product(size=size, value=value))
+    return Option(action=Raw(), seconds=0.0, products=(Product(size=size, value=value),))
 
 
-NOTHING = Option(action=Discard(), seconds=0.0, product=Product(size=0.0, value=0.0))
+RAW = (Grade(threshold=0.0, worth=0.4),)
+NOTHING = Option(action=Discard(), seconds=0.0, products=())
 
 
 def test_a_valuable_context_is_sent_raw_where_time_is_short() -> None:
@@ -138,7 +135,7 @@ def test_what_no_pass_has_room_for_is_not_even_looked_at() -> None:
         overhead=0.0,
         options={
             "rich": [option("small", 0.1, 0.5, 0.5), raw(0.6, 0.5), NOTHING],
-            "poor": [option("small", 0.1, 0.1, 0.05), raw(0.4, 0.05), NOTHING],
+            "poor": [NOTHING, option("small", 0.1, 0.1, 0.05), raw(0.4, 0.05)],
         },
     )
     found = best_at(tiling, 0.55, Downlink(capacity=0.1, deadline=1.0))
@@ -200,7 +197,7 @@ def test_a_logic_has_an_answer_for_contexts_that_it_does_not_know() -> None:
         tiles=2,
         cells=8,
         table={"sea": Discard(), "unknown": Run(model="reference", threshold=0.5)},
-        worth={"sea": 0.0, "unknown": 0.4},
+        grades={"sea": (), "unknown": (Grade(threshold=0.5, worth=0.4),)},
     )
     assert logic.action("sea") == Discard()
     assert logic.action("moon") == Run(model="reference", threshold=0.5)
@@ -210,13 +207,25 @@ def test_a_logic_has_an_answer_for_contexts_that_it_does_not_know() -> None:
 @pytest.mark.parametrize(
     ("changes", "complaint"),
     [
-        ({"table": {"sea": Discard()}, "worth": {"sea": 0.0}}, "unlike all contexts"),
-        ({"worth": {}}, "what that is worth"),
-        ({"worth": {"unknown": 2.0}}, r"in \[0, 1\]"),
+        ({"table": {"sea": Discard()}, "grades": {"sea": ()}}, "unlike all contexts"),
+        ({"grades": {}}, "what that is worth"),
+        ({"grades": {"unknown": ()}}, "do not begin where its action does"),
+        ({"grades": {"unknown": (Grade(threshold=0.5, worth=0.4),)}}, "do not begin where its action does"),
         ({"cells": 9}, "cannot be dealt out"),
     ],
 )
 def test_a_logic_that_cannot_be_followed_is_refused(changes: dict[str, object], complaint: str) -> None:
-    given: dict[str, object] = {"tiles": 2, "cells": 8, "table": {"unknown": Raw()}, "worth": {"unknown": 0.4}}
+    given: dict[str, object] = {"tiles": 2, "cells": 8, "table": {"unknown": Raw()}, "grades": {"unknown": RAW}}
     with pytest.raises(BadInput, match=complaint):
         SelectionLogic(**(given | changes))  # type: ignore[arg-type]  # a table of a constructor's arguments
+
+
+def test_a_grade_is_made_of_shares() -> None:
+    with pytest.raises(BadInput, match=r"in \[0, 1\]"):
+        Grade(threshold=0.5, worth=2.0)
+
+
+def test_an_option_that_is_worth_no_more_at_any_price_goes() -> None:
+    sharp, blunt, slow = option("sharp", 1.0, 0.2, 0.2), option("blunt", 1.0, 0.3, 0.2), option("slow", 2.0, 0.2, 0.2)
+    rich = option("rich", 1.0, 0.6, 0.4)
+    assert undominated([blunt, sharp, slow, rich, sharp, NOTHING]) == [sharp, rich, NOTHING]

@@ -15,7 +15,7 @@ from orbitloop.domain.errors import BadInput
 from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.resampling import Pixels, as_input, cut_tiles
 from orbitloop.domain.samples import Reason
-from orbitloop.domain.selection import Action, Discard, Raw, Run, SelectionLogic
+from orbitloop.domain.selection import Action, Discard, Grade, Raw, Run, SelectionLogic
 from orbitloop.domain.tiling import PAD
 from orbitloop.domain.units import Bytes
 from orbitloop.testing.builders import a_digest, some_detections
@@ -31,6 +31,13 @@ from orbitloop_edge.usecases.select import Board, SelectFrames
 
 SIDE = 256
 DARK, LIGHT, STRANGE = 20, 220, 128
+
+
+def grades_of(action: Action, worth: float) -> tuple[Grade, ...]:
+    """One grade, from where the action begins."""
+    if isinstance(action, Discard):
+        return ()
+    return (Grade(threshold=action.threshold if isinstance(action, Run) else 0.0, worth=worth),)
 
 
 class Engine:
@@ -78,7 +85,10 @@ class Flown:
     def __init__(self, folder: Path, *, slow: float = 0.0, deadline: float = 1.0, **table: Action) -> None:
         self.folder = folder
         given: dict[str, Action] = {"sea": Discard(), "port": Run(model="small", threshold=0.5), "unknown": Raw()}
-        logic = SelectionLogic(tiles=2, cells=8, table=given | table, worth={"sea": 0.1, "port": 0.9, "unknown": 0.2})
+        table = given | table
+        worth = {"sea": 0.1, "port": 0.9, "unknown": 0.2}
+        grades = {name: grades_of(action, worth[name]) for name, action in table.items()}
+        logic = SelectionLogic(tiles=2, cells=8, table=table, grades=grades)
         self.package = SelectionPackage(
             version=1,
             application="ships",

@@ -11,7 +11,7 @@ import pytest
 from orbitloop.adapters.signatures import SigningKey, VerifyingKey
 from orbitloop.domain.density import Downlink
 from orbitloop.domain.errors import BadInput, Refused, Untrusted
-from orbitloop.domain.selection import Discard, Raw, Run, SelectionLogic
+from orbitloop.domain.selection import Discard, Grade, Raw, Run, SelectionLogic
 from orbitloop.wire.selection_file import ReferenceView, SelectionPackage, pack_selection, unpack_selection
 
 LOGIC = SelectionLogic(
@@ -23,7 +23,12 @@ LOGIC = SelectionLogic(
         "city": Raw(),
         "unknown": Run(model="reference", threshold=0.5),
     },
-    worth={"sea": 0.0, "port": 0.91, "city": 0.5, "unknown": 0.25},
+    grades={
+        "sea": (),
+        "port": (Grade(threshold=0.65, worth=0.5), Grade(threshold=0.9, worth=0.91)),
+        "city": (Grade(threshold=0.0, worth=0.5),),
+        "unknown": (Grade(threshold=0.5, worth=0.25),),
+    },
 )
 PACKAGE = SelectionPackage(
     version=3,
@@ -96,7 +101,7 @@ def test_what_follows_the_file_is_refused(key: SigningKey) -> None:
         ({"reach": -1}, "reach"),
         ({"contexts": ["sea"]}, "not the same"),
         ({"more": 1}, "more"),
-        ({"table": [{"context": "unknown", "action": "run", "worth": 0.5}], "contexts": []}, "runs no model"),
+        ({"table": [{"context": "unknown", "action": "run", "grades": [[0.5, 0.5]]}], "contexts": []}, "runs no model"),
     ],
 )
 def test_a_signed_header_that_cannot_be_followed_is_refused(

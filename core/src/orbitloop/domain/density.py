@@ -6,7 +6,7 @@ Bottleneck in Space* (ASPLOS 2023), but for the order of the queue: here the mos
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from orbitloop.domain.errors import BadInput
@@ -92,6 +92,22 @@ def density(
     made = [product.scaled(share) for product in products]
     carry = carried_in_order if ordered else carried
     return carry([*made, rest], link.capacity) / link.capacity
+
+
+def rising(products: Sequence[Product]) -> list[Product]:
+    """The same sizes with densities that never fall: isotonic regression by pool-adjacent-violators.
+
+    For products by rising certainty (Zadrozny and Elkan 2002): what a model is surer of is expected to be no worse.
+    """
+    pools: list[tuple[Product, list[float]]] = []
+    for product in products:
+        pools.append((product, [product.size]))
+        while len(pools) > 1 and pools[-2][0].density >= pools[-1][0].density:
+            last, sizes = pools.pop()
+            pool, before = pools[-1]
+            joined = Product(size=pool.size + last.size, value=pool.value + last.value)
+            pools[-1] = joined, [*before, *sizes]
+    return [Product(size=size, value=size * pool.density) for pool, sizes in pools for size in sizes]
 
 
 def bent_pipe(prevalence: float) -> float:

@@ -31,6 +31,7 @@ Progress = Callable[[int, int], None]
 _DIGITS = 12
 """Values that agree in so many decimals are equal: sums in another order."""
 _SLACK = 1e-9
+_EQUAL = 1e-15
 _SPARE, _WEIGHT = 2.0, 0.02
 """How many times the capacity counts as well, and how much."""
 _ROUNDS = 24
@@ -117,30 +118,49 @@ def _point(tiling: Tiling, picked: Sequence[Option], prevalence: float, link: Do
         tiles=tiling.tiles,
         choice=tuple(zip(tiling.options, picked, strict=True)),
         seconds=seconds,
-        density=density([option.product for option in picked], seconds, prevalence, link),
+        density=density(products_of(picked), seconds, prevalence, link),
         meets=seconds <= link.deadline * (1 + 2 * _SLACK),
     )
+
+
+def products_of(options: Iterable[Option]) -> list[Product]:
+    """Everything that a choice makes."""
+    return [product for option in options for product in option.products]
+
+
+def gain(option: Option, prices: NDArray[np.float64]) -> NDArray[np.float64]:
+    """What an option is worth where a byte costs so much: ``sum max(0, v - lambda s)``, for each of ``prices``."""
+    total = np.zeros(len(prices))
+    for product in option.products:
+        total += np.maximum(0.0, product.value - prices * product.size)
+    return total
 
 
 def undominated(options: Sequence[Option]) -> list[Option]:
     """The options that could be part of a best choice, in order.
 
-    One goes when another takes no more time and makes no less value of no more bytes; of equal ones the first stays.
+    One goes when another takes no more time and is worth no less at any price of a byte; of equal ones the first stays.
+    Both worths are linear between the densities of their products, so that these prices are enough. Options that make
+    nothing stay: where a link has no room for anything better, they are preferred.
     """
     kept: list[Option] = []
     for index, option in enumerate(options):
         rivals = (
             other for place, other in enumerate(options) if place != index and _beats(other, option, place < index)
         )
-        if not any(rivals):
+        if not option.products or not any(rivals):
             kept.append(option)
     return kept
 
 
 def _beats(other: Option, option: Option, first: bool) -> bool:
-    theirs = (other.seconds, other.product.size, -other.product.value)
-    mine = (option.seconds, option.product.size, -option.product.value)
-    return all(their <= my for their, my in zip(theirs, mine, strict=True)) and (first or theirs != mine)
+    if other.seconds > option.seconds:
+        return False
+    prices = np.array([0.0, *(product.density for each in (other, option) for product in each.products)])
+    more = gain(other, prices) - gain(option, prices)
+    if float(more.min(initial=0.0)) < -_EQUAL:
+        return False
+    return first or other.seconds < option.seconds or bool((more > _EQUAL).any())
 
 
 class _Search:
@@ -159,7 +179,7 @@ class _Search:
             rest = rest + gain.max(axis=0)
             self._rests.append(rest)
         self._rests.reverse()
-        self._best: tuple[float, float, float, tuple[int, ...]] | None = None
+        self._best: tuple[float, float, tuple[int, ...]] | None = None
 
     def run(self) -> list[Option]:
         room = 0.0 if self._room == float("inf") else self._room
@@ -168,7 +188,7 @@ class _Search:
         assert self._best is not None  # the caller has seen that some choice fits
         chosen: list[Option | None] = [None] * len(self._order)
         for place, index in enumerate(self._order):
-            chosen[index] = self._options[place][self._best[3][index]]
+            chosen[index] = self._options[place][self._best[2][index]]
         return [option for option in chosen if option is not None]
 
     def _visit(self, picked: list[int], base: NDArray[np.float64]) -> None:
@@ -198,13 +218,12 @@ class _Search:
 
     def _consider(self, picked: list[int]) -> None:
         options = [self._options[depth][index] for depth, index in enumerate(picked)]
-        value = worth([option.product for option in options], self._capacity)
+        value = worth(products_of(options), self._capacity)
         indices = [0] * len(picked)
         for depth, index in enumerate(picked):
             indices[self._order[depth]] = index
         seconds = round(sum(option.seconds for option in options), _DIGITS)
-        size = round(sum(option.product.size for option in options), _DIGITS)
-        rank = (-round(value, _DIGITS), seconds, size, tuple(indices))
+        rank = (-round(value, _DIGITS), seconds, tuple(indices))
         if self._best is None or rank < self._best:
             self._best = rank
 
@@ -213,9 +232,8 @@ class _Search:
         return np.array([self._terms(option) for option in choices])
 
     def _terms(self, option: Option) -> NDArray[np.float64]:
-        value, size = option.product.value, option.product.size
-        here = np.maximum(0.0, value - self._lambdas * size)
-        return here + _WEIGHT * np.maximum(0.0, value - self._spares * size) - self._mus * option.seconds
+        here = gain(option, self._lambdas) + _WEIGHT * gain(option, self._spares)
+        return here - self._mus * option.seconds
 
     def _multipliers(self) -> tuple[NDArray[np.float64], ...]:
         """Triples: around those of the least bound at the root; that of time is 0 where time is no matter."""
@@ -237,13 +255,17 @@ class _Search:
         room = 0.0 if self._room == float("inf") else self._room
         total = at * capacity + mu * room
         for choices in self._options:
-            total += max(max(0.0, o.product.value - at * o.product.size) - mu * o.seconds for o in choices)
+            total += max(
+                sum(max(0.0, each.value - at * each.size) for each in option.products) - mu * option.seconds
+                for option in choices
+            )
         return total
 
 
 def _stake(options: Sequence[Option]) -> float:
-    values = [option.product.value for option in options]
-    return max(values) - min(values) + max(option.product.size for option in options)
+    values = [sum(product.value for product in option.products) for option in options]
+    sizes = [sum(product.size for product in option.products) for option in options]
+    return max(values) - min(values) + max(sizes)
 
 
 def _least(convex: Callable[[float], float], upper: float) -> float:

@@ -23,7 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from orbitloop.domain.density import Downlink
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, Untrusted
-from orbitloop.domain.selection import REFERENCE, UNKNOWN, Action, Discard, Raw, Run, SelectionLogic
+from orbitloop.domain.selection import REFERENCE, UNKNOWN, Action, Discard, Grade, Raw, Run, SelectionLogic
 from orbitloop.domain.units import Digest
 from orbitloop.wire.complaints import first_complaint
 from orbitloop.wire.messages import DigestText
@@ -107,8 +107,7 @@ class _Row(_Text):
     context: str
     action: Literal["run", "raw", "discard"]
     model: str | None = None
-    threshold: _Share | None = None
-    worth: _Share
+    grades: Annotated[tuple[tuple[_Share, _Share], ...], _Few] = ()
 
 
 class _Header(_Text):
@@ -206,7 +205,7 @@ def _package(header: _Header, parts: Mapping[str, bytes]) -> SelectionPackage:
             tiles=header.tiles,
             cells=header.cells,
             table={row.context: _action(row) for row in header.table},
-            worth={row.context: row.worth for row in header.table},
+            grades={row.context: _grades(row) for row in header.table},
         ),
         parts=parts,
     )
@@ -219,14 +218,18 @@ def _reference(header: _Header) -> ReferenceView | None:
 
 
 def _row(context: str, logic: SelectionLogic) -> _Row:
-    worth = logic.worth[context]
+    grades = tuple((grade.threshold, grade.worth) for grade in logic.grades[context])
     match logic.table[context]:
-        case Run(model=model, threshold=threshold):
-            return _Row(context=context, action="run", model=model, threshold=threshold, worth=worth)
+        case Run(model=model):
+            return _Row(context=context, action="run", model=model, grades=grades)
         case Raw():
-            return _Row(context=context, action="raw", worth=worth)
+            return _Row(context=context, action="raw", grades=grades)
         case _:
-            return _Row(context=context, action="discard", worth=worth)
+            return _Row(context=context, action="discard")
+
+
+def _grades(row: _Row) -> tuple[Grade, ...]:
+    return tuple(Grade(threshold=threshold, worth=worth) for threshold, worth in row.grades)
 
 
 def _action(row: _Row) -> Action:
@@ -236,9 +239,9 @@ def _action(row: _Row) -> Action:
         case "discard":
             return Discard()
         case _:
-            if row.model is None or row.threshold is None:
+            if row.model is None or not row.grades:
                 raise BadInput(f"context {row.context!r} runs no model, or at no threshold; transform again")
-            return Run(model=row.model, threshold=row.threshold)
+            return Run(model=row.model, threshold=row.grades[0][0])
 
 
 def _part(name: str, data: bytes) -> _Part:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +18,7 @@ from orbitloop.domain.pace import Pace
 from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.resampling import INPUT, Pixels, Resample, as_input, cut_tiles
 from orbitloop.domain.samples import Reason, Sample
-from orbitloop.domain.selection import REFERENCE, UNKNOWN, Discard, Raw, Run
+from orbitloop.domain.selection import REFERENCE, UNKNOWN, Discard, Grade, Raw, Run
 from orbitloop.domain.tiling import PAD, Window
 from orbitloop.domain.units import Digest
 from orbitloop.domain.value_map import Truths, map_of_detections, regrid
@@ -47,14 +47,22 @@ class TileOutcome:
     Args:
         index: of the tile, row by row.
         context: the engine's word.
-        sent: which of its cells are sent, ``(cells / tiles, cells / tiles)``; empty if none is.
-        worth: expected share of high value in what is sent.
+        values: how sure a model is of its cells, ``(cells / tiles, cells / tiles)``; 0 of raw and discarded ones.
+        grades: what is sent of it, by how sure the model is; none where it is discarded.
     """
 
     index: int
     context: str
-    sent: Truths
-    worth: float
+    values: Floats
+    grades: tuple[Grade, ...]
+
+    def parts(self) -> Iterator[tuple[Grade, Truths]]:
+        """The cells of each grade, where there are any."""
+        for place, grade in enumerate(self.grades):
+            limit = self.grades[place + 1].threshold if place + 1 < len(self.grades) else np.inf
+            sent = (self.values >= grade.threshold) & (self.values < limit)
+            if sent.any():
+                yield grade, sent
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -67,7 +75,7 @@ class SelectedFrame:
         seconds: that it took.
         processed: whether there was time; a frame without is sent raw.
         contexts: tiles by context.
-        samples: how many tiles or parts of tiles entered the spool.
+        samples: how many tiles, or parts of them of one grade, entered the spool.
     """
 
     frame: str
@@ -135,14 +143,16 @@ class SelectFrames:
         outcomes = self.outcomes(pixels) if processed else self._untouched()
         seconds = board.seconds() - begun
         self._pace = self._pace.after(seconds)
-        samples = [self._keep(path.name, captured, pixels, outcome) for outcome in outcomes if outcome.sent.any()]
+        parts = [(outcome.index, grade, sent) for outcome in outcomes for grade, sent in outcome.parts()]
+        for part in parts:
+            self._keep(path.name, captured, pixels, part)
         return SelectedFrame(
             frame=path.name,
             captured=captured,
             seconds=seconds,
             processed=processed,
             contexts=dict(Counter(outcome.context for outcome in outcomes)),
-            samples=len(samples),
+            samples=len(parts),
         )
 
     def outcomes(self, pixels: Pixels) -> list[TileOutcome]:
@@ -153,11 +163,11 @@ class SelectFrames:
         groups: dict[str, list[int]] = {}
         for index, context in enumerate(contexts):
             groups.setdefault(context, []).append(index)
-        sent: dict[int, Truths] = {}
+        values: dict[int, Floats] = {}
         for context in sorted(groups):
-            sent |= dict(zip(groups[context], self._sent(context, pixels, tiles, groups[context]), strict=True))
+            values |= dict(zip(groups[context], self._values(context, pixels, tiles, groups[context]), strict=True))
         return [
-            TileOutcome(index=index, context=context, sent=sent[index], worth=logic.worth.get(context, 0.0))
+            TileOutcome(index=index, context=context, values=values[index], grades=logic.grades[context])
             for index, context in enumerate(contexts)
         ]
 
@@ -170,21 +180,19 @@ class SelectFrames:
             found.extend(UNKNOWN if index == UNLIKE else names[index] for index in answer.contexts)
         return found
 
-    def _sent(self, context: str, pixels: Pixels, tiles: Floats, places: Sequence[int]) -> Truths:
-        """Which cells of the tiles at ``places`` are sent, ``(n, cells / tiles, cells / tiles)``."""
+    def _values(self, context: str, pixels: Pixels, tiles: Floats, places: Sequence[int]) -> Floats:
+        """How sure a model is of the cells of the tiles at ``places``, ``(n, cells / tiles, cells / tiles)``."""
         logic = self._package.logic
         part = logic.cells // logic.tiles
         match logic.action(context):
-            case Raw():
-                return np.ones((len(places), part, part), bool)
-            case Discard():
-                return np.zeros((len(places), part, part), bool)
-            case Run(model=model, threshold=threshold):
+            case Raw() | Discard():
+                return np.zeros((len(places), part, part), np.float32)
+            case Run(model=model):
                 if model == REFERENCE and self._package.reference is not None:
                     values = self._by_detector(pixels, places)
                 else:
                     values = self._by_network(model, tiles[list(places)])
-                return np.asarray(regrid(values, part, highest=self._package.highest) >= threshold)
+                return regrid(values, part, highest=self._package.highest)
             case other:
                 assert_never(other)
 
@@ -208,14 +216,13 @@ class SelectFrames:
     def _untouched(self) -> list[TileOutcome]:
         logic = self._package.logic
         part = logic.cells // logic.tiles
-        every = np.ones((part, part), bool)
-        return [
-            TileOutcome(index=index, context=UNKNOWN, sent=every, worth=self._package.prevalence)
-            for index in range(logic.tiles**2)
-        ]
+        raw = (Grade(threshold=0.0, worth=self._package.prevalence),)
+        values = np.zeros((part, part), np.float32)
+        return [TileOutcome(index=index, context=UNKNOWN, values=values, grades=raw) for index in range(logic.tiles**2)]
 
-    def _keep(self, frame: str, captured: datetime, pixels: Pixels, outcome: TileOutcome) -> bool:
-        window, part = self._cropped(pixels, outcome)
+    def _keep(self, frame: str, captured: datetime, pixels: Pixels, what: tuple[int, Grade, Truths]) -> bool:
+        index, grade, sent = what
+        window, part = self._cropped(pixels, index, sent)
         policy = self._board.policy
         encoded = self._board.imagery.encode(part, policy.codec, policy.quality)
         sample = Sample(
@@ -225,23 +232,23 @@ class SelectFrames:
             captured=captured,
             model=self._version,
             reason=Reason.VALUE,
-            value=outcome.worth * float(outcome.sent.sum()),
+            value=grade.worth * float(sent.sum()),
             found=Detections.none(),
             codec=policy.codec,
             size=len(encoded),
         )
         return self._board.spool.add(sample, encoded)
 
-    def _cropped(self, pixels: Pixels, outcome: TileOutcome) -> tuple[Window, Pixels]:
+    def _cropped(self, pixels: Pixels, index: int, sent: Truths) -> tuple[Window, Pixels]:
         """The smallest window around the cells that are sent; what else lies in it is grey, which takes few bytes."""
         logic, side = self._package.logic, self._package.side
         tile, cell = side // logic.tiles, side // logic.cells
-        top, left = (index * tile for index in divmod(outcome.index, logic.tiles))
-        rows, columns = np.flatnonzero(outcome.sent.any(axis=1)), np.flatnonzero(outcome.sent.any(axis=0))
+        top, left = (place * tile for place in divmod(index, logic.tiles))
+        rows, columns = np.flatnonzero(sent.any(axis=1)), np.flatnonzero(sent.any(axis=0))
         y0, y1 = int(rows[0]) * cell, int(rows[-1] + 1) * cell
         x0, x1 = int(columns[0]) * cell, int(columns[-1] + 1) * cell
         window = Window(x0=left + x0, y0=top + y0, width=x1 - x0, height=y1 - y0)
-        kept = outcome.sent[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
+        kept = sent[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1]
         mask = kept.repeat(cell, axis=0).repeat(cell, axis=1)[..., None]
         part = pixels[window.y0 : window.y0 + window.height, window.x0 : window.x0 + window.width]
         return window, np.where(mask, part, np.uint8(PAD))

@@ -88,7 +88,7 @@ def _row(fitted: Fitted, chosen: Chosen, context: str) -> dict[str, Any]:
         "context": context,
         "share_of_tiles": fitted.val.share(chosen.logic.tiles, index),
         "action": action_text(chosen.logic.table[context]),
-        "worth": chosen.logic.worth[context],
+        "grades": [[grade.threshold, grade.worth] for grade in chosen.logic.grades[context]],
     }
 
 

@@ -3,25 +3,41 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from orbitloop.domain.density import Downlink, Product, bent_pipe, density, oracle
+import numpy as np
+
+from orbitloop.domain.density import Downlink, Product, bent_pipe, density, oracle, rising
 from orbitloop.domain.hardware import HardwareTarget
 from orbitloop.domain.optimum import Point, Progress, best_of, sweep
-from orbitloop.domain.selection import REFERENCE, UNKNOWN, Action, Discard, Option, Raw, Run, SelectionLogic, Tiling
+from orbitloop.domain.selection import (
+    REFERENCE,
+    UNKNOWN,
+    Action,
+    Discard,
+    Grade,
+    Option,
+    Raw,
+    Run,
+    SelectionLogic,
+    Tiling,
+)
 from orbitloop_ground.adapters.transformation.evidence import Evidence
 from orbitloop_ground.adapters.transformation.fitting import Fitted
 from orbitloop_ground.adapters.transformation.tiles import sent_by_reference
 
-THRESHOLDS = (0.3, 0.5, 0.65, 0.8, 0.9, 0.95)
+THRESHOLDS = (0.1, 0.2, 0.3, 0.5, 0.65, 0.8, 0.9, 0.95)
+"""Where grades of certainty begin."""
 _FEW = 5
 """Tiles of a context below which the training frames' evidence is taken in place of that of val."""
 
+_HEADROOM = 0.9
+"""Share of the deadline that is planned with: other ground has other shares of contexts."""
 _LEAST = 1e-4
 """Least share of the frames that a link carries."""
 
-_DOUBT = 20.0
-"""Cells of its context's own density that every product is mixed with."""
+_DOUBT = 30.0
+"""Cells of the network's work on all contexts that each of its products in one is mixed with."""
 
 Allowed = Callable[[Action], bool]
 
@@ -73,8 +89,8 @@ def _tiling(fitted: Fitted, target: HardwareTarget, tiles: int, allowed: Allowed
     options = {}
     for index, name in enumerate(fitted.contexts):
         models = [*fitted.specialised.get(index, ()), *([REFERENCE] if fitted.reference is not None else [])]
-        runs: list[Action] = [Run(model=model, threshold=at) for model in models for at in THRESHOLDS]
-        actions: list[Action] = [action for action in [*runs, Raw(), Discard()] if allowed(action)]
+        runs: list[Action] = [Run(model=model, threshold=THRESHOLDS[0]) for model in models]
+        actions: list[Action] = [action for action in [Discard(), Raw(), *runs] if allowed(action)]
         options[name] = [_option(fitted, target, tiles, (index, action)) for action in actions]
     options[UNKNOWN] = [_option(fitted, target, tiles, (-1, fallback(fitted)))]
     return Tiling(tiles=tiles, overhead=overhead(fitted, target, tiles), options=options)
@@ -82,7 +98,7 @@ def _tiling(fitted: Fitted, target: HardwareTarget, tiles: int, allowed: Allowed
 
 def fallback(fitted: Fitted) -> Action:
     """What becomes of tiles that are unlike all contexts: the reference looks; raw where there is none."""
-    return Raw() if fitted.reference is None else Run(model=REFERENCE, threshold=0.5)
+    return Raw() if fitted.reference is None else Run(model=REFERENCE, threshold=THRESHOLDS[0])
 
 
 def _option(fitted: Fitted, target: HardwareTarget, tiles: int, what: tuple[int, Action]) -> Option:
@@ -92,22 +108,33 @@ def _option(fitted: Fitted, target: HardwareTarget, tiles: int, what: tuple[int,
         evidence = fitted.spare
     count = tiles * tiles * evidence.share(tiles, context)
     seconds = count * seconds_of(fitted, target, action, tiles)
-    return Option(action=action, seconds=seconds, product=_doubted(evidence, tiles, context, action))
+    products = evidence.products(tiles, context, action, THRESHOLDS)
+    if isinstance(action, Run):
+        cells = evidence.tiles[tiles].maps.size
+        known = _anywhere(fitted, tiles, replace(action, model=action.model.partition("@")[0]))
+        mixed = [_mixed(product, prior.density, cells) for product, prior in zip(products, known, strict=True)]
+        products = rising(mixed)
+    return Option(action=action, seconds=seconds, products=tuple(products))
 
 
-def _doubted(evidence: Evidence, tiles: int, context: int, action: Action) -> Product:
-    """A product as it is expected on other frames: mixed with some cells of its context.
+def _mixed(product: Product, prior: float, cells: int) -> Product:
+    """A product as it is expected on other frames: mixed with some cells as valuable as the network's are anywhere.
 
-    A threshold that passes five cells of which five are right is no proof of a precision of 1; with many cells the
-    difference vanishes.
+    That five cells of a context passed a threshold, all of them right, is no proof of a precision of 1; with many cells
+    the difference vanishes.
     """
-    product = evidence.product(tiles, context, action)
-    if not isinstance(action, Run) or not product.size:
-        return product
-    plain = evidence.product(tiles, context, Raw()).density
-    cells = product.size * evidence.tiles[tiles].maps.size
-    return Product(
-        size=product.size, value=product.size * (product.density * cells + plain * _DOUBT) / (cells + _DOUBT)
+    seen = product.size * cells
+    return Product(size=product.size, value=product.size * (product.value * cells + prior * _DOUBT) / (seen + _DOUBT))
+
+
+def _anywhere(fitted: Fitted, tiles: int, action: Run) -> list[Product]:
+    """What a network that serves every context makes of all of them together."""
+    parts = [fitted.val.products(tiles, index, action, THRESHOLDS) for index in range(len(fitted.contexts))]
+    return rising(
+        [
+            Product(size=sum(product.size for product in part), value=sum(product.value for product in part))
+            for part in zip(*parts, strict=True)
+        ]
     )
 
 
@@ -128,8 +155,11 @@ def choose(
         progress: told of the search.
     """
     every = [entry for entry in tilings_of(fitted, target, allowed) if tilings is None or entry.tiles in tilings]
-    points = sweep(every, fitted.val.prevalence, link, progress)
+    points = sweep(every, fitted.val.prevalence, replace(link, deadline=_HEADROOM * link.deadline), progress)
     point = best_of(points)
+    if not point.meets:  # what is left of the deadline is better than none of it
+        points = sweep(every, fitted.val.prevalence, link, progress)
+        point = best_of(points)
     notes = list(fitted.notes)
     if not point.meets:
         notes.append(
@@ -137,8 +167,7 @@ def choose(
             f"{point.seconds:.3g} s a frame; {link.deadline / point.seconds:.0%} of the frames are processed, the "
             "others are sent raw. Give it more time (a narrower swath, a lower rate), or a faster computer"
         )
-    worth = {context: option.product.density for context, option in point.choice}
-    logic = SelectionLogic(tiles=point.tiles, cells=fitted.application.geometry.cells, table=point.actions, worth=worth)
+    logic = _logic(fitted, point)
     return Chosen(
         target=target,
         link=link,
@@ -148,6 +177,25 @@ def choose(
         peers=peers_of(fitted, fitted.val, target, link),
         notes=notes,
     )
+
+
+def _logic(fitted: Fitted, point: Point) -> SelectionLogic:
+    """A point as it flies: of each model only what is worth more than a raw frame."""
+    table: dict[str, Action] = {}
+    grades: dict[str, tuple[Grade, ...]] = {}
+    for context, option in point.choice:
+        action, products = option.action, option.products
+        if isinstance(action, Run):
+            seen = _anywhere(fitted, point.tiles, action) if context == UNKNOWN else products
+            worths = np.maximum.accumulate([min(1.0, product.density) for product in seen])
+            found = [Grade(threshold=at, worth=float(worth)) for at, worth in zip(THRESHOLDS, worths, strict=True)]
+            while len(found) > 1 and found[0].worth < fitted.val.prevalence:
+                found = found[1:]
+            table[context], grades[context] = replace(action, threshold=found[0].threshold), tuple(found)
+        else:
+            table[context] = action
+            grades[context] = tuple(Grade(threshold=0.0, worth=min(1.0, product.density)) for product in products)
+    return SelectionLogic(tiles=point.tiles, cells=fitted.application.geometry.cells, table=table, grades=grades)
 
 
 def peers_of(fitted: Fitted, evidence: Evidence, target: HardwareTarget, link: Downlink) -> Peers:
@@ -185,12 +233,15 @@ class Verdict:
 def judge(fitted: Fitted, chosen: Chosen, evidence: Evidence) -> Verdict:
     """A logic on other frames: by the engine's word on their tiles, sent in the order that was expected."""
     tiles, target = chosen.logic.tiles, chosen.target
-    made, seconds = [], overhead(fitted, target, tiles)
+    made: list[tuple[float, Product]] = []
+    seconds = overhead(fitted, target, tiles)
     for index, name in [*enumerate(fitted.contexts), (-1, UNKNOWN)]:
         action = chosen.logic.action(name)
         count = tiles * tiles * evidence.share(tiles, index)
         seconds += count * seconds_of(fitted, target, action, tiles)
-        made.append((chosen.logic.worth[name], evidence.product(tiles, index, action)))
+        grades = chosen.logic.grades[name]
+        products = evidence.products(tiles, index, action, [grade.threshold for grade in grades])
+        made.extend((grade.worth, product) for grade, product in zip(grades, products, strict=True))
     ordered = [product for _, product in sorted(made, key=lambda entry: -entry[0])]
     return Verdict(
         density=density(ordered, seconds, evidence.prevalence, chosen.link, ordered=True),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import assert_never
 
 import numpy as np
@@ -56,20 +57,25 @@ class Evidence:
         """Their share of all tiles."""
         return self.count(tiles, context) / len(self.contexts[tiles])
 
-    def product(self, tiles: int, context: int, action: Action) -> Product:
-        """What an action makes of a context, a frame."""
-        truth = self._truth(tiles, context)
+    def products(self, tiles: int, context: int, action: Action, thresholds: Sequence[float]) -> list[Product]:
+        """What an action makes of a context, a frame: one product from each of ``thresholds`` to the next.
+
+        ``thresholds`` rise; raw tiles are one product, discarded ones none.
+        """
+        truth, cells = self._truth(tiles, context), self.tiles[tiles].maps.size
         match action:
             case Discard():
-                return Product(size=0.0, value=0.0)
+                return []
             case Raw():
-                sent = np.ones(truth.shape, bool)
-            case Run():
-                sent = self._values(tiles, context, action.model) >= action.threshold
+                return [Product(size=truth.size / cells, value=float(truth.sum() / cells))]
+            case Run(model=model):
+                values = self._values(tiles, context, model)
+                sent = [(values >= low) & (values < high) for low, high in pairwise([*thresholds, np.inf])]
+                return [
+                    Product(size=float(part.sum() / cells), value=float((part & truth).sum() / cells)) for part in sent
+                ]
             case _:
                 assert_never(action)
-        cells = self.tiles[tiles].maps.size
-        return Product(size=float(sent.sum() / cells), value=float((sent & truth).sum() / cells))
 
     def accuracy(self, tiles: int, context: int, model: str) -> Accuracy:
         """How good a network is on a context; all 1 where there are no tiles."""
