@@ -47,6 +47,14 @@ class Wish:
     effort: Effort = Effort()
     rules: tuple[ExpertRule, ...] = ()
 
+    def __post_init__(self) -> None:
+        if self.version < 1:
+            raise BadInput(f"version {self.version} must be at least 1; count it up with every artefact that flies")
+        Downlink(  # refuses a capacity or a deadline that is none, before minutes of training
+            capacity=1.0 if self.capacity is None else self.capacity,
+            deadline=1.0 if self.deadline is None else self.deadline,
+        )
+
 
 def transform(
     application: Application,
