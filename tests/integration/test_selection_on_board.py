@@ -1,0 +1,114 @@
+"""A selection logic as the ground makes it, flown by the inference worker: what is sent is what was expected."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from tests.small_application import EFFORT, GEOMETRY, TARGET, small_application, squares
+
+from orbitloop.adapters.signatures import SigningKey
+from orbitloop.domain.errors import Untrusted
+from orbitloop.domain.policy import LinkPolicy
+from orbitloop.domain.samples import Reason
+from orbitloop.domain.selection import Run
+from orbitloop.domain.units import Bytes
+from orbitloop.testing.builders import a_spec
+from orbitloop.testing.clocks import VirtualClock
+from orbitloop.testing.samples import LAUNCH
+from orbitloop.testing.spool import MemorySpool
+from orbitloop.wire.bundle import unpack
+from orbitloop.wire.model_folder import Model
+from orbitloop.wire.selection_file import SelectionPackage, pack_selection
+from orbitloop_edge.adapters.imagery import resampled
+from orbitloop_edge.adapters.onnx_networks import OnnxNetwork
+from orbitloop_edge.settings import EdgeSettings
+from orbitloop_edge.worker import Worker
+from orbitloop_ground.adapters.transformation.choosing import choose, half_of_the_value
+from orbitloop_ground.adapters.transformation.fitting import Fitted, Fitting
+from orbitloop_ground.adapters.yolo.export import export_graph
+from orbitloop_ground.adapters.yolo.network import YoloTiny, weights_of
+from orbitloop_ground.app import open_authority
+from orbitloop_mission.transformation.making import package_of
+
+pytestmark = pytest.mark.slow
+FRAMES = squares(4, seed=9)
+
+
+@pytest.fixture(scope="module")
+def fitting() -> Fitting:
+    return Fitting(small_application(reference=False), EFFORT, OnnxNetwork, resampled)
+
+
+@pytest.fixture(scope="module")
+def fitted(fitting: Fitting) -> Fitted:
+    return fitting.run()
+
+
+@pytest.fixture(scope="module")
+def package(fitted: Fitted) -> SelectionPackage:
+    only = choose(fitted, TARGET, half_of_the_value(fitted), allowed=lambda action: isinstance(action, Run))
+    return package_of(fitted, only, 1)
+
+
+class Ship:
+    """A satellite with keys, a detector that knows nothing, and a spool in memory."""
+
+    def __init__(self, folder: Path, package: SelectionPackage, *, stranger: bool = False) -> None:
+        authority = open_authority(folder / "authority", timedelta(days=9))
+        ground, keys = authority.equip_ground(), authority.equip("sat-1")
+        key = SigningKey(folder / "other.key" if stranger else ground / "signing.key")
+        (folder / "selection.ols").write_bytes(pack_selection(package, key.sign))
+        torch.manual_seed(3)
+        spec = a_spec(tile=320)
+        model = Model(spec=spec, weights=weights_of(YoloTiny(spec, normalised=False)), graph=export_graph(spec))
+        clock = VirtualClock(LAUNCH)
+        self.folder, self.spool = folder, MemorySpool("sat-1", clock, budget=Bytes(2**30))
+        settings = EdgeSettings(
+            satellite="sat-1",
+            folder=folder / "satellite",
+            keys=keys,
+            policy=LinkPolicy(codec="png", downlink_share=1e-9),
+            selection=folder / "selection.ols",
+            threads=1,
+        )
+        self.worker = Worker(settings, clock, self.spool, model)
+
+    def fly(self) -> None:
+        """Over four frames, and one of another camera."""
+        with self.worker as worker:
+            for frame in FRAMES:
+                path = self.folder / f"{frame.name}.png"
+                Image.fromarray(frame.pixels).save(path)
+                worker.observe(path)
+            Image.fromarray(np.zeros((64, 64, 3), np.uint8)).save(self.folder / "other.png")
+            worker.observe(self.folder / "other.png")
+
+
+def test_the_satellite_sends_what_the_ground_has_measured(
+    tmp_path: Path, fitting: Fitting, fitted: Fitted, package: SelectionPackage
+) -> None:
+    ship = Ship(tmp_path, package)
+    ship.fly()
+    sealed = ship.spool.seal(Bytes(2**30))
+    assert sealed is not None
+    samples = [sample for sample in unpack(sealed[1]).samples if sample.reason is Reason.VALUE]
+    evidence, logic = fitting.evidence(fitted, FRAMES), package.logic
+    cells = GEOMETRY.cells**2 * len(FRAMES)
+    expected = 0.0
+    for index, name in [*enumerate(fitted.contexts), (-1, "unknown")]:
+        grades = logic.grades[name]
+        products = evidence.products(logic.tiles, index, logic.action(name), [grade.threshold for grade in grades])
+        expected += sum(grade.worth * product.size for grade, product in zip(grades, products, strict=True)) * cells
+    assert expected > 0
+    assert sum(sample.value for sample in samples) == pytest.approx(expected, rel=1e-6)
+    assert {sample.frame for sample in samples} <= {f"{frame.name}.png" for frame in FRAMES}
+
+
+def test_a_logic_of_another_ground_is_not_flown(tmp_path: Path, package: SelectionPackage) -> None:
+    with pytest.raises(Untrusted):
+        Ship(tmp_path, package, stranger=True)
