@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -11,10 +12,10 @@ import torch
 from PIL import Image
 from tests.small_application import EFFORT, GEOMETRY, TARGET, small_application, squares
 
-from orbitloop.adapters.signatures import SigningKey
-from orbitloop.domain.errors import Untrusted
+from orbitloop.adapters.signatures import SigningKey, VerifyingKey
+from orbitloop.domain.errors import Refused
 from orbitloop.domain.policy import LinkPolicy
-from orbitloop.domain.samples import Reason
+from orbitloop.domain.samples import Reason, Sample
 from orbitloop.domain.selection import Run
 from orbitloop.domain.units import Bytes
 from orbitloop.testing.builders import a_spec
@@ -26,6 +27,7 @@ from orbitloop.wire.model_folder import Model
 from orbitloop.wire.selection_file import SelectionPackage, pack_selection
 from orbitloop_edge.adapters.imagery import resampled
 from orbitloop_edge.adapters.onnx_networks import OnnxNetwork
+from orbitloop_edge.adapters.selection_files import SelectionFile
 from orbitloop_edge.settings import EdgeSettings
 from orbitloop_edge.worker import Worker
 from orbitloop_ground.adapters.transformation.choosing import choose, half_of_the_value
@@ -52,7 +54,8 @@ def fitted(fitting: Fitting) -> Fitted:
 @pytest.fixture(scope="module")
 def package(fitted: Fitted) -> SelectionPackage:
     only = choose(fitted, TARGET, half_of_the_value(fitted), allowed=lambda action: isinstance(action, Run))
-    return package_of(fitted, only, 1)
+    made = package_of(fitted, only, 1)
+    return replace(made, parts={**made.parts, "tiny": fitted.graphs["tiny"]})
 
 
 class Ship:
@@ -94,9 +97,7 @@ def test_the_satellite_sends_what_the_ground_has_measured(
 ) -> None:
     ship = Ship(tmp_path, package)
     ship.fly()
-    sealed = ship.spool.seal(Bytes(2**30))
-    assert sealed is not None
-    samples = [sample for sample in unpack(sealed[1]).samples if sample.reason is Reason.VALUE]
+    samples = value_samples(ship)
     evidence, logic = fitting.evidence(fitted, FRAMES), package.logic
     cells = GEOMETRY.cells**2 * len(FRAMES)
     expected = 0.0
@@ -110,5 +111,62 @@ def test_the_satellite_sends_what_the_ground_has_measured(
 
 
 def test_a_logic_of_another_ground_is_not_flown(tmp_path: Path, package: SelectionPackage) -> None:
-    with pytest.raises(Untrusted):
-        Ship(tmp_path, package, stranger=True)
+    ship = Ship(tmp_path, package, stranger=True)
+    ship.fly()
+    assert not value_samples(ship)
+
+
+def value_samples(ship: Ship) -> list[Sample]:
+    """What waits because a logic has sent it."""
+    sealed = ship.spool.seal(Bytes(2**30))
+    return [] if sealed is None else [each for each in unpack(sealed[1]).samples if each.reason is Reason.VALUE]
+
+
+def test_a_newer_logic_takes_over_and_the_last_good_one_stays(tmp_path: Path, package: SelectionPackage) -> None:
+    key = SigningKey(tmp_path / "key")
+    verify = VerifyingKey(key.public).verify
+    path, kept = tmp_path / "new.ols", tmp_path / "kept" / "kept.ols"
+    file = SelectionFile(path, kept, verify)
+    assert file.kept() is None
+    assert file.new() is None
+
+    def put(given: bytes) -> None:
+        path.unlink(missing_ok=True)
+        path.write_bytes(given)
+
+    put(pack_selection(package, key.sign))
+    first = file.new()
+    assert first is not None
+    assert file.new() is None
+
+    put(pack_selection(replace(package, version=2, application="other"), key.sign))
+    second = file.new()
+    assert second is not None
+    assert second.package.application == "other"
+
+    for bad, said in (
+        (pack_selection(replace(package, version=2, target="another"), key.sign), "no newer than 2, which flies"),
+        (pack_selection(replace(package, version=3), SigningKey(tmp_path / "stranger").sign), "signature"),
+        (b"nonsense", "no selection logic"),
+        (pack_selection(replace(package, version=3, parts={**package.parts, "tiny": b"x"}), key.sign), "does not load"),
+        (
+            pack_selection(
+                replace(package, version=3, parts={**package.parts, "engine": package.parts["tiny"]}), key.sign
+            ),
+            "apart",
+        ),
+        (
+            pack_selection(
+                replace(package, version=3, parts={**package.parts, "tiny": package.parts["engine"]}), key.sign
+            ),
+            "value map",
+        ),
+    ):
+        put(bad)
+        with pytest.raises(Refused, match=said):
+            file.new()
+        assert file.new() is None
+
+    after_a_restart = SelectionFile(path, kept, verify).kept()
+    assert after_a_restart is not None
+    assert after_a_restart.digest == second.digest

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +19,6 @@ from numpy.typing import NDArray
 from orbitloop.adapters.signatures import VerifyingKey
 from orbitloop.adapters.wall_clock import WallClock
 from orbitloop.domain.detection import Detections
-from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import NotYet, OrbitloopError, Refused
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Digest
@@ -26,9 +26,7 @@ from orbitloop.ports.clock import Clock
 from orbitloop.ports.spool import Intake
 from orbitloop.ports.workers import WorkerStatus
 from orbitloop.wire.messages import MOST_DAMAGED, Offer, UpdateReport
-from orbitloop.wire.model_folder import Model, read_file
-from orbitloop.wire.selection_file import unpack_selection
-from orbitloop.wire.update import Verify
+from orbitloop.wire.model_folder import Model
 from orbitloop_edge.adapters.host import Patience, chance, elapsed, give_memory_back
 from orbitloop_edge.adapters.imagery import decode_picture, encode_picture, read_picture, resampled
 from orbitloop_edge.adapters.locks import held_lock
@@ -37,6 +35,7 @@ from orbitloop_edge.adapters.onnx_detector import OnnxDetector
 from orbitloop_edge.adapters.onnx_networks import WarmNetworks
 from orbitloop_edge.adapters.results import FrameResults
 from orbitloop_edge.adapters.rpc import Caller, CallServer
+from orbitloop_edge.adapters.selection_files import Arrived, SelectionFile
 from orbitloop_edge.adapters.shadow_log import FileShadowLog
 from orbitloop_edge.adapters.shelf import Shelf
 from orbitloop_edge.adapters.slots import Slots
@@ -138,7 +137,12 @@ class Worker:
             shadow=shadow,
         )
         verify = VerifyingKey(credentials_of(settings).ground_key).verify
-        self._selection = None if settings.selection is None else self._selected(settings.selection, verify, intake)
+        self._intake = intake
+        self._selection: SelectFrames | None = None
+        self._selections = None
+        if settings.selection is not None:
+            self._selections = SelectionFile(settings.selection, folder / "selection" / "kept.ols", verify)
+            self._renew_selection(self._selections.kept)
         self._prove = ProveUpdate(
             satellite=settings.satellite,
             slots=self.slots,
@@ -174,6 +178,8 @@ class Worker:
 
     def _select(self, frame: Path) -> None:
         """A frame that the logic is not made for is left to the others; it goes first, so that it may go again."""
+        if self._selections is not None:
+            self._renew_selection(self._selections.new)
         if self._selection is None:
             return
         try:
@@ -184,14 +190,24 @@ class Worker:
         fields = {"frame": done.frame, "seconds": round(done.seconds, 4), "processed": done.processed}
         _log.info("frame_selected", extra={**fields, "contexts": done.contexts, "samples": done.samples})
 
+    def _renew_selection(self, arrived: Callable[[], Arrived | None]) -> None:
+        """Go by what has arrived from now on; what cannot fly leaves things as they are."""
+        try:
+            new = arrived()
+        except OrbitloopError as error:
+            _log.warning("selection_refused", extra={"why": str(error)})
+            return
+        if new is not None:
+            self._selection = self._going_by(new)
+            fields = {"selection": new.digest, "version": new.package.version, "application": new.package.application}
+            _log.info("selection_flies", extra=fields)
+
     def _see(self, pixels: NDArray[np.uint8]) -> Detections:
         """By the model that serves now."""
         return self._frames.detector.detect(pixels)
 
-    def _selected(self, path: Path, verify: Verify, intake: Intake) -> SelectFrames:
-        settings = self._settings
-        data = read_file(path)
-        package = unpack_selection(data, verify)
+    def _going_by(self, arrived: Arrived) -> SelectFrames:
+        settings, package = self._settings, arrived.package
         networks = WarmNetworks(package.parts, memory=settings.selection_memory, threads=settings.threads)
         board = Board(
             satellite=settings.satellite,
@@ -199,11 +215,11 @@ class Worker:
             policy=settings.policy,
             imagery=Imagery(read=read_picture, encode=encode_picture, decode=decode_picture),
             resample=resampled,
-            spool=intake,
+            spool=self._intake,
             clock=self._clock,
             seconds=elapsed,
         )
-        return SelectFrames(package, digest_of(data), networks, board)
+        return SelectFrames(package, arrived.digest, networks, board)
 
     def look(self) -> None:
         """Look over some of the models on board; errors as :meth:`Scrubber.look`."""

@@ -138,12 +138,12 @@ def scaled(here: HardwareTarget, yolo_seconds: float) -> list[HardwareTarget]:
     """
     gflops = _TINY_YOLO_GFLOP / yolo_seconds
     pi = (
-        f"scaled from {here.name} by throughput: {gflops:.0f} GFLOP/s here (YOLOv3-tiny at 416 pixels, measured), "
+        f"{here.name} by throughput: {gflops:.0f} GFLOP/s here (YOLOv3-tiny at 416 pixels, measured), "
         f"{_PI_GFLOPS:.1f} there (YOLOv4-tiny at 416 pixels, 6.91 GFLOP, 3.4 pictures/s, ncnn, 1.95 GHz, all "
         "cores: table in https://github.com/Qengineering/YoloV4-ncnn-Jetson-Nano)"
     )
     jetson = (
-        f"scaled from {here.name} by YOLOv3-tiny at 416 pixels: {1 / yolo_seconds:.1f} pictures/s here (measured), "
+        f"{here.name} by YOLOv3-tiny at 416 pixels: {1 / yolo_seconds:.1f} pictures/s here (measured), "
         f"{_JETSON_FPS} there (Jetson Xavier NX, TensorRT, int8: https://github.com/NVIDIA-AI-IOT/jetson_benchmarks)"
     )
     return [
