@@ -133,7 +133,8 @@ class Priorities(Message):
 
     Args:
         revision: grows with every change, so that an older one that comes late changes nothing.
-        factors: by reason (``hard``, ``miss``, ``audit``, ``value``); reasons that the satellite does not know are ignored.
+        factors: by reason (``hard``, ``miss``, ``audit``, ``value``); those that the satellite does not know are
+            ignored.
     """
 
     revision: int = Field(ge=0)

@@ -11,6 +11,7 @@ from orbitloop.domain.detection import Truth
 from orbitloop.domain.digests import hexadecimal
 from orbitloop.domain.errors import Refused
 from orbitloop.domain.rollout import is_canary
+from orbitloop.domain.samples import Reason
 from orbitloop.domain.tiling import Window
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.node_ledger import Export, ExportLedger
@@ -65,7 +66,8 @@ class Exporter:
     label: LabelTile | None
 
     def export(self, satellite: str, folder: DatasetFolder) -> Export:
-        """Append what came down since; tiles that are held out to prove updates on are not for training.
+        """Append what came down since; tiles that are held out to prove updates on are not for training, nor is what an
+        application wanted for its value.
 
         Raises:
             NoSpace: the disk is full; what was appended stays.
@@ -93,7 +95,7 @@ class Exporter:
     ) -> Iterable[tuple[str, str, ReceivedSample]]:
         for entry in samples:
             name = _name(entry)
-            if name in known or is_canary(entry.sample.id):
+            if name in known or is_canary(entry.sample.id) or entry.sample.reason is Reason.VALUE:
                 continue
             if self.label is None:
                 yield name, name, entry
@@ -103,7 +105,8 @@ class Exporter:
 
 def canaries(samples: Iterable[ReceivedSample], label: LabelTile) -> list[CanaryTruth]:
     """What to tell a satellite of the held-out tiles that it kept: those with objects first."""
-    held_out = [entry.sample for entry in samples if is_canary(entry.sample.id)]
+    taught = [entry.sample for entry in samples if entry.sample.reason is not Reason.VALUE]
+    held_out = [sample for sample in taught if is_canary(sample.id)]
     found = [(sample.id, label(sample.frame, sample.window)) for sample in held_out]
     told = [CanaryTruth(sample=name, truth=truth) for name, truth in found if truth is not None]
     return sorted(told, key=lambda canary: -len(canary.truth.labels))[:MOST_CANARIES]
