@@ -228,7 +228,8 @@ class WorkerTable(_Table):
         frames: folder where the camera puts frames; made if missing.
         threads: processor threads of inference.
         seed: seed of the audit's chance.
-        selection: selection logic (``orbitloop transform``) that frames go by as well; leave it out for none.
+        selection: where a selection logic (``orbitloop transform``) is put that frames go by as well, by the ground or
+            by hand; ``selection/new.ols`` in the folder without it.
         selection_memory_bytes: most that its loaded networks may take.
     """
 

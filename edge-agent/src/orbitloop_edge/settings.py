@@ -32,7 +32,7 @@ class EdgeSettings:
         fade: how long the ground may be silent in the midst of datagrams before the contact counts as lost.
         threads: processor threads of inference.
         seed: seed of the audit's chance.
-        selection: selection logic that frames go by as well, if there is one.
+        selection: where the selection logic is put that frames go by as well; in ``folder`` without it.
         selection_memory: bytes that its loaded networks may take.
     """
 
@@ -51,3 +51,8 @@ class EdgeSettings:
     seed: int = 0
     selection: Path | None = None
     selection_memory: Bytes = Bytes(256 * 2**20)
+
+
+def selection_path(settings: EdgeSettings) -> Path:
+    """Where selection logics are put, by the ground or by hand."""
+    return settings.selection or settings.folder / "selection" / "new.ols"

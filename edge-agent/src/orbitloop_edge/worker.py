@@ -41,7 +41,7 @@ from orbitloop_edge.adapters.shelf import Shelf
 from orbitloop_edge.adapters.slots import Slots
 from orbitloop_edge.adapters.starts import FileStarts, FileTrust
 from orbitloop_edge.controller import credentials_of
-from orbitloop_edge.settings import EdgeSettings
+from orbitloop_edge.settings import EdgeSettings, selection_path
 from orbitloop_edge.usecases.detector import Detector
 from orbitloop_edge.usecases.observe import FrameResult, Imagery, Mining, ObserveFrames
 from orbitloop_edge.usecases.prove import ProveUpdate
@@ -139,10 +139,8 @@ class Worker:
         verify = VerifyingKey(credentials_of(settings).ground_key).verify
         self._intake = intake
         self._selection: SelectFrames | None = None
-        self._selections = None
-        if settings.selection is not None:
-            self._selections = SelectionFile(settings.selection, folder / "selection" / "kept.ols", verify)
-            self._renew_selection(self._selections.kept)
+        self._selections = SelectionFile(selection_path(settings), folder / "selection" / "kept.ols", verify)
+        self._renew_selection(self._selections.kept)
         self._prove = ProveUpdate(
             satellite=settings.satellite,
             slots=self.slots,
@@ -178,8 +176,7 @@ class Worker:
 
     def _select(self, frame: Path) -> None:
         """A frame that the logic is not made for is left to the others; it goes first, so that it may go again."""
-        if self._selections is not None:
-            self._renew_selection(self._selections.new)
+        self._renew_selection(self._selections.new)
         if self._selection is None:
             return
         try:
