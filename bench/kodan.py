@@ -30,7 +30,7 @@ from rich.console import Console
 from rich.table import Table
 
 from orbitloop.adapters.durable import write_durably
-from orbitloop.domain.density import Downlink
+from orbitloop.domain.density import Downlink, processed
 from orbitloop.domain.detection import Floats
 from orbitloop.domain.hardware import HardwareTarget
 from orbitloop.domain.resampling import Pixels
@@ -148,6 +148,7 @@ def figures_of(fitted: Fitted, test: Evidence, target: HardwareTarget) -> Figure
         "frame_seconds": verdict.seconds,
         "direct_seconds": verdict.peers.direct_seconds,
         "deadline_seconds": main.deadline,
+        "processed": processed(verdict.seconds, main.deadline),
         "meets": chosen.point.meets and verdict.seconds <= main.deadline,
         "says_it_cannot": not chosen.point.meets,
         "engine_share": verdict.engine_seconds / verdict.seconds,
@@ -214,6 +215,7 @@ def case_of(name: str, target: str, found: Sequence[Figures]) -> dict[str, objec
         "frame_seconds": mean("frame_seconds"),
         "deadline_seconds": mean("deadline_seconds"),
         "direct_seconds": mean("direct_seconds"),
+        "processed": mean("processed"),
         "meets": all(figures["meets"] for figures in found),
         "says_it_cannot": any(figures["says_it_cannot"] for figures in found),
         "seeds": len(found),

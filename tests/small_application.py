@@ -55,6 +55,6 @@ def small_application(frames: Frames | None = None, *, reference: bool = True) -
     look = Reference(
         look=brightness,
         seconds=lambda target: 4 * target.time_of("reference"),
-        view=ReferenceView(side=GEOMETRY.side, margin=0.0),
+        view=ReferenceView(side=GEOMETRY.side, margin=0.0, around=0),
     )
     return Application(name="squares", geometry=GEOMETRY, frames=given, reference=look if reference else None)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from orbitloop.domain.density import Downlink, Product, carried, density
 from orbitloop.domain.errors import BadInput
-from orbitloop.domain.optimum import Point, best_at, best_of, products_of, sweep, undominated, worth
+from orbitloop.domain.optimum import Point, best_at, best_of, best_within, products_of, sweep, undominated, worth
 from orbitloop.domain.selection import Discard, Grade, Option, Raw, Run, SelectionLogic, Tiling
 
 SHARES = st.integers(0, 12).map(lambda part: part / 12)
@@ -54,10 +54,11 @@ def by_hand(tiling: Tiling, link: Downlink) -> tuple[float, float]:
 @given(tilings(), st.integers(1, 12), st.integers(1, 16))
 def test_no_choice_within_the_deadline_is_better(tiling: Tiling, capacity: int, quarters: int) -> None:
     link = Downlink(capacity=capacity / 12, deadline=quarters / 4)
-    point = best_at(tiling, 0.3, link)
-    if not point.meets:
+    point = best_within(tiling, 0.3, link)
+    if point is None:
         assert tiling.overhead > link.deadline
         return
+    assert point.meets
     value, seconds = by_hand(tiling, link)
     assert worth(products_of(option for _, option in point.choice), link.capacity) == pytest.approx(value, abs=1e-9)
     assert point.seconds == pytest.approx(seconds, abs=1e-9)
@@ -76,9 +77,10 @@ def test_the_same_question_has_the_same_answer(tiling: Tiling, capacity: int) ->
 @settings(max_examples=25, deadline=None)
 @given(tilings(), st.integers(1, 12), st.integers(1, 8))
 def test_more_time_is_worth_no_less(tiling: Tiling, capacity: int, quarters: int) -> None:
-    short = best_at(tiling, 0.3, Downlink(capacity=capacity / 12, deadline=quarters / 4))
-    long = best_at(tiling, 0.3, Downlink(capacity=capacity / 12, deadline=quarters / 2))
-    if short.meets:
+    short = best_within(tiling, 0.3, Downlink(capacity=capacity / 12, deadline=quarters / 4))
+    long = best_within(tiling, 0.3, Downlink(capacity=capacity / 12, deadline=quarters / 2))
+    if short is not None:
+        assert long is not None
         values = [worth(products_of(option for _, option in each.choice), capacity / 12) for each in (short, long)]
         assert values[1] >= values[0] - 1e-9
 
@@ -106,8 +108,10 @@ def test_a_valuable_context_is_sent_raw_where_time_is_short() -> None:
             "sea": [option("small", 1.0, 0.05, 0.05), raw(0.5, 0.05), NOTHING],
         },
     )
-    short = best_at(tiling, 0.5, Downlink(capacity=0.5, deadline=1.5))
-    long = best_at(tiling, 0.5, Downlink(capacity=0.5, deadline=2.5))
+    short = best_within(tiling, 0.5, Downlink(capacity=0.5, deadline=1.5))
+    long = best_within(tiling, 0.5, Downlink(capacity=0.5, deadline=2.5))
+    assert short is not None
+    assert long is not None
     assert short.actions == {"city": Raw(), "sea": Run(model="small", threshold=0.5)}
     assert long.density == pytest.approx(1.0)
     assert long.actions["city"] == Run(model="small", threshold=0.5)
@@ -122,8 +126,10 @@ def test_idle_compute_is_claimed_for_a_longer_pass() -> None:
             "poor": [option("small", 0.1, 0.1, 0.05), raw(0.4, 0.05), NOTHING],
         },
     )
-    idle = best_at(tiling, 0.55, Downlink(capacity=0.27, deadline=1.0))
-    busy = best_at(tiling, 0.55, Downlink(capacity=0.27, deadline=0.1))
+    idle = best_within(tiling, 0.55, Downlink(capacity=0.27, deadline=1.0))
+    busy = best_within(tiling, 0.55, Downlink(capacity=0.27, deadline=0.1))
+    assert idle is not None
+    assert busy is not None
     assert idle.actions["poor"] == Run(model="small", threshold=0.5)
     assert (idle.density, busy.density) == (1.0, 1.0)
     assert busy.actions["poor"] == Raw()
@@ -152,10 +158,29 @@ def test_where_nothing_meets_the_deadline_the_densest_is_taken_and_it_is_said() 
     assert point.density == pytest.approx(density([Product(size=0.2, value=0.2)], 5.0, 0.3, link))
 
 
-def test_one_that_meets_the_deadline_goes_before_one_that_does_not() -> None:
-    poor = Point(tiles=1, choice=(), seconds=1.0, density=0.4, meets=True)
-    rich = Point(tiles=2, choice=(), seconds=3.0, density=0.9, meets=False)
-    assert best_of([rich, poor]) is poor
+def test_frames_are_shed_only_where_that_is_clearly_denser() -> None:
+    meets = Point(tiles=1, choice=(), seconds=1.0, density=0.4, meets=True)
+    hardly = Point(tiles=2, choice=(), seconds=3.0, density=0.415, meets=False)
+    clearly = Point(tiles=2, choice=(), seconds=3.0, density=0.45, meets=False)
+    assert best_of([hardly, meets]) is meets
+    assert best_of([hardly, meets, clearly]) is clearly
+
+
+def test_a_small_link_is_filled_by_fewer_frames_that_are_looked_at_longer() -> None:
+    options = {"all": [NOTHING, raw(1.0, 0.2), option("rough", 1.0, 0.2, 0.12), option("sure", 4.0, 0.2, 0.2)]}
+    tiling = Tiling(tiles=1, overhead=0.0, options=options)
+    small, large = Downlink(capacity=0.05, deadline=1.0), Downlink(capacity=0.2, deadline=1.0)
+    shed = best_at(tiling, 0.2, small)
+    assert (shed.meets, shed.density) == (False, 1.0)
+    assert best_at(tiling, 0.2, large).meets
+
+
+@settings(max_examples=40, deadline=None)
+@given(tilings(), st.integers(1, 12), st.integers(1, 16))
+def test_shedding_is_never_worse_than_what_meets_the_deadline(tiling: Tiling, capacity: int, quarters: int) -> None:
+    link = Downlink(capacity=capacity / 12, deadline=quarters / 4)
+    within, best = best_within(tiling, 0.3, link), best_at(tiling, 0.3, link)
+    assert within is None or best.density >= within.density - 1e-9
 
 
 def test_the_search_tells_how_far_it_is() -> None:

@@ -27,7 +27,7 @@ from orbitloop.wire.selection_file import ReferenceView, SelectionPackage
 from orbitloop_edge.adapters.imagery import decode_picture, encode_picture, read_picture, resampled
 from orbitloop_edge.adapters.onnx_networks import SESSION_FACTOR, OnnxNetwork, WarmNetworks
 from orbitloop_edge.usecases.observe import Imagery
-from orbitloop_edge.usecases.select import Board, SelectFrames
+from orbitloop_edge.usecases.select import Board, Mosaic, SelectFrames
 
 SIDE = 256
 DARK, LIGHT, STRANGE = 20, 220, 128
@@ -96,7 +96,7 @@ class Flown:
             side=SIDE,
             highest=True,
             prevalence=0.05,
-            reference=ReferenceView(side=128, margin=2.0),
+            reference=ReferenceView(side=128, margin=2.0, around=8),
             link=Downlink(capacity=0.1, deadline=deadline),
             contexts=("sea", "port"),
             reach=9.0,
@@ -169,14 +169,38 @@ def test_what_is_not_sent_of_a_window_is_grey(tmp_path: Path) -> None:
     pixels = decode_picture(encoded, "sample")
     assert pixels.shape == (32, 32, 3)
     assert (pixels == LIGHT).all()
-    assert flown.detector.sides == [(64, 64, 3)]
+    assert flown.detector.sides == [(80, 80, 3)]
 
 
 def test_the_reference_in_the_slots_sees_unknown_tiles(tmp_path: Path) -> None:
     flown = Flown(tmp_path, unknown=Run(model="reference", threshold=0.5))
     flown.select.select(flown.frame(STRANGE, DARK, DARK, STRANGE))
-    assert len(flown.detector.sides) == 2
-    assert len(flown.bundle()) == 2
+    assert flown.detector.sides == [(80, 160, 3)]
+    assert len(flown.bundle()) == 1
+
+
+def test_many_tiles_are_looked_at_as_a_whole_frame(tmp_path: Path) -> None:
+    flown = Flown(tmp_path, unknown=Run(model="reference", threshold=0.5), sea=Run(model="reference", threshold=0.5))
+    flown.select.select(flown.frame(STRANGE, DARK, DARK, STRANGE))
+    assert flown.detector.sides == [(128, 128, 3)]
+    assert len(flown.bundle()) == 1
+
+
+def test_tiles_beside_each_other_show_what_is_around_them_and_give_their_own_places_back() -> None:
+    whole = np.arange(16 * 16, dtype=np.uint8).reshape(16, 16, 1).repeat(3, axis=2)
+    seen: list[Pixels] = []
+
+    def detect(picture: Pixels) -> Detections:
+        seen.append(picture)
+        return some_detections((9, 1, 11, 3), (1, 9, 3, 11), scores=[0.9, 0.8])
+
+    found = Mosaic(whole, 4, 2).look(detect, [(0, 0), (1, 1), (3, 2)])
+    (picture,) = seen
+    assert picture.shape == (16, 16, 3)
+    assert (picture[:2, :8] == PAD).all()
+    assert np.array_equal(picture[:8, 8:], whole[2:10, 2:10])
+    assert [len(each) for each in found] == [0, 1, 1]
+    assert found[1].boxes.tolist() == [[-1, -1, 1, 1]]
 
 
 def test_where_two_cells_far_apart_are_sent_the_rest_between_is_grey(tmp_path: Path) -> None:

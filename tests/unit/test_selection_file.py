@@ -37,7 +37,7 @@ PACKAGE = SelectionPackage(
     side=256,
     highest=True,
     prevalence=0.05,
-    reference=ReferenceView(side=128, margin=4.0),
+    reference=ReferenceView(side=128, margin=4.0, around=8),
     link=Downlink(capacity=0.1, deadline=0.04),
     contexts=("sea", "port", "city"),
     reach=31.5,

@@ -77,7 +77,7 @@ def test_with_time_the_right_reference_is_chosen_and_without_it_is_not(fitted: F
 def test_a_target_on_which_nothing_meets_the_deadline_is_told(fitted: Fitted) -> None:
     chosen = choose(fitted, TARGET, replace(half_of_the_value(fitted), deadline=1e-6))
     assert not chosen.point.meets
-    assert any("cannot meet the deadline" in note for note in chosen.notes)
+    assert any("nothing meets the frame deadline" in note for note in chosen.notes)
 
 
 def test_a_target_that_was_never_timed_is_refused(fitted: Fitted) -> None:

@@ -36,7 +36,9 @@ _SPARE, _WEIGHT = 2.0, 0.02
 """How many times the capacity counts as well, and how much."""
 _ROUNDS = 24
 _STRETCHED = (1.0, 1.5, 2.0, 3.0, 5.0, 10.0)
-"""By how much the least time is overdrawn where the deadline cannot be met anyway."""
+"""How many times the deadline, or the least time where that is longer, frames may take if others are shed."""
+_SHEDDING = 0.02
+"""Density that must be gained by shedding frames: ground that is not processed is not searched either."""
 _AROUND = (0.0, 0.25, 0.5, 0.8, 0.95, 1.0, 1.05, 1.25, 2.0, 4.0)
 
 
@@ -49,7 +51,7 @@ class Point:
         choice: an option for each context, in the order of the tiling.
         seconds: of a frame.
         density: data value density; counts frames that find no time.
-        meets: whether the frame deadline is met.
+        meets: whether every frame is processed within the deadline, on average; else some are shed, and sent raw.
     """
 
     tiles: int
@@ -83,33 +85,44 @@ def sweep(
 
 
 def best_of(points: Sequence[Point]) -> Point:
-    """The point of most density among those that meet the deadline; where none does, among all.
+    """The densest point; one that does not meet the deadline only where it is denser by more than it is worth.
 
     Among equals: the least time, then the fewest tiles.
     """
     if not points:
         raise BadInput("there is no number of tiles to choose from")
-    meeting = [point for point in points if point.meets]
-    return min(meeting or points, key=lambda point: (-round(point.density, _DIGITS), point.seconds, point.tiles))
+    return min(points, key=lambda point: (-_rank(point), point.seconds, point.tiles))
 
 
 def best_at(tiling: Tiling, prevalence: float, link: Downlink) -> Point:
-    """The best choice at one number of tiles that meets the deadline.
+    """The best choice at one number of tiles: :func:`best_within` the deadline, or one that sheds frames.
 
-    Where none does, frames without time are sent raw, and the choice is the densest of those that are best within the
-    least time that there is and some multiples of it: not exact, but no worse than the fastest.
+    Shedding processes a share of the frames, each for longer, and sends the others raw, so that the deadline is met on
+    average over all. That fills a small link with surer products, and is all there is where no choice meets the
+    deadline. Of those that shed the densest is taken among the best within some multiples of the deadline, or of the
+    least time that there is: not exact.
     """
-    kept = {context: undominated(options) for context, options in tiling.options.items()}
-    least = sum(min(option.seconds for option in options) for options in kept.values())
-    room = link.deadline - tiling.overhead + _SLACK * link.deadline
-    if least <= room:
-        return _point(tiling, _Search(list(kept.values()), room, link.capacity).run(), prevalence, link)
-    whole = tiling.overhead + least
+    kept = [undominated(options) for options in tiling.options.values()]
+    least = sum(min(option.seconds for option in options) for options in kept)
+    within = best_within(tiling, prevalence, link)
+    whole = max(link.deadline, tiling.overhead + least)
     rooms = [whole * times - tiling.overhead + _SLACK for times in _STRETCHED] + [float("inf")]
-    points = [
-        _point(tiling, _Search(list(kept.values()), each, link.capacity).run(), prevalence, link) for each in rooms
-    ]
-    return min(points, key=lambda point: (-round(point.density, _DIGITS), point.seconds))
+    shedding = [_point(tiling, _Search(kept, room, link.capacity).run(), prevalence, link) for room in rooms]
+    return best_of([*([] if within is None else [within]), *shedding])
+
+
+def best_within(tiling: Tiling, prevalence: float, link: Downlink) -> Point | None:
+    """The best choice at one number of tiles among those that meet the deadline, exactly; ``None`` where none does."""
+    kept = [undominated(options) for options in tiling.options.values()]
+    least = sum(min(option.seconds for option in options) for options in kept)
+    room = link.deadline - tiling.overhead + _SLACK * link.deadline
+    if least > room:
+        return None
+    return _point(tiling, _Search(kept, room, link.capacity).run(), prevalence, link)
+
+
+def _rank(point: Point) -> float:
+    return round(point.density - (0.0 if point.meets else _SHEDDING), _DIGITS)
 
 
 def _point(tiling: Tiling, picked: Sequence[Option], prevalence: float, link: Downlink) -> Point:

@@ -44,10 +44,25 @@ _Few = Field(max_length=1_000)
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ReferenceView:
-    """How a detector is the reference: it sees frames at ``side`` pixels, with ``margin`` pixels around each box."""
+    """How a detector is the reference.
+
+    Args:
+        side: of frames as it sees them, pixels.
+        margin: pixels around a box that are of value too.
+        around: pixels around a tile that are looked at with it, so that what lies across its edge is seen.
+    """
 
     side: int
     margin: float
+    around: int
+
+    def share(self, tiles: int, count: float) -> float:
+        """How much of looking at a whole frame it takes to look at ``count`` of ``tiles ** 2`` tiles; at most 1.
+
+        They are looked at in one picture beside each other, each with what is around it.
+        """
+        side = self.side / tiles
+        return min(1.0, count * ((side + 2 * self.around) / self.side) ** 2)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -87,6 +102,8 @@ class SelectionPackage:
             raise BadInput("a selection logic flies with its context engine; it is missing")
         if set(self.contexts) != set(self.logic.table) - {UNKNOWN} or len(set(self.contexts)) != len(self.contexts):
             raise BadInput("the engine's contexts and those of the selection logic are not the same")
+        if self.side % self.logic.cells or (self.reference is not None and self.reference.side % self.logic.tiles):
+            raise BadInput(f"frames of {self.side} pixels cannot be dealt out to the logic's cells and tiles")
         served = {*self.parts, *([REFERENCE] if self.reference is not None else [])}
         missing = [name for name in self.logic.models if name not in served]
         if missing:
@@ -118,7 +135,8 @@ class _Header(_Text):
     highest: bool
     prevalence: _Share
     reference_side: Annotated[int, Field(ge=1, le=2**16)] | None = None
-    reference_margin: Annotated[float, Field(ge=0, le=2**16, allow_inf_nan=False)] | None = None
+    reference_margin: Annotated[float, Field(ge=0, le=2**16, allow_inf_nan=False)] = 0.0
+    reference_around: Annotated[int, Field(ge=0, le=2**16)] = 0
     capacity: _Positive
     deadline: _Positive
     tiles: int = Field(ge=1, le=1_000)
@@ -140,7 +158,8 @@ def pack_selection(package: SelectionPackage, sign: Sign) -> bytes:
         highest=package.highest,
         prevalence=package.prevalence,
         reference_side=None if package.reference is None else package.reference.side,
-        reference_margin=None if package.reference is None else package.reference.margin,
+        reference_margin=0.0 if package.reference is None else package.reference.margin,
+        reference_around=0 if package.reference is None else package.reference.around,
         capacity=package.link.capacity,
         deadline=package.link.deadline,
         tiles=package.logic.tiles,
@@ -214,7 +233,7 @@ def _package(header: _Header, parts: Mapping[str, bytes]) -> SelectionPackage:
 def _reference(header: _Header) -> ReferenceView | None:
     if header.reference_side is None:
         return None
-    return ReferenceView(side=header.reference_side, margin=header.reference_margin or 0.0)
+    return ReferenceView(side=header.reference_side, margin=header.reference_margin, around=header.reference_around)
 
 
 def _row(context: str, logic: SelectionLogic) -> _Row:

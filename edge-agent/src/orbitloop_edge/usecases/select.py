@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Protocol, assert_never
+from typing import Protocol
 
 import numpy as np
 
@@ -18,15 +19,15 @@ from orbitloop.domain.pace import Pace
 from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.resampling import INPUT, Pixels, Resample, as_input, cut_tiles
 from orbitloop.domain.samples import Reason, Sample
-from orbitloop.domain.selection import REFERENCE, UNKNOWN, Discard, Grade, Raw, Run
+from orbitloop.domain.selection import REFERENCE, UNKNOWN, Grade, Run
 from orbitloop.domain.tiling import PAD, Window
 from orbitloop.domain.units import Digest
-from orbitloop.domain.value_map import Truths, map_of_detections, regrid
+from orbitloop.domain.value_map import Truths, map_of_detections, regrid, tiles_of_map
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.spool import Intake
 from orbitloop.wire.bundle import sample_id
-from orbitloop.wire.selection_file import ENGINE, SelectionPackage
-from orbitloop_edge.usecases.observe import Imagery
+from orbitloop.wire.selection_file import ENGINE, ReferenceView, SelectionPackage
+from orbitloop_edge.usecases.observe import Imagery, inside_of
 
 BATCH = 16
 """Tiles that a network sees at once."""
@@ -107,6 +108,36 @@ class Board:
     seconds: Callable[[], float]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Mosaic:
+    """Tiles of a frame beside each other in one picture, each with what is around it; grey beyond the frame.
+
+    Args:
+        whole: the frame, ``(s, s, 3)``.
+        side: of a tile, pixels.
+        around: pixels around each.
+    """
+
+    whole: Pixels
+    side: int
+    around: int
+
+    def look(self, detect: Callable[[Pixels], Detections], places: Sequence[tuple[int, int]]) -> list[Detections]:
+        """What ``detect`` sees of the tiles at ``places`` (row and column), each in pixels of its tile."""
+        step = self.side + 2 * self.around
+        columns = math.isqrt(len(places) - 1) + 1
+        rows = -(-len(places) // columns)
+        picture = np.full((rows * step, columns * step, 3), PAD, np.uint8)
+        padded = np.pad(self.whole, ((self.around,) * 2, (self.around,) * 2, (0, 0)), constant_values=PAD)
+        corners = [tuple(index * step for index in divmod(place, columns)) for place in range(len(places))]
+        for (y, x), (row, column) in zip(corners, places, strict=True):
+            top, left = row * self.side, column * self.side
+            picture[y : y + step, x : x + step] = padded[top : top + step, left : left + step]
+        found = detect(picture)
+        windows = [Window(x0=x, y0=y, width=step, height=step) for y, x in corners]
+        return [inside_of(found, window).shifted(x=-self.around, y=-self.around) for window in windows]
+
+
 class SelectFrames:
     """Frames one after the other, under one logic.
 
@@ -160,12 +191,14 @@ class SelectFrames:
         logic = self._package.logic
         tiles = as_input(cut_tiles(self._board.resample(pixels, logic.tiles * INPUT), logic.tiles))
         contexts = self._contexts(tiles)
+        part = logic.cells // logic.tiles
+        values = np.zeros((len(tiles), part, part), np.float32)
         groups: dict[str, list[int]] = {}
         for index, context in enumerate(contexts):
-            groups.setdefault(context, []).append(index)
-        values: dict[int, Floats] = {}
-        for context in sorted(groups):
-            values |= dict(zip(groups[context], self._values(context, pixels, tiles, groups[context]), strict=True))
+            if isinstance(action := logic.action(context), Run):
+                groups.setdefault(action.model, []).append(index)
+        for model in sorted(groups):
+            values[groups[model]] = self._values(model, pixels, tiles, groups[model])
         return [
             TileOutcome(index=index, context=context, values=values[index], grades=logic.grades[context])
             for index, context in enumerate(contexts)
@@ -180,38 +213,26 @@ class SelectFrames:
             found.extend(UNKNOWN if index == UNLIKE else names[index] for index in answer.contexts)
         return found
 
-    def _values(self, context: str, pixels: Pixels, tiles: Floats, places: Sequence[int]) -> Floats:
+    def _values(self, model: str, pixels: Pixels, tiles: Floats, places: Sequence[int]) -> Floats:
         """How sure a model is of the cells of the tiles at ``places``, ``(n, cells / tiles, cells / tiles)``."""
+        if model == REFERENCE and self._package.reference is not None:
+            return self._by_detector(pixels, places, self._package.reference)
+        network, mine = self._networks.get(model), tiles[list(places)]
+        said = np.concatenate([network(mine[at : at + BATCH])[0] for at in range(0, len(mine), BATCH)])
+        return regrid(said, self._package.logic.cells // self._package.logic.tiles, highest=self._package.highest)
+
+    def _by_detector(self, pixels: Pixels, places: Sequence[int], view: ReferenceView) -> Floats:
+        """What the model in the slots says of tiles: of the whole frame where they are many, else in one picture."""
         logic = self._package.logic
-        part = logic.cells // logic.tiles
-        match logic.action(context):
-            case Raw() | Discard():
-                return np.zeros((len(places), part, part), np.float32)
-            case Run(model=model):
-                if model == REFERENCE and self._package.reference is not None:
-                    values = self._by_detector(pixels, places)
-                else:
-                    values = self._by_network(model, tiles[list(places)])
-                return regrid(values, part, highest=self._package.highest)
-            case other:
-                assert_never(other)
-
-    def _by_network(self, model: str, tiles: Floats) -> Floats:
-        network = self._networks.get(model)
-        return np.concatenate([network(tiles[at : at + BATCH])[0] for at in range(0, len(tiles), BATCH)])
-
-    def _by_detector(self, pixels: Pixels, places: Sequence[int]) -> Floats:
-        """What the model in the slots says of single tiles, each seen as it would be seen in the frame."""
-        logic, view = self._package.logic, self._package.reference
-        assert view is not None
         whole = self._board.resample(pixels, view.side)
+        if view.share(logic.tiles, len(places)) >= 1:
+            found = self._board.detect(whole)
+            said = map_of_detections(found, (view.side, view.side), logic.cells, margin=view.margin)
+            return np.asarray(tiles_of_map(said, logic.tiles)[list(places)], np.float32)
         side, part = view.side // logic.tiles, logic.cells // logic.tiles
-        said = []
-        for place in places:
-            y, x = (index * side for index in divmod(place, logic.tiles))
-            found = self._board.detect(np.ascontiguousarray(whole[y : y + side, x : x + side]))
-            said.append(map_of_detections(found, (side, side), part, margin=view.margin))
-        return np.stack(said)
+        seen = Mosaic(whole, side=side, around=view.around)
+        found_in = seen.look(self._board.detect, [divmod(place, logic.tiles) for place in places])
+        return np.stack([map_of_detections(found, (side, side), part, margin=view.margin) for found in found_in])
 
     def _untouched(self) -> list[TileOutcome]:
         logic = self._package.logic

@@ -35,6 +35,8 @@ CLOUDS = Geometry(side=1024, cells=16, grain=16, tilings=(1, 2, 4, 8), metres=3.
 
 _SHIP_MARGIN, _AIRPLANE_MARGIN = 2.0, 8.0
 """Pixels around an object that are of value too."""
+_AROUND = 32
+"""Pixels of 1 m around a tile in which an airplane may go on."""
 _HELD_OUT = 4
 """Every so many training frames is one to choose by: the sets' own val is small."""
 _CLEAR = 0.48
@@ -71,7 +73,9 @@ def application(
             frames = coco_frames(_there(data or AIRPLANES_DATA), AIRPLANES, margin=_AIRPLANE_MARGIN)
             launched = read_model(model or AIRPLANES_MODEL)
             detector = OnnxDetector(launched.graph, launched.weights, launched.spec, threads=1)
-            reference = detector_reference(detector, AIRPLANES, margin=_AIRPLANE_MARGIN, shrunk=2, resample=resampled)
+            reference = detector_reference(
+                detector, AIRPLANES, margin=_AIRPLANE_MARGIN, shrunk=2, around=_AROUND, resample=resampled
+            )
             return Application(name=name, geometry=AIRPLANES, frames=held_out(frames), reference=reference)
         case Applications.CLOUDS:
             table = _there(data or CLOUDS_DATA)

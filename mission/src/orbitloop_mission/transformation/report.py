@@ -10,7 +10,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from orbitloop.domain.density import Downlink
-from orbitloop.domain.optimum import Point, sweep
+from orbitloop.domain.optimum import Point, best_within
 from orbitloop.domain.selection import Action, Run
 from orbitloop_ground.adapters.transformation.choosing import Chosen, Verdict, tilings_of
 from orbitloop_ground.adapters.transformation.fitting import Fitted
@@ -34,12 +34,14 @@ class SweptPoint:
 
 
 def swept(fitted: Fitted, chosen: Chosen) -> list[SweptPoint]:
-    """The best choice at every number of tiles, for several deadlines around the target's; each once."""
+    """The best choices at every number of tiles within several deadlines around the target's, and the chosen one."""
     found: dict[tuple[int, float, float], SweptPoint] = {}
+    tilings = tilings_of(fitted, chosen.target)
     for haste in _HASTES:
         link = Downlink(capacity=chosen.link.capacity, deadline=chosen.link.deadline * haste)
-        for point in sweep(tilings_of(fitted, chosen.target), fitted.val.prevalence, link):
-            if point.meets:
+        for tiling in tilings:
+            point = best_within(tiling, fitted.val.prevalence, link)
+            if point is not None:
                 key = (point.tiles, round(point.seconds, 9), round(point.density, 9))
                 found.setdefault(key, SweptPoint(point=point, deadline=link.deadline, chosen=point == chosen.point))
     if not any(each.chosen for each in found.values()):

@@ -132,13 +132,14 @@ class _Detector(Protocol):
 
 
 def detector_reference(
-    detector: _Detector, geometry: Geometry, *, margin: float, shrunk: int, resample: Resample
+    detector: _Detector, geometry: Geometry, *, margin: float, shrunk: int, around: int, resample: Resample
 ) -> Reference:
     """A detector as a reference.
 
     Args:
         margin: pixels of the frame around a box that are of value too.
         shrunk: how many times smaller, a side, the detector sees the frame.
+        around: pixels of that around a single tile that it looks at too.
         resample: see :data:`~orbitloop.domain.resampling.Resample`.
     """
     side = geometry.side // shrunk
@@ -150,7 +151,7 @@ def detector_reference(
     return Reference(
         look=look,
         seconds=lambda target: target.time_of(f"detector:{side}"),
-        view=ReferenceView(side=side, margin=margin / shrunk),
+        view=ReferenceView(side=side, margin=margin / shrunk, around=around),
     )
 
 

@@ -66,8 +66,17 @@ class Chosen:
 
 
 def tilings_of(fitted: Fitted, target: HardwareTarget, allowed: Allowed = lambda action: True) -> list[Tiling]:
-    """All that may be done on a target, at each number of tiles."""
-    return [_tiling(fitted, target, tiles, allowed) for tiles in fitted.application.geometry.tilings]
+    """All that may be done on a target, at each number of tiles.
+
+    Twice where the reference is a detector: looking at some tiles of each context, or once at the whole frame for all.
+    """
+    reference = fitted.reference
+    ways = (False, True) if reference is not None and reference.view is not None else (False,)
+    return [
+        _tiling(fitted, target, tiles, allowed, whole=whole)
+        for tiles in fitted.application.geometry.tilings
+        for whole in ways
+    ]
 
 
 def overhead(fitted: Fitted, target: HardwareTarget, tiles: int) -> float:
@@ -76,16 +85,17 @@ def overhead(fitted: Fitted, target: HardwareTarget, tiles: int) -> float:
     return fitted.application.geometry.megapixels * target.time_of("shrink") + tiles * tiles * each
 
 
-def seconds_of(fitted: Fitted, target: HardwareTarget, action: Action, tiles: int) -> float:
-    """Seconds of one tile."""
+def seconds_of(fitted: Fitted, target: HardwareTarget, action: Action, *, tiles: int, count: float) -> float:
+    """Seconds of ``count`` tiles of a frame, on average."""
     if not isinstance(action, Run):
         return 0.0
-    if action.model == REFERENCE and fitted.reference is not None and fitted.reference.graph is None:
-        return fitted.reference.seconds(target) / (tiles * tiles)
-    return target.time_of(action.model.partition("@")[0])
+    reference = fitted.reference
+    if action.model == REFERENCE and reference is not None and reference.view is not None:
+        return reference.seconds(target) * reference.view.share(tiles, count)
+    return count * target.time_of(action.model.partition("@")[0])
 
 
-def _tiling(fitted: Fitted, target: HardwareTarget, tiles: int, allowed: Allowed) -> Tiling:
+def _tiling(fitted: Fitted, target: HardwareTarget, tiles: int, allowed: Allowed, *, whole: bool) -> Tiling:
     options = {}
     for index, name in enumerate(fitted.contexts):
         models = [*fitted.specialised.get(index, ()), *([REFERENCE] if fitted.reference is not None else [])]
@@ -93,7 +103,17 @@ def _tiling(fitted: Fitted, target: HardwareTarget, tiles: int, allowed: Allowed
         actions: list[Action] = [action for action in [Discard(), Raw(), *runs] if allowed(action)]
         options[name] = [_option(fitted, target, tiles, (index, action)) for action in actions]
     options[UNKNOWN] = [_option(fitted, target, tiles, (-1, fallback(fitted)))]
-    return Tiling(tiles=tiles, overhead=overhead(fitted, target, tiles), options=options)
+    before = overhead(fitted, target, tiles)
+    if whole and fitted.reference is not None:
+        before += fitted.reference.seconds(target)
+        options = {context: [_looked_at(option) for option in given] for context, given in options.items()}
+    return Tiling(tiles=tiles, overhead=before, options=options)
+
+
+def _looked_at(option: Option) -> Option:
+    """The same where the reference has looked at the whole frame already."""
+    seen = isinstance(option.action, Run) and option.action.model == REFERENCE
+    return replace(option, seconds=0.0) if seen else option
 
 
 def fallback(fitted: Fitted) -> Action:
@@ -107,7 +127,7 @@ def _option(fitted: Fitted, target: HardwareTarget, tiles: int, what: tuple[int,
     if context >= 0 and fitted.val.count(tiles, context) < _FEW < fitted.spare.count(tiles, context):
         evidence = fitted.spare
     count = tiles * tiles * evidence.share(tiles, context)
-    seconds = count * seconds_of(fitted, target, action, tiles)
+    seconds = seconds_of(fitted, target, action, tiles=tiles, count=count)
     products = evidence.products(tiles, context, action, THRESHOLDS)
     if isinstance(action, Run):
         cells = evidence.tiles[tiles].maps.size
@@ -157,15 +177,12 @@ def choose(
     every = [entry for entry in tilings_of(fitted, target, allowed) if tilings is None or entry.tiles in tilings]
     points = sweep(every, fitted.val.prevalence, replace(link, deadline=_HEADROOM * link.deadline), progress)
     point = best_of(points)
-    if not point.meets:  # what is left of the deadline is better than none of it
-        points = sweep(every, fitted.val.prevalence, link, progress)
-        point = best_of(points)
     notes = list(fitted.notes)
     if not point.meets:
         notes.append(
-            f"{target.name} cannot meet the deadline of {link.deadline:.3g} s: the logic takes "
-            f"{point.seconds:.3g} s a frame; {link.deadline / point.seconds:.0%} of the frames are processed, the "
-            "others are sent raw. Give it more time (a narrower swath, a lower rate), or a faster computer"
+            f"{target.name}: {_why(every, link)} The logic takes {point.seconds:.3g} s a frame of {link.deadline:.3g} "
+            f"s: {min(1.0, link.deadline / point.seconds):.0%} of the frames are processed, the others are sent raw. "
+            "More time (a narrower swath, a lower rate) or a faster computer would process all"
         )
     logic = _logic(fitted, point)
     return Chosen(
@@ -177,6 +194,17 @@ def choose(
         peers=peers_of(fitted, fitted.val, target, link),
         notes=notes,
     )
+
+
+def _why(tilings: Sequence[Tiling], link: Downlink) -> str:
+    """Why frames are shed."""
+    least = min(
+        tiling.overhead + sum(min(option.seconds for option in options) for options in tiling.options.values())
+        for tiling in tilings
+    )
+    if least > link.deadline:
+        return "nothing meets the frame deadline."
+    return "the link is filled with surer products by processing fewer frames longer."
 
 
 def _logic(fitted: Fitted, point: Point) -> SelectionLogic:
@@ -234,14 +262,17 @@ def judge(fitted: Fitted, chosen: Chosen, evidence: Evidence) -> Verdict:
     """A logic on other frames: by the engine's word on their tiles, sent in the order that was expected."""
     tiles, target = chosen.logic.tiles, chosen.target
     made: list[tuple[float, Product]] = []
-    seconds = overhead(fitted, target, tiles)
+    counts: dict[Action, float] = {}
     for index, name in [*enumerate(fitted.contexts), (-1, UNKNOWN)]:
         action = chosen.logic.action(name)
-        count = tiles * tiles * evidence.share(tiles, index)
-        seconds += count * seconds_of(fitted, target, action, tiles)
+        alike = replace(action, threshold=THRESHOLDS[0]) if isinstance(action, Run) else action
+        counts[alike] = counts.get(alike, 0.0) + tiles * tiles * evidence.share(tiles, index)
         grades = chosen.logic.grades[name]
         products = evidence.products(tiles, index, action, [grade.threshold for grade in grades])
         made.extend((grade.worth, product) for grade, product in zip(grades, products, strict=True))
+    seconds = overhead(fitted, target, tiles) + sum(
+        seconds_of(fitted, target, action, tiles=tiles, count=count) for action, count in counts.items()
+    )
     ordered = [product for _, product in sorted(made, key=lambda entry: -entry[0])]
     return Verdict(
         density=density(ordered, seconds, evidence.prevalence, chosen.link, ordered=True),
