@@ -26,6 +26,7 @@ from pathlib import Path
 
 from bench.cells import Cells, Figure, Figures
 from bench.intervals import interval
+from rich import box
 from rich.console import Console
 from rich.table import Table
 
@@ -48,6 +49,7 @@ OUT = Path("build/bench")
 TARGETS = ("one-core", "raspberry-pi-4", "jetson-15w")
 LINKS = {"half": 1.0, "quarter": 0.5, "all": 2.0}
 """Capacity by that of the first link, which carries half of what is of high value."""
+PEERS = ("ours", "bent_pipe", "direct_deploy", "oracle")
 ALONE = ("order", "tiling", "specialisation", "elision")
 AIM, BENT, NEAR, ENGINE = 0.91, 0.48, 0.02, 0.02
 
@@ -204,13 +206,12 @@ def case_of(name: str, target: str, found: Sequence[Figures]) -> dict[str, objec
     def mean(key: str) -> float:
         return round(interval([float(figures[key] or 0) for figures in found])[0], 6)
 
-    keys = ("ours", "bent_pipe", "direct_deploy", "oracle")
     profile = read_target(target)
     return {
         "application": name,
         "target": target,
         "provenance": profile.provenance.value,
-        "density": {key: mean(key) for key in keys},
+        "density": {key: mean(key) for key in PEERS},
         "half_interval": round(interval([float(figures["ours"] or 0) for figures in found])[1], 6),
         "frame_seconds": mean("frame_seconds"),
         "deadline_seconds": mean("deadline_seconds"),
@@ -222,7 +223,7 @@ def case_of(name: str, target: str, found: Sequence[Figures]) -> dict[str, objec
         "alone": {each: mean(f"alone_{each}") for each in ALONE},
         "engine_share": mean("engine_share"),
         "engine_of_deadline": mean("engine_of_deadline"),
-        "links": {link: {key: mean(f"{link}_{key}") for key in keys} for link in LINKS},
+        "links": {link: {key: mean(f"{link}_{key}") for key in PEERS} for link in LINKS},
         "logics": [figures["logic"] for figures in found],
         "tiles": [figures["tiles"] for figures in found],
     }
@@ -232,21 +233,16 @@ def show(document: dict[str, object], console: Console) -> None:
     """The table, and which aims were met."""
     cases = document["cases"]
     assert isinstance(cases, list)
-    columns = ("application", "target", "ours", "±", "bent pipe", "direct", "oracle", "s a frame", "deadline")
-    table = Table(*columns, *ALONE, "engine")
+    densities = Table("", "target", "ours", "bent pipe", "direct", "oracle", "±", box=box.SIMPLE)
+    times = Table("", "target", "order", "tiling", "special.", "elision", "s", "deadline", "engine", box=box.SIMPLE)
     for case in cases:
-        values = [case["density"]["ours"], case["half_interval"], *list(case["density"].values())[1:]]
+        named = case["application"], case["target"]
+        values = [*case["density"].values(), case["half_interval"]]
+        densities.add_row(*named, *(f"{value:.3f}" for value in values))
         alone = [f"{value:.3f}" for value in case["alone"].values()]
-        times = (f"{case['frame_seconds']:.4f}", f"{case['deadline_seconds']:.4f}")
-        table.add_row(
-            case["application"],
-            case["target"],
-            *(f"{value:.3f}" for value in values),
-            *times,
-            *alone,
-            f"{case['engine_share']:.1%}",
-        )
-    console.print(table)
+        seconds = (f"{case['frame_seconds']:.4f}", f"{case['deadline_seconds']:.4f}")
+        times.add_row(*named, *alone, *seconds, f"{case['engine_share']:.1%}")
+    console.print("data value density", densities, "each technique alone, and time", times)
     for aim, met in aims(cases).items():
         console.print(f"{aim}: {'met' if met else 'missed'}", highlight=False)
 

@@ -9,11 +9,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tests.small_application import EFFORT, GEOMETRY, TARGET, small_application, squares
 
 from orbitloop.adapters.signatures import SigningKey, VerifyingKey
 from orbitloop.domain.contexts import Index, IndexRule
 from orbitloop.domain.errors import BadInput
+from orbitloop.domain.resampling import as_input
 from orbitloop.domain.selection import Discard, Raw, Run
 from orbitloop.wire.selection_file import unpack_selection
 from orbitloop_edge.adapters.imagery import resampled
@@ -21,6 +23,8 @@ from orbitloop_edge.adapters.onnx_networks import OnnxNetwork
 from orbitloop_ground.adapters.transformation.applications import Application, Frame, Frames, Geometry
 from orbitloop_ground.adapters.transformation.choosing import choose, half_of_the_value, judge
 from orbitloop_ground.adapters.transformation.fitting import Fitted, Fitting
+from orbitloop_ground.adapters.transformation.graphs import Reach, engine_graph, value_graph
+from orbitloop_ground.adapters.transformation.training import Schedule, features_of, train_engine, train_values
 from orbitloop_mission.transformation.making import ARTEFACT, PAGE, REPORT, Wish, expert_rules, transform
 
 pytestmark = pytest.mark.slow
@@ -183,3 +187,31 @@ def test_an_action_for_each_context_and_nothing_else(fitted: Fitted) -> None:
     kinds = {type(action) for name, action in chosen.logic.table.items() if name != "unknown"}
     assert kinds <= {Raw, Discard}
     assert set(chosen.logic.table) == {*fitted.contexts, "unknown"}
+
+
+@pytest.mark.parametrize("steps", [5, 10, 20, 30])
+def test_however_few_steps_there_are_a_network_is_trained(steps: int) -> None:
+    tiles = np.random.default_rng(0).integers(0, 256, (4, 3, 128, 128), np.uint8)
+    network = train_engine(tiles, np.array([0, 1, 0, 1]), Schedule(steps=steps, batch=4))
+    again = train_engine(tiles, np.array([0, 1, 0, 1]), Schedule(steps=steps, batch=4))
+    reach = Reach(centres=np.zeros((2, 8), np.float32), whitening=np.eye(8, dtype=np.float32), limit=1.0)
+    assert engine_graph(network, reach) == engine_graph(again, reach)
+
+
+def test_graphs_answer_as_the_networks_that_they_were_made_of() -> None:
+    tiles = np.random.default_rng(0).integers(0, 256, (5, 3, 128, 128), np.uint8)
+    wanted = np.zeros((5, 16, 16), np.float32)
+    wanted[:2, :8] = 1
+    network = train_values(tiles, wanted, Schedule(steps=5, batch=4), width=8)
+    given = as_input(tiles)
+    with torch.no_grad():
+        expected = torch.sigmoid(network(torch.from_numpy(given)))[:, 0].numpy()
+    assert np.allclose(OnnxNetwork(value_graph(network))(given)[0], expected, atol=1e-5)
+
+    engine = train_engine(tiles, np.array([0, 1, 2, 0, 1]), Schedule(steps=5, batch=4))
+    found = features_of(tiles)
+    reach = Reach(centres=found[:3], whitening=np.eye(8, dtype=np.float32), limit=1.0)
+    logits, distances = OnnxNetwork(engine_graph(engine, reach))(given)
+    with torch.no_grad():
+        assert np.allclose(logits, engine(torch.from_numpy(given)).numpy(), atol=1e-5)
+    assert np.allclose(distances, ((found[:, None] - found[None, :3]) ** 2).sum(axis=2).min(axis=1), atol=1e-6)

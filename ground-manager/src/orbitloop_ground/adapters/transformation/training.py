@@ -17,6 +17,8 @@ from orbitloop_ground.adapters.transformation.networks import EngineNet, ValueNe
 
 _WARM = 0.1
 """Share of the steps in which the learning rate rises."""
+_RISING = 2.5
+"""Steps that it takes at least: the schedule divides by one less."""
 _DECAY = 1e-3
 
 Network = TypeVar("Network", bound=nn.Module)
@@ -113,7 +115,11 @@ class _Fitting:
         steps, chance = self.schedule.steps, self.chance
         optimiser = torch.optim.AdamW(network.parameters(), lr=self.schedule.rate, weight_decay=_DECAY)
         rates = torch.optim.lr_scheduler.OneCycleLR(
-            optimiser, self.schedule.rate, total_steps=steps, pct_start=_WARM, cycle_momentum=False
+            optimiser,
+            self.schedule.rate,
+            total_steps=steps,
+            pct_start=max(_WARM, _RISING / steps),
+            cycle_momentum=False,
         )
         every = torch.from_numpy(self.tiles)
         for _ in range(steps):
