@@ -101,6 +101,10 @@ class _Worker:
         """Prove an update and swap it in."""
         return self._prove(path, offer)
 
+    def prove_beginning(self, path: Path, offer: Offer, here: Bytes) -> Digest | None:
+        """Prove what a beginning of an update makes, and swap it in."""
+        return self._prove.beginning(path, offer, here)
+
 
 def main(config: Path, journal: Path, rate: float) -> None:
     """Work until standard input ends."""

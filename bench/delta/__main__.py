@@ -1,13 +1,13 @@
-"""What an update of how many bytes is worth: our encoder at several budgets, beside what others would send.
+"""What an update of how many bytes is worth: our encoders at several budgets, beside what others would send.
 
 The launched model is trained on the flown train frames, three old pictures replayed, by the same steps for all; what a
 training gains in mAP@0.5 on the eight test frames is told as a share of what the full one gains in single precision
 with the same seed.
 
-    python -m bench.delta [--seeds 0,1,2] [--steps 200] [--no-peers]
+    python -m bench.delta [--seeds 0,1,2] [--steps 200] [--no-peers] [--keep]
 
 Each figure is kept in ``build/bench/cells/delta``; what was stopped goes on. Writes ``build/bench/delta.json`` and
-``delta.svg``.
+``delta.svg``; ``--keep`` also puts the points into the file by which the trainer chooses an encoder.
 """
 
 from __future__ import annotations
@@ -34,22 +34,32 @@ from orbitloop.ports.trainer import Lessons
 from orbitloop.wire.model_folder import Model, decode_weights, encode_weights
 from orbitloop.wire.update import Step, Update, pack_update
 from orbitloop.wire.update_streams import shapes_of
-from orbitloop_ground.adapters.yolo.finetune import FIXED_BYTES, FineTuning, TorchTrainer
+from orbitloop_ground.adapters.yolo.encoders import (
+    FIXED_BYTES,
+    Encoder,
+    Heads,
+    LowRankFactors,
+    NormsAndBiases,
+    SparseCoordinates,
+)
+from orbitloop_ground.adapters.yolo.finetune import FineTuning, TorchTrainer
 from orbitloop_mission.embedded.scenery import lesson_of, resized
 
 OUT = Path("build/bench")
-LARGEST = "ours within 500 kB"
-BUDGETS = {
-    "gains and biases": FIXED_BYTES,
-    "ours within 30 kB": 30_000,
-    "ours within 60 kB": 60_000,
-    "ours within 100 kB": 100_000,
-    "ours within 150 kB": 150_000,
-    "ours within 240 kB": 240_000,
-    "ours within 300 kB": 300_000,
-    "ours within 400 kB": 400_000,
-    LARGEST: 500_000,
+FRONTIER = Path("ground-manager/src/orbitloop_ground/adapters/yolo/frontier.json")
+LARGEST = "sparse within 360 kB"
+OURS: dict[str, tuple[Encoder, int]] = {
+    "gains and biases": (NormsAndBiases(), FIXED_BYTES),
+    **{f"sparse within {size} kB": (SparseCoordinates(), 1000 * size) for size in (30, 60, 100, 150, 240, 300, 360)},
 }
+OTHERS: dict[str, tuple[Encoder, int]] = {
+    "heads": (Heads(), 60_000),
+    "low rank within 60 kB": (LowRankFactors(), 60_000),
+    "low rank within 240 kB": (LowRankFactors(), 240_000),
+    "sparse of 4 bits within 100 kB": (SparseCoordinates(limit=7), 100_000),
+    "sparse of 1 bit within 100 kB": (SparseCoordinates(limit=1), 100_000),
+}
+"""Encoders of ours that are looked at once, with the first seed."""
 TIANSUAN = "whole tensors, 3 MB (Tiansuan)"
 
 
@@ -60,9 +70,9 @@ class Course:
     seed: int
     steps: int
 
-    def trainer(self) -> TorchTrainer:
+    def trainer(self, encoder: Encoder | None = None) -> TorchTrainer:
         """What trains and measures."""
-        return TorchTrainer(FineTuning(seed=self.seed, steps=self.steps))
+        return TorchTrainer(FineTuning(seed=self.seed, steps=self.steps, encoder=encoder))
 
     def lessons(self) -> Lessons:
         """The train frames, and old pictures."""
@@ -89,10 +99,10 @@ class Course:
         return self.trainer().precision(model, [lesson_of(image) for image in frames("test")])
 
 
-def ours(course: Course, budget: int) -> Figures:
-    """Our encoder within ``budget``: bytes as signed and packed, accuracy, and what applying it takes."""
+def ours(course: Course, encoder: Encoder, budget: int) -> Figures:
+    """An encoder of ours within ``budget``: bytes as signed and packed, accuracy, and what applying it takes."""
     base = launched()
-    trained = course.trainer().train(base, course.lessons(), Bytes(budget), _say_nothing)
+    trained = course.trainer(encoder).train(base, course.lessons(), Bytes(budget), _say_nothing)
     changes = tuple(change for step in trained.steps for change in step)
     digest = weights_digest(trained.weights)
     update = Update(base=weights_digest(base.weights), steps=(Step(changes=changes, result=digest),))
@@ -149,12 +159,24 @@ def points(measured: Mapping[str, Mapping[int, Figures]], base: float) -> list[P
     return made
 
 
+def frontier(found: list[Point]) -> str:
+    """The points of ours that every seed has, as the trainer reads them."""
+    of = {name: encoder.name for name, (encoder, _) in OURS.items()}
+    told = [
+        {"encoder": of[point.encoder], "bytes": round(point.size), "gain_fraction": round(point.gain, 3)}
+        for point in sorted(found, key=lambda point: point.size)
+        if point.encoder in of
+    ]
+    return json.dumps(told, indent=1) + "\n"
+
+
 def main() -> None:
     """Measure, print, write."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--no-peers", action="store_true", help="only ours and the full training")
+    parser.add_argument("--keep", action="store_true", help=f"write {FRONTIER} too, which the trainer chooses by")
     given = parser.parse_args()
     console = Console()
     cells = Cells(OUT / "cells/delta", lambda key, new: console.print(f"measured {dict(key)}") if new else None)
@@ -164,7 +186,8 @@ def main() -> None:
     base = float(cells.get(key, lambda: {"map50": courses[0].precision(launched().weights)})["map50"] or 0)
     for course in courses:
         contestants = {"full fp32": partial(peer, course, "full fp32")}
-        contestants |= {name: partial(ours, course, budget) for name, budget in BUDGETS.items()}
+        mine = OURS | OTHERS if course is courses[0] else OURS
+        contestants |= {name: partial(ours, course, *of) for name, of in mine.items()}
         if not given.no_peers:
             contestants[TIANSUAN] = partial(tiansuan, course)
         if not given.no_peers and course is courses[0]:  # what they send hardly depends on the seed
@@ -182,9 +205,12 @@ def main() -> None:
             name: found["missing"] for name, runs in measured.items() for found in runs.values() if "missing" in found
         },
     }
-    document, picture = report(points(measured, base), extra, frozenset(BUDGETS), console)
+    found = points(measured, base)
+    document, picture = report(found, extra, frozenset(OURS | OTHERS), console)
     write_durably(OUT / "delta.json", (json.dumps(document, indent=2) + "\n").encode())
     write_durably(OUT / "delta.svg", picture.encode())
+    if given.keep:
+        write_durably(FRONTIER, frontier(found).encode())
 
 
 if __name__ == "__main__":

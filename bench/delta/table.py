@@ -110,8 +110,9 @@ def picture(points: list[Point], mine: frozenset[str]) -> str:
     for share in (0, 0.5, 0.9, 0.95, 1):
         y = 330 - 250 * share
         marks.append(f'<path d="M60 {y:.1f}H600" stroke="#ddd"/><text x="22" y="{y + 4:.1f}">{share:.0%}</text>')
+    high = max(380, 20 + 17 * len(points))
     return (
-        '<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 900 380" font-family="sans-serif" font-size="12">'
-        '<rect width="900" height="380" fill="#fff"/>'
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 900 {high}" font-family="sans-serif" font-size="12">'
+        f'<rect width="900" height="{high}" fill="#fff"/>'
         '<text x="60" y="24">share of the full training\'s gain against bytes sent</text>' + "".join(marks) + "</svg>\n"
     )

@@ -2,9 +2,10 @@
 
 The train frames are captured in an order by seed, seen by the model that flies, cut in tiles of 320 pixels and encoded
 as they fly; each selector sends at most a tenth of those bytes, frame by frame. Labels are the truth; training has
-every weight free and takes the same steps for all. Measured on the eight test frames.
+every weight free and takes the same steps for all. Measured on the eight test frames. What codecs cost is told by
+:mod:`bench.selection.codecs`.
 
-    python -m bench.selection [--seeds 0,1,2] [--only ours,random] [--part all|rounds|misses|table]
+    python -m bench.selection [--seeds 0,1,2] [--only ours,random] [--part all|rounds|misses|codecs|table]
 
 Each figure is kept in ``build/bench/cells/selection``: what was stopped goes on, and several may run at once. The
 table, ``build/bench/selection.json`` and ``selection.svg`` hold what is there.
@@ -17,6 +18,7 @@ from functools import partial
 from pathlib import Path
 
 from bench.cells import Cells, Figure
+from bench.selection import codecs
 from bench.selection.misses import plant
 from bench.selection.rounds import launched_precision, run
 from bench.selection.scene import CONTESTANTS, MODEL, Contestant
@@ -48,7 +50,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", default="0,1,2")
     parser.add_argument("--only", default=",".join(one.name for one in CONTESTANTS if "," not in one.name))
-    parser.add_argument("--part", default="all", choices=("all", "rounds", "misses", "table"))
+    parser.add_argument("--part", default="all", choices=("all", "rounds", "misses", "codecs", "table"))
     arguments = parser.parse_args()
     console, seeds = Console(), [int(seed) for seed in arguments.seeds.split(",")]
     cells = Cells(CELLS, lambda key, new: console.print(f"measured {dict(key)}") if new else None)
@@ -63,6 +65,8 @@ def main() -> None:
             if one.share < 1:
                 cells.get({"what": "misses", "selector": one.name}, partial(plant, one))
     report(CELLS, console)
+    if arguments.part in ("all", "codecs"):
+        codecs.run(list(codecs.CONTESTANTS), list(codecs.BUDGETS), console)
 
 
 if __name__ == "__main__":

@@ -32,8 +32,9 @@ from orbitloop_edge.adapters.gateway import GatewayClient
 from orbitloop_edge.adapters.inbox import FolderInbox
 from orbitloop_edge.adapters.outbox import FolderOutbox
 from orbitloop_edge.adapters.sessions import FilePending, FileSessions
-from orbitloop_edge.usecases.contact import Aboard, ContactSession, Occasion, SessionSummary
+from orbitloop_edge.usecases.contact import Aboard, ContactSession, Occasion
 from orbitloop_edge.usecases.node_channel import DesiredIntake, send_events
+from orbitloop_edge.usecases.tally import SessionSummary
 from orbitloop_ground.app import Dependencies, compose, datagram_server, gateway_thread
 from orbitloop_ground.settings import GroundSettings
 

@@ -36,8 +36,9 @@ from orbitloop_edge.adapters.sessions import FilePending, FileSessions
 from orbitloop_edge.adapters.slot_state import keep_repair
 from orbitloop_edge.adapters.slots import Slots
 from orbitloop_edge.adapters.spool import DiskSpool
-from orbitloop_edge.usecases.contact import Aboard, ContactSession, Occasion, SessionSummary
+from orbitloop_edge.usecases.contact import Aboard, ContactSession, Occasion
 from orbitloop_edge.usecases.repairs import RepairIntake
+from orbitloop_edge.usecases.tally import SessionSummary
 from orbitloop_ground.app import Dependencies, compose, datagram_server, gateway_thread, open_models
 from orbitloop_ground.settings import GroundSettings
 

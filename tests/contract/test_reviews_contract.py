@@ -5,7 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -23,6 +23,7 @@ from orbitloop.ports.reviews import Overtaken, Proposal, Review, ReviewQueue, Ve
 from orbitloop.testing.reviews import MemoryReviews, a_proposal, a_truth
 from orbitloop_ground.adapters.ledger import Ledger
 from orbitloop_ground.adapters.restorable import RestorableLedger
+from orbitloop_ground.usecases.labelling import Desk
 
 NOON = datetime(2026, 5, 1, 12, tzinfo=UTC)
 WINDOW = Window(x0=416, y0=0, width=416, height=320)
@@ -32,8 +33,8 @@ WINDOW = Window(x0=416, y0=0, width=416, height=320)
 class Store:
     """A queue, and another process's view of it."""
 
-    queue: ReviewQueue
-    again: Callable[[], ReviewQueue]
+    queue: Desk
+    again: Callable[[], Desk]
 
 
 @pytest.fixture(params=["memory", "SQLite", "PostgreSQL", "SQLite with a journal"])
@@ -249,3 +250,23 @@ def test_what_is_no_proposal_is_refused(change: dict[str, np.ndarray]) -> None:
 def test_a_verdict_needs_a_name() -> None:
     with pytest.raises(BadInput, match="who decided"):
         Verdict(truth=None, who="  ", at=NOON)
+
+
+def test_the_last_opinion_on_a_tile_is_kept_as_it_was_said(store: Store) -> None:
+    said = replace(a_proposal(3), agreement=np.array([1.0, 0.5, 0.25], np.float32))
+    store.queue.record_opinions("small", {a_name(0): a_proposal(1), a_name(1): a_proposal(0)})
+    store.queue.record_opinions("large", {a_name(0): said})
+    found = store.again().opinions([a_name(0), a_name(1), a_name(2)])
+    assert found.keys() == {a_name(0), a_name(1)}
+    for name in ("boxes", "labels", "confidence", "doubtful", "agreement"):
+        np.testing.assert_array_equal(getattr(found[a_name(0)], name), getattr(said, name))
+    assert found[a_name(1)].boxes.shape == (0, 4)
+    assert found[a_name(1)].agreement is None
+    assert store.queue.opinions([a_name(0), a_name(1)], "small").keys() == {a_name(1)}
+    assert store.queue.opinions([]) == {}
+
+
+def test_more_opinions_than_one_statement_may_ask_for_are_all_found(store: Store) -> None:
+    thought = {a_name(number): a_proposal(1) for number in range(1_200)}
+    store.queue.record_opinions("large", thought)
+    assert store.again().opinions(list(thought)).keys() == thought.keys()

@@ -277,6 +277,7 @@ PARSERS: dict[str, Parser] = {
     "update-beginning": Parser(
         parse=lambda data: update.unpack_beginning(data, _anyone), seeds=(_an_update(), _an_update()[:-1])
     ),
+    "update-beginnings": Parser(parse=update.beginnings_of, seeds=(_an_update(), _an_update()[:-1])),
     "update-head": Parser(parse=_update_head, seeds=(_told_by(_an_update()),)),
     "update-places": Parser(
         parse=_update_places,

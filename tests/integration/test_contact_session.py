@@ -32,7 +32,9 @@ from orbitloop_edge.adapters.inbox import FolderInbox
 from orbitloop_edge.adapters.outbox import FolderOutbox
 from orbitloop_edge.adapters.sessions import FilePending, FileSessions
 from orbitloop_edge.adapters.spool import DiskSpool
-from orbitloop_edge.usecases.contact import Aboard, ContactSession, Occasion, SessionSummary
+from orbitloop_edge.usecases.beginnings import OnBeginning
+from orbitloop_edge.usecases.contact import Aboard, ContactSession, Occasion
+from orbitloop_edge.usecases.tally import SessionSummary
 from orbitloop_ground.app import Dependencies, compose, gateway_thread
 from orbitloop_ground.http.server import ServerThread
 from orbitloop_ground.settings import GroundSettings
@@ -166,7 +168,14 @@ class Mission:
     def outbox(self) -> FolderOutbox:
         return FolderOutbox(self.folder / "sat" / "outbox")
 
-    def contact(self, url: str | None = None, *, budget: int = PLENTY, apply: object = apply_at_once) -> SessionSummary:
+    def contact(
+        self,
+        url: str | None = None,
+        *,
+        budget: int = PLENTY,
+        apply: object = apply_at_once,
+        beginning: OnBeginning | None = None,
+    ) -> SessionSummary:
         """One session, as a satellite that has just restarted would hold it."""
         aboard = Aboard(
             satellite="sat-1",
@@ -174,6 +183,7 @@ class Mission:
             outbox=self.outbox(),
             inbox=FolderInbox(self.folder / "sat" / "inbox"),
             pending=FilePending(self.folder / "sat" / "pending.json"),
+            begun=FilePending(self.folder / "sat" / "begun.json"),
             sessions=FileSessions(self.folder / "sat" / "session", CLOCK),
             clock=CLOCK,
             largest_update=self.largest_update,
@@ -185,7 +195,7 @@ class Mission:
         assert callable(apply)
         credentials = read_credentials(self.keys / "satellites" / self.identity)
         with GatewayClient(url or self.server.url, credentials, patience=timedelta(seconds=20)) as client:
-            return ContactSession(aboard, client, apply, self.count).run(occasion)
+            return ContactSession(aboard, client, apply, self.count, on_beginning=beginning).run(occasion)
 
     def count(self, direction: Direction, count: Bytes) -> None:
         self.crossed[direction] += count

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import subprocess
 import sys
@@ -13,29 +14,38 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
+from tests.reviewing import enter
 
 from orbitloop.adapters.model_files import write_model
 from orbitloop.domain.detection import Truth
 from orbitloop.domain.digests import digest_of, hexadecimal
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.rollout import is_canary
-from orbitloop.domain.samples import Reason
-from orbitloop.domain.tiling import Window
+from orbitloop.domain.samples import Reason, Sample
+from orbitloop.domain.tiling import Window, cut
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Arrival
 from orbitloop.testing.builders import a_model
 from orbitloop.testing.clocks import VirtualClock
+from orbitloop.testing.reviews import a_proposal
 from orbitloop.testing.samples import LAUNCH, a_sample
-from orbitloop.wire.bundle import entry_of
+from orbitloop.wire.bundle import entry_of, sample_id
 from orbitloop.worker.datasets import TxtDataParse
 from orbitloop_ground.adapters.coco import read_coco
 from orbitloop_ground.adapters.dataset_folder import IndexedFolder
 from orbitloop_ground.adapters.labels import TileLabels
 from orbitloop_ground.app import Dependencies, compose
 from orbitloop_ground.settings import GroundSettings
-from orbitloop_ground.usecases.exports import Exporter, LabelTile, canaries
+from orbitloop_ground.usecases.exports import Exporter, canaries
+from orbitloop_ground.usecases.labelling import LabelTile, TileLabeller
 
 GROUND = [sys.executable, "-c", "import sys; from orbitloop_ground.cli import main; sys.exit(main())"]
+
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+ANNOTATIONS, LARGE = EXAMPLES / "data" / "airbus-aircraft" / "annotations.json", EXAMPLES / "models" / "airplane-1m"
 
 
 @pytest.fixture
@@ -59,13 +69,24 @@ def came_down(parts: Dependencies, numbers: range, *, satellite: str = "sat-1", 
     parts.ledger.enter(arrival)
 
 
+def a_real_tile(pixels: NDArray[np.uint8], frame: str, corner: tuple[int, int]) -> tuple[Sample, bytes]:
+    """A tile of 320 pixels of a real frame, as it flies."""
+    window = Window(x0=corner[0], y0=corner[1], width=320, height=320)
+    stream = io.BytesIO()
+    Image.fromarray(cut(pixels, window)).save(stream, "webp", quality=60)
+    name = sample_id("sat-1", frame, window, stream.getvalue())
+    size = len(stream.getvalue())
+    return replace(a_sample()[0], id=name, frame=frame, window=window, size=size), stream.getvalue()
+
+
 def for_training(numbers: range, *, satellite: str = "sat-1") -> list[Digest]:
     ids = [a_sample(number, satellite=satellite, size=200)[0].id for number in numbers]
     return [id for id in ids if not is_canary(id)]
 
 
 def exporter(parts: Dependencies, label: LabelTile | None = None) -> Exporter:
-    return Exporter(ledger=parts.ledger, blobs=parts.blobs, clock=parts.clock, label=label)
+    by = None if label is None else TileLabeller(desk=parts.ledger, archive=label).label
+    return Exporter(ledger=parts.ledger, blobs=parts.blobs, clock=parts.clock, label=by)
 
 
 def image_of(id: Digest) -> str:
@@ -188,11 +209,23 @@ def test_labels_are_in_the_pixels_of_the_tile_and_samples_without_any_wait(parts
 
 def test_the_labels_of_held_out_tiles_go_up_with_updates(parts: Dependencies, tmp_path: Path) -> None:
     came_down(parts, range(60))
-    told = canaries(parts.ledger.received("sat-1"), TileLabels(read_coco(annotated(tmp_path, range(60)))))
+    archive = TileLabels(read_coco(annotated(tmp_path, range(60))))
+    told = canaries(parts.ledger.received("sat-1"), TileLabeller(desk=parts.ledger, archive=archive).label)
     assert {canary.sample for canary in told} <= {a_sample(number, size=200)[0].id for number in range(60)}
     assert all(is_canary(canary.sample) for canary in told)
     assert len(told) == 60 - len(for_training(range(60)))
     assert told[0].truth.boxes.tolist() == [[200, 100, 240, 140]]
+
+
+def test_the_gateway_takes_labels_of_held_out_tiles_from_what_the_exports_teacher_thought(parts: Dependencies) -> None:
+    came_down(parts, range(60))
+    received = parts.ledger.received("sat-1")
+    held_out = [entry.sample.id for entry in received if is_canary(entry.sample.id)]
+    sure = replace(a_proposal(1), doubtful=np.zeros(1, bool))
+    parts.ledger.record_opinions("large", {held_out[0]: sure, held_out[1]: a_proposal(1)})
+    told = canaries(received, TileLabeller(desk=parts.ledger, believed=True).label)
+    assert [canary.sample for canary in told] == held_out[:1]
+    assert canaries(received, TileLabeller(desk=parts.ledger).label) == []
 
 
 @pytest.mark.parametrize(
@@ -280,6 +313,50 @@ def test_the_command_says_what_is_wrong_in_one_line(tmp_path: Path, keys: Path) 
     assert ran.returncode == 1
     assert ran.stderr.startswith("orbitloop-ground: ")
     assert "no such file" in ran.stderr
+
+
+def test_without_annotations_a_teacher_labels_what_it_is_sure_of_and_asks_about_the_rest(
+    parts: Dependencies, tmp_path: Path, keys: Path
+) -> None:
+    frame = next(iter(read_coco(ANNOTATIONS).where(split="val").images))
+    pixels = np.asarray(frame.load())
+    corners = sorted({(int(x) // 320 * 320, int(y) // 320 * 320) for x, y in frame.truth.boxes[:, :2]})
+    tiles = [a_real_tile(pixels, frame.path.name, corner) for corner in corners[:3]]
+    enter(parts, tiles)
+    command = [*GROUND, "export-dataset", "--folder", tmp_path / "ground", "--keys", keys / "ground"]
+    command += ["--satellite", "sat-1", "--to", tmp_path / "data", "--teacher", LARGE]
+    ran = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    thought = parts.ledger.opinions([sample.id for sample, _ in tiles])
+    assert len(thought) == len(tiles)
+    sure = [id for id, opinion in thought.items() if not opinion.doubtful.any()]
+    assert {review.sample for review in parts.ledger.pending()} == thought.keys() - set(sure)
+    assert {line.split()[0] for line in lines(tmp_path / "data")} == {image_of(id) for id in sure if not is_canary(id)}
+    assert sum(len(opinion.boxes) for opinion in thought.values()) > 0
+    ran = subprocess.run(
+        [
+            str(word)
+            for word in [*GROUND, "agreement", "--folder", tmp_path / "ground", "--keys", keys / "ground", "--json"]
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    (told,) = json.loads(ran.stdout)
+    assert (told["satellite"], told["period"], told["tiles"]) == ("sat-1", "2026-01-01", len(tiles))
+    assert 0 < told["looks"] <= 1
+
+
+@pytest.mark.parametrize(("made", "reason"), [(False, "is no folder of a model"), (True, "is not calibrated")])
+def test_a_teacher_that_cannot_be_used_is_said_in_one_line(made: bool, reason: str, tmp_path: Path, keys: Path) -> None:
+    if made:
+        write_model(tmp_path / "teacher", a_model())
+    command = [*GROUND, "export-dataset", "--folder", tmp_path / "ground", "--keys", keys / "ground"]
+    command += ["--satellite", "sat-1", "--to", tmp_path / "data", "--teacher", tmp_path / "teacher"]
+    ran = subprocess.run([str(word) for word in command], capture_output=True, text=True, check=False)
+    assert ran.returncode == 1
+    (line,) = ran.stderr.splitlines()
+    assert f"teacher {tmp_path / 'teacher'}: {reason}" in line
 
 
 def test_the_command_registers_what_was_installed_on_board(tmp_path: Path, keys: Path) -> None:

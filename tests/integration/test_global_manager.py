@@ -74,6 +74,27 @@ class QuickTrainer:
         return 0.5 if weights_digest(model.weights) == self.base else 0.5 + self.gain
 
 
+class TrainerInParts(QuickTrainer):
+    """Makes three parts, each moving one bias by one quantum; what each of them is worth is given."""
+
+    def __init__(self, worth: tuple[float, float, float]) -> None:
+        super().__init__()
+        self.worth = worth
+        self.measured: dict[Digest, float] = {}
+
+    def train(self, flying: Model, lessons: Lessons, budget: Bytes, on_step: OnStep) -> Trained:
+        once = super().train(flying, lessons, budget, on_step)
+        weights = flying.weights
+        self.measured = {weights_digest(weights): 0.5}
+        for worth in self.worth:
+            weights = apply(weights, once.changes)
+            self.measured[weights_digest(weights)] = worth
+        return Trained(steps=(once.changes,) * 3, weights=weights)
+
+    def precision(self, model: Model, lessons: list[Lesson]) -> float:
+        return self.measured[weights_digest(model.weights)]
+
+
 class Ground:
     """A ground with its folder; made again over the same folder, it is the ground after a restart."""
 
@@ -335,3 +356,89 @@ def test_an_unknown_or_tampered_model_is_refused(tmp_path: Path) -> None:
     weights.write_bytes(bytes(data))
     with pytest.raises(Refused, match=r"weights\.safetensors"):
         models.get(digest)
+
+
+RISING = (0.6, 0.7, 0.8)
+
+
+def steps_of(ground: Ground) -> tuple[Digest, ...]:
+    """What the candidate's steps make, of its own file."""
+    candidate = ground.rounds.current().candidate
+    assert candidate is not None
+    published = ground.ledger.update(SATELLITE, candidate.digest)
+    assert published is not None
+    update = unpack_update(published.path.read_bytes(), VerifyingKey(ground.key.public).verify)
+    assert update.result == candidate.result
+    return tuple(step.result for step in update.steps)
+
+
+@pytest.mark.parametrize(
+    ("worth", "steps"),
+    [(RISING, 3), ((0.4, 0.6, 0.7), 2), ((0.6, 0.55, 0.7), 2), ((0.9, 0.95, 0.8), 1)],
+    ids=["each is better", "the first is worse than what flies", "the second is worse", "all of it is worse"],
+)
+def test_an_update_may_be_cut_only_where_the_model_is_no_worse(
+    build: Build, worth: tuple[float, float, float], steps: int
+) -> None:
+    trainer = TrainerInParts(worth)
+    ground = build(trainer)
+    ground.receive(range(30))
+    ground.manager.reconcile()
+    ends = [trainer.measured[result] for result in steps_of(ground)]
+    assert len(ends) == steps
+    assert [0.5, *ends] == sorted([0.5, *ends])
+
+
+def test_while_a_beginning_flies_the_rest_is_offered_and_the_round_goes_on(build: Build) -> None:
+    ground = build(TrainerInParts(RISING))
+    ground.receive(range(30))
+    ground.manager.reconcile()
+    candidate = ground.rounds.current().candidate
+    assert candidate is not None
+    for flying in steps_of(ground)[:-1]:
+        ground.hear(flying)
+        assert isinstance(ground.manager.reconcile(), Wait)
+        assert ground.models.get(flying).weights  # what it asks for could be mended
+        offered = ground.ledger.offer_for(SATELLITE, flying)
+        assert offered is not None
+        assert offered.digest == candidate.digest
+        assert ground.ledger.offer_for("sat-2", flying) is None
+    ground.report(Outcome.APPLIED)
+    ground.manager.reconcile()
+    assert ground.rounds.closed()[0].closed == "applied"
+
+
+def test_the_next_round_builds_on_a_beginning_if_the_rest_does_not_last(build: Build, clock: VirtualClock) -> None:
+    ground = build(TrainerInParts(RISING))
+    ground.receive(range(30))
+    ground.manager.reconcile()
+    begun, candidate = steps_of(ground)[0], ground.rounds.current().candidate
+    assert candidate is not None
+    ground.hear(begun)
+    clock.advance(timedelta(minutes=1))
+    rolled_back = UpdateReport(
+        satellite=SATELLITE, update=candidate.digest, outcome=Outcome.ROLLED_BACK, flying=begun, at=clock.now()
+    )
+    ground.ledger.record_report(rolled_back, clock.now())
+    ground.manager.reconcile()
+    assert ground.ledger.offer_for(SATELLITE, begun) is None
+    ground.receive(range(100, 130))
+    ground.manager.reconcile()
+    following = ground.rounds.current().candidate
+    assert following is not None
+    assert following.base == begun
+    offered = ground.ledger.offer_for(SATELLITE, begun)
+    assert offered is not None
+    assert offered.digest == following.digest
+
+
+def test_without_held_out_samples_an_update_goes_at_once(build: Build) -> None:
+    trainer = TrainerInParts(RISING)
+    ground = build(trainer)
+    ground.receive(range(20))  # none of them is held out
+    ground.manager.reconcile()
+    candidate = ground.rounds.closed()[0].candidate
+    assert candidate is not None
+    (made,) = ground.folder.glob("*.olu")
+    update = unpack_update(made.read_bytes(), VerifyingKey(ground.key.public).verify)
+    assert [step.result for step in update.steps] == [candidate.result]

@@ -22,6 +22,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tests.integration.test_contact_session import Relay
 from tests.processes import EDGE, GENEROUS_S, GROUND, a_free_port, until
 
 from orbitloop.adapters.cfdp.entity import CfdpEntity
@@ -422,6 +423,45 @@ def test_a_new_model_flies_in_shadow_first_where_the_satellite_is_told_to(missio
         process.send_signal(signal.SIGTERM)
         assert process.wait(GENEROUS_S) == 0
     assert mission.status()["update"] is None
+
+
+def test_what_arrived_of_an_update_flies_and_after_a_kill_the_rest_comes_onto_it(mission: Mission, model: Path) -> None:
+    mission.worker = "inference"
+    mission.further = "[canary]\nleast = 0\n"
+    mission.stations = {"here": "https://127.0.0.1:9"}
+    mission.write()
+    install = [*EDGE, "install", "--config", str(mission.config), "--model", str(model)]
+    subprocess.run(install, capture_output=True, check=True)
+    old = read_model(model).weights
+    name = next(name for name, tensor in old.items() if 50_000 < tensor.size < 200_000)
+    random_moves = np.random.default_rng(1).integers(-9, 10, old[name].size).astype(np.int8)
+    first = Shift(tensor="fine_head.bias", exponent=-4, quanta=np.ones(18, np.int8))
+    rest = Shift(tensor=name, exponent=-12, quanta=random_moves)
+    base, begun, result = (weights_digest(apply(old, changes)) for changes in ((), (first,), (first, rest)))
+    steps = (Step(changes=(first,), result=begun), Step(changes=(rest,), result=result))
+    sign = SigningKey(mission.keys / "ground" / "signing.key").sign
+    update = mission.folder / "update"
+    update.write_bytes(pack_update(Update(base=base, steps=steps), sign))
+    gateway = mission.gateway()
+    mission.publish(update, base=base, result=result)
+    with Relay(gateway, up=25_000) as relay:
+        mission.stations = {"here": relay.url}
+        with mission.flying() as process:
+            until(lambda: mission.status().get("flying") == begun, "the beginning flies")
+            process.kill()
+    cut = len(mission.events("session_ended"))
+    mission.stations = {"here": f"https://127.0.0.1:{gateway}"}
+    with mission.flying() as process:
+        until(lambda: mission.status().get("flying") == result, "the rest flies")
+        until(lambda: mission.status().get("reports_waiting") == 0, "the ground knows")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(GENEROUS_S) == 0
+    with opened_ledger(GroundSettings(folder=mission.folder / "ground", keys=mission.keys / "ground")) as ledger:
+        assert {(report.update, report.flying) for report in ledger.reports("sat-1")} == {
+            (digest_of(update.read_bytes()), result)
+        }
+    rest_bytes = sum(event["bytes_up"] for event in mission.events("session_ended")[cut:])
+    assert 0 < rest_bytes < update.stat().st_size - 10_000  # what was here is not fetched again
 
 
 def test_a_satellite_without_a_worker_says_what_is_missing_and_ends_when_told_to(mission: Mission) -> None:

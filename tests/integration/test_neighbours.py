@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, NoSpace, NotYet, OrbitloopError, Refused, Untrusted, WrongBase
 from orbitloop.domain.rollout import Outcome
-from orbitloop.domain.units import Bytes
+from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.workers import WorkerStatus
 from orbitloop.testing.builders import an_offer
 from orbitloop.testing.clocks import VirtualClock
@@ -180,6 +180,9 @@ class Proud:
             satellite="sat-1", update=offer.digest, outcome=Outcome.APPLIED, flying=offer.result, at=LAUNCH
         )
 
+    def prove_beginning(self, path: Path, offer: Offer, here: Bytes) -> Digest | None:
+        return digest_of(b"a beginning") if here > 10 else None
+
 
 def test_status_and_proofs_cross(folder: Path, tmp_path: Path) -> None:
     offer = an_offer(b"update", base=digest_of(b"weights"), result=digest_of(b"next"))
@@ -189,6 +192,8 @@ def test_status_and_proofs_cross(folder: Path, tmp_path: Path) -> None:
         with pytest.raises(Untrusted, match="is gone"):
             remote.prove(tmp_path / "none", offer)
         assert remote.prove(tmp_path, offer) == Proud().prove(tmp_path, offer)
+        for here in (Bytes(10), Bytes(11)):
+            assert remote.prove_beginning(tmp_path, offer, here) == Proud().prove_beginning(tmp_path, offer, here)
         remote.close()
 
 

@@ -24,6 +24,7 @@ from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH
 from orbitloop.wire.bundle import unpack
 from orbitloop.wire.model_folder import Model
+from orbitloop.wire.onnx_integers import tensors_for
 from orbitloop.wire.update import Step, Update, pack_update
 from orbitloop_edge.adapters.imagery import decode_picture, encode_picture, read_picture
 from orbitloop_edge.adapters.onnx_detector import OnnxDetector
@@ -31,9 +32,11 @@ from orbitloop_edge.adapters.results import FrameResults
 from orbitloop_edge.adapters.shelf import Shelf
 from orbitloop_edge.adapters.slots import Slots
 from orbitloop_edge.adapters.spool import DiskSpool
+from orbitloop_edge.usecases.detector import Detector
 from orbitloop_edge.usecases.observe import Imagery, Mining, ObserveFrames
 from orbitloop_edge.usecases.prove import ProveUpdate
 from orbitloop_ground.adapters.yolo.export import export_graph
+from orbitloop_ground.adapters.yolo.integers import calibrated, integer_graph
 from orbitloop_ground.adapters.yolo.network import YoloTiny, weights_of
 
 GROUND_KEY = Ed25519PrivateKey.from_private_bytes(b"g" * 32)
@@ -112,6 +115,51 @@ def test_frames_are_observed_samples_wait_on_disk_and_an_update_is_flown(tmp_pat
     flown = {result.frame: result.model for result in [*first, *second]}
     assert all(sample.model == flown[sample.frame] for sample in bundle.samples)
     assert weights_digest(Slots(tmp_path / "slots").active().weights) == new
+
+
+def test_an_update_of_float32_weights_flies_on_a_satellite_that_computes_in_integers(
+    tmp_path: Path, model: Model
+) -> None:
+    rng = np.random.default_rng(7)
+    tiles = [rng.integers(0, 256, (64, 64, 3), np.uint8) for _ in range(2)]
+    flying = Model(
+        spec=model.spec, weights=model.weights, graph=integer_graph(model, calibrated(model, tiles, inside=1.0))
+    )
+    slots = Slots(tmp_path / "slots")
+    slots.install(flying)
+    swapped: list[OnnxDetector] = []
+
+    def swap(detector: Detector) -> None:
+        assert isinstance(detector, OnnxDetector)
+        swapped.append(detector)
+
+    name = "neck.conv.weight"
+    change = Shift(tensor=name, exponent=-6, quanta=rng.integers(-9, 9, model.weights[name].size, np.int8))
+    wanted = apply(model.weights, [change])
+    step = Step(changes=(change,), result=weights_digest(wanted))
+    data = pack_update(Update(base=weights_digest(model.weights), steps=(step,)), GROUND_KEY.sign)
+    (tmp_path / "update").write_bytes(data)
+    prove = ProveUpdate(
+        satellite="sat-1",
+        slots=slots,
+        canaries=Shelf(tmp_path / "canaries"),
+        load=load,
+        swap=swap,
+        verify=lambda signature, message: GROUND_KEY.public_key().verify(signature, message),
+        clock=VirtualClock(LAUNCH),
+        rule=CanaryRule(least=0),
+    )
+    report = prove(tmp_path / "update", an_offer(data, base=weights_digest(model.weights), result=step.result))
+
+    assert (report.outcome, report.flying) == (Outcome.APPLIED, step.result)
+    updated = Model(spec=model.spec, weights=wanted, graph=flying.graph)
+    assert weights_digest(slots.active().weights) == step.result
+    assert slots.active().graph == flying.graph
+    assert swapped[-1].answer() == load(updated).answer() == load(slots.active()).answer() != load(flying).answer()
+    integers, before = (tensors_for(flying.graph, weights)[name] for weights in (swapped[-1].weights, model.weights))
+    assert integers.dtype == np.int8
+    assert (integers != before).any()
+    np.testing.assert_array_equal(integers, tensors_for(flying.graph, wanted)[name])
 
 
 def test_whenever_a_swap_is_killed_one_whole_model_flies(tmp_path: Path) -> None:

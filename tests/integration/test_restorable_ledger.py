@@ -6,6 +6,7 @@ import random
 import subprocess
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -21,12 +22,16 @@ from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.wire.bundle import entry_of
 from orbitloop.wire.messages import Hello, UpdateReport
 from orbitloop.wire.node_messages import NodeEvent, NodeEvents
+from orbitloop.wire.update import Step, Update, pack_update
 from orbitloop_ground.adapters.restorable import RestorableLedger
 
 WANTED = b'{"datasets": {"default/images": {"url": "/data/images.txt"}}}'
 EVENT = NodeEvent(sequence=3, subject="dataset/default/images", at=LAUNCH, value={"numberOfSamples": 12})
 FLYING, NEXT = digest_of(b"weights"), digest_of(b"next weights")
-UPDATE = b"an update"
+BEGUN = digest_of(b"weights of a beginning")
+UPDATE = pack_update(
+    Update(base=FLYING, steps=(Step(changes=(), result=BEGUN), Step(changes=(), result=NEXT))), lambda _: bytes(64)
+)
 HOLD_OPEN = """
 import sys
 from pathlib import Path
@@ -54,7 +59,8 @@ def tell(ledger: RestorableLedger, folder: Path) -> None:
     update = PublishedUpdate(
         satellite="sat-1", digest=digest_of(UPDATE), size=Bytes(len(UPDATE)), base=FLYING, result=NEXT, path=path
     )
-    ledger.publish_update(update)
+    for satellite in ("sat-1", "sat-2"):
+        ledger.publish_update(replace(update, satellite=satellite))
     ledger.record_report(
         UpdateReport(satellite="sat-1", update=update.digest, outcome=Outcome.REFUSED, flying=FLYING, at=LAUNCH), LAUNCH
     )
@@ -89,7 +95,7 @@ def known(ledger: RestorableLedger) -> dict[str, object]:
         "used": [sample.sample.id for sample in ledger.consumed("round-1")],
         "bundles": [ledger.entered("sat-1", an_arrival(number).bundle) for number in range(2)],
         "update": ledger.update("sat-1", digest_of(UPDATE)),
-        "offer": ledger.offer_for("sat-1", FLYING),
+        "offers": [ledger.offer_for(name, flies) for name in ("sat-1", "sat-2") for flies in (FLYING, BEGUN)],
         "reports": ledger.reports("sat-1"),
         "session": ledger.last_session("sat-1"),
         "factors": priorities and priorities.factors,

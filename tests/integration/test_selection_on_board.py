@@ -32,7 +32,7 @@ from orbitloop_edge.adapters.onnx_networks import OnnxNetwork
 from orbitloop_edge.adapters.selection_files import SelectionFile
 from orbitloop_edge.app import LocalController
 from orbitloop_edge.settings import EdgeSettings
-from orbitloop_edge.usecases.contact import SessionSummary
+from orbitloop_edge.usecases.tally import SessionSummary
 from orbitloop_edge.worker import Worker
 from orbitloop_ground.adapters.transformation.choosing import choose, half_of_the_value
 from orbitloop_ground.adapters.transformation.fitting import Fitted, Fitting

@@ -49,6 +49,9 @@ class AnyUpdate:
             satellite="sat-1", update=offer.digest, outcome=Outcome.APPLIED, flying=offer.result, at=LAUNCH
         )
 
+    def prove_beginning(self, path: Path, offer: Offer, here: Bytes) -> Digest | None:
+        return None
+
 
 def main(folder: Path, first: int, count: int, size: int) -> None:
     threading.Thread(target=lambda: (sys.stdin.buffer.read(), os._exit(0)), daemon=True).start()

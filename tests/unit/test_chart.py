@@ -270,6 +270,51 @@ def test_settings_reach_gateway_and_exporters_as_they_were_written(monkeypatch: 
     assert (read.max_update_bytes, read.uplink_peers) == (67_108_864, ("192.0.2.20",))
 
 
+def test_a_teacher_labels_in_the_exporters_and_people_decide_at_the_gateway(monkeypatch: pytest.MonkeyPatch) -> None:
+    documents = rendered(with_a_teacher("/data/teacher", reviewersSecret="people"))
+    gateway, exporter = (container(documents, "orbitloop-gateway", name) for name in ("gateway", "export-bupt-1"))
+    assert environment(exporter) == environment(gateway)
+    assert exporter["resources"]["limits"] == {"memory": "3Gi"}
+    for name, value in environment(exporter).items():
+        monkeypatch.setenv(name, value)
+    assert GroundSettings.read(None, {}).teacher == Path("/data/teacher")
+    ground_parser().parse_args([*gateway["command"][1:], *gateway["args"]])
+    assert "--reviewers=/reviewers/reviewers" in gateway["args"]
+    [volume] = [one for one in pod_specs(documents)["orbitloop-gateway"]["volumes"] if one["name"] == "reviewers"]
+    assert volume["secret"]["secretName"] == "people"
+    [mount] = [one for one in gateway["volumeMounts"] if one["name"] == "reviewers"]
+    assert mount == {"name": "reviewers", "mountPath": "/reviewers", "readOnly": True}
+    assert "reviewers" not in {one["name"] for one in exporter["volumeMounts"]}
+
+
+def with_a_teacher(folder: str, **more: object) -> dict[str, Any]:
+    return {"gateway": {"teacher": folder, "exports": [{"satellite": "bupt-1", "to": "/data/bupt-1"}], **more}}
+
+
+def test_who_names_no_reviewers_lets_nobody_in() -> None:
+    gateway = container(rendered(FULL), "orbitloop-gateway", "gateway")
+    assert not [argument for argument in gateway["args"] if "reviewers" in argument]
+
+
+def test_an_exporter_takes_what_it_is_given() -> None:
+    resources = {"requests": {"cpu": "2", "memory": "2Gi"}, "limits": {"memory": "6Gi"}}
+    documents = rendered(with_a_teacher("/data/teacher", exportResources=resources))
+    assert container(documents, "orbitloop-gateway", "export-bupt-1")["resources"] == resources
+
+
+@pytest.mark.parametrize(
+    ("values", "complaint"),
+    [
+        (with_a_teacher("/models/teacher"), "gateway.teacher: /models/teacher is in none of gateway.shared"),
+        (with_a_teacher("models"), "teacher"),
+        ({"gateway": {"settings": {"reviewers": "/data/reviewers"}}}, "reviewers"),
+    ],
+    ids=["not shared", "not absolute", "as a setting"],
+)
+def test_a_teacher_or_reviewers_that_nobody_could_read_are_refused(values: dict[str, Any], complaint: str) -> None:
+    assert complaint in refusal(values)
+
+
 def test_operators_and_gateway_share_one_token() -> None:
     specs = pod_specs(rendered({"gateway": {"tokenSecret": "shared"}}))
     for pod in ("orbitloop-operators", "orbitloop-gateway", "orbitloop-test"):
@@ -545,8 +590,10 @@ def test_every_value_that_there_is_has_a_schema() -> None:
 def test_what_the_page_shows_can_be_installed() -> None:
     page = (ROOT / "docs" / "howto" / "install-with-helm.md").read_text()
     shown = [yaml.safe_load(block) for block in re.findall(r"```yaml\n(.*?)```", page, flags=re.DOTALL)]
-    assert len(shown) == 4
-    merged = shown[0] | shown[1] | {"localController": shown[2]["localController"] | shown[3]["localController"]}
+    assert len(shown) == 5
+    ground, labelled, storage, *satellites = shown
+    merged = ground | {"gateway": ground["gateway"] | labelled["gateway"]} | storage
+    merged |= {"localController": satellites[0]["localController"] | satellites[1]["localController"]}
     assert {"orbitloop-local-controller", "orbitloop-satellite-bupt-1"} <= pod_specs(rendered(merged)).keys()
     assert {"nodePort": 30400}.items() <= only(rendered(merged), "Service", "orbitloop-gateway")["spec"]["ports"][
         0

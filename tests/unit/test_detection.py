@@ -230,6 +230,20 @@ def test_suppression_keeps_what_its_definition_keeps(found: Detections, limit: f
     assert list(zip(kept.scores.tolist(), kept.labels.tolist(), strict=True)) == greedily(found, limit)
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_a_crowd_too_large_to_be_compared_at_once_is_thinned_the_same(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    low, sides = rng.integers(0, 120, (600, 2)), rng.integers(4, 20, (600, 2))
+    found = Detections(
+        boxes=np.concatenate([low, low + sides], axis=1).astype(np.float32),
+        scores=rng.permutation(600).astype(np.float32) / np.float32(600),
+        labels=rng.integers(0, 2, 600),
+    )
+    kept = suppress(found, overlap=0.3)
+    assert 256 < len(kept) < 600
+    assert list(zip(kept.scores.tolist(), kept.labels.tolist(), strict=True)) == greedily(found, 0.3)
+
+
 @given(found=crowds(), limit=st.sampled_from([0.3, 0.5]), contained=st.sampled_from([None, 0.6, 0.8]))
 def test_kept_boxes_of_one_class_do_not_overlap_beyond_the_limit(
     found: Detections, limit: float, contained: float | None

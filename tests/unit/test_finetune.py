@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -14,11 +16,19 @@ from orbitloop.ports.trainer import Lesson, Lessons
 from orbitloop.testing.builders import a_digest, a_spec, some_truth
 from orbitloop.wire.model_folder import Model
 from orbitloop.wire.update import Step, Update, pack_update
+from orbitloop_ground.adapters.yolo.encoders import (
+    Encoder,
+    Heads,
+    LowRankFactors,
+    NormsAndBiases,
+    SparseCoordinates,
+    best_within,
+)
 from orbitloop_ground.adapters.yolo.finetune import FineTuning, TorchTrainer, thinned
-from orbitloop_ground.adapters.yolo.knobs import GainKnob, Knob, ShiftKnob, SparseKnob, rounded
+from orbitloop_ground.adapters.yolo.knobs import GainKnob, Knob, LowRankKnob, ShiftKnob, SparseKnob, rounded
 from orbitloop_ground.adapters.yolo.network import YoloTiny, weights_of
 
-QUICK = FineTuning(steps=8, probes=1, batch=2, side=64, rate=0.02)
+QUICK = FineTuning(steps=8, probes=1, batch=2, side=64, encoder=SparseCoordinates(exponent=-10))
 
 
 @pytest.fixture(scope="module")
@@ -46,6 +56,7 @@ def knobs() -> list[Knob]:
         ShiftKnob(tensor="b", shift=values(4)),
         GainKnob(tensor="w", gain=values(4)),
         SparseKnob(tensor="w", where=torch.tensor([0, 7, 35]), moves=values(3), exponent=-9, limit=31),
+        LowRankKnob(tensor="w", left=values(8).view(4, 2), right=values(18).view(2, 9)),
     ]
 
 
@@ -102,6 +113,34 @@ def test_an_update_keeps_to_its_budget(model: Model, lessons: Lessons, budget: i
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "encoder",
+    [
+        NormsAndBiases(),
+        Heads(),
+        SparseCoordinates(exponent=-10, limit=1),
+        LowRankFactors(),
+    ],
+    ids=lambda encoder: str(encoder.name),
+)
+def test_every_encoder_keeps_to_its_budget_and_flies_what_it_trained(
+    model: Model, lessons: Lessons, encoder: Encoder
+) -> None:
+    trainer = TorchTrainer(replace(QUICK, encoder=encoder))
+    made = trainer.train(model, lessons, Bytes(60_000), lambda step, steps, loss: None)
+    assert weights_digest(made.weights) != weights_digest(model.weights)
+    assert weights_digest(apply(model.weights, made.changes)) == weights_digest(made.weights)
+    update = Update(base=a_digest(1), steps=(Step(changes=made.changes, result=a_digest(2)),))
+    assert len(pack_update(update, lambda message: bytes(64))) <= 60_000
+
+
+def test_low_rank_without_bytes_for_one_rank_leaves_gains_and_biases(model: Model) -> None:
+    network = YoloTiny(model.spec, normalised=False)
+    knobs = LowRankFactors().knobs(network, dict, Bytes(12_000))
+    assert all(isinstance(knob, GainKnob | ShiftKnob) for knob in knobs)
+
+
+@pytest.mark.slow
 def test_the_same_seed_makes_the_same_update(model: Model, lessons: Lessons) -> None:
     first, second = (
         weights_digest(TorchTrainer(QUICK).train(model, lessons, Bytes(30_000), lambda *_: None).weights)
@@ -126,3 +165,14 @@ def test_an_update_that_came_out_too_large_keeps_what_moved_furthest() -> None:
 def test_a_budget_that_pays_for_nothing_is_refused() -> None:
     with pytest.raises(BadInput, match="allow more bytes"):
         thinned([knob for knob in knobs() if not isinstance(knob, SparseKnob)], keep=0.5)
+
+
+@pytest.mark.parametrize(
+    ("budget", "name"), [(1, "gains and biases"), (7_000, "gains and biases"), (250_000, "sparse")]
+)
+def test_the_encoder_that_gained_most_within_the_budget_is_taken(
+    budget: int, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    with caplog.at_level("INFO"):
+        assert best_within(Bytes(budget)).name == name
+    assert budget == 1 or f"at most {budget} bytes: {name} for about" in caplog.text

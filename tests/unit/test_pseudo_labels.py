@@ -60,6 +60,8 @@ def test_a_box_that_another_model_does_not_see_is_believed_less_and_one_that_it_
     pupil = a_teacher(Sees(some_detections((0, 0, 8, 8), scores=[0.9])), "two")
     proposal = label(PseudoLabels(lambda: [teacher, pupil]))
     assert proposal.confidence.tolist() == pytest.approx([0.85, 0.4])
+    assert proposal.agreement is not None
+    assert proposal.agreement.tolist() == [1.0, 0.5]
     assert proposal.doubtful.tolist() == [False, True]
 
 

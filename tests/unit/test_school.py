@@ -186,3 +186,16 @@ def test_a_sample_that_is_not_what_its_header_says_is_left_out_and_the_others_te
     (lesson,) = school.lessons([bad, good])
     assert lesson.pixels.shape == (640, 640, 3)
     assert school.lessons([bad]) == []
+
+
+@pytest.mark.parametrize("looked", [True, False], ids=["a teacher", "annotations"])
+def test_what_a_teacher_thinks_of_each_tile_is_kept_and_annotations_are_no_opinion(looked: bool) -> None:
+    reviews, labeler = MemoryReviews(), Shown(some_truth((10.0, 10.0, 40.0, 40.0), (650.0, 10.0, 700.0, 40.0)))
+    assert labeler.opinion is not None
+    if looked:
+        labeler.opinion = replace(labeler.opinion, agreement=np.array([1.0, 0.5], np.float32))
+    tiles = [received(0, 0, held_out=False), received(640, 0, held_out=False)]
+    School(OneTile(), labeler, grey, reviews).lessons(tiles)
+    thought = reviews.opinions([tile.sample.id for tile in tiles])
+    agreement = [None if one.agreement is None else one.agreement.tolist() for one in thought.values()]
+    assert agreement == ([[1.0], [0.5]] if looked else [])

@@ -230,6 +230,19 @@ def test_a_model_with_which_the_worker_dies_gives_way_to_the_last_good_one(board
     assert "died 3 times" in last.reason
 
 
+def test_a_beginning_with_which_the_worker_dies_gives_way_and_nothing_is_said_of_its_update(board: Board) -> None:
+    scrubber = board.boot()
+    before = a_report(OLD)
+    board.slots.remember(before)  # of the update before
+    staged = board.slots.stage(NEW)
+    board.slots.advance(weights_digest(NEW))
+    scrubber.adopt(Packed(staged))
+    for _ in range(2):
+        assert board.boot().current.version == weights_digest(NEW)
+    assert board.boot().current.version == weights_digest(OLD)
+    assert board.slots.last() == before
+
+
 def test_proof_of_life_clears_the_count_and_an_end_in_good_order_is_no_death(board: Board) -> None:
     scrubber = board.boot()
     board.update(scrubber)

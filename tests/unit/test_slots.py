@@ -75,6 +75,17 @@ def test_an_update_takes_the_slot_of_neither_what_flies_nor_the_last_good_model(
         before = weights
 
 
+def test_what_a_beginning_makes_flies_and_the_last_report_stays(slots: Slots) -> None:
+    slots.remember(a_report(OLD, outcome=Outcome.REFUSED))
+    slots.stage(NEW)
+    with pytest.raises(Untrusted, match="stage it again"):
+        slots.advance(weights_digest(OLD))
+    slots.advance(weights_digest(NEW))
+    assert flying(Slots(slots.folder)) == weights_digest(NEW)
+    assert slots.standing() == (weights_digest(NEW), weights_digest(OLD))
+    assert slots.last() == a_report(OLD, outcome=Outcome.REFUSED)
+
+
 def test_what_is_installed_is_there_twice(slots: Slots) -> None:
     state = slots.state()
     assert state.kept is not None

@@ -52,6 +52,20 @@ def test_every_view_speaks_of_the_same_place() -> None:
     assert found.scores.tolist() == pytest.approx([0.8])
 
 
+class Sharp(Bright):
+    """Sees the object only in large pictures."""
+
+    def __call__(self, pixels: NDArray[np.uint8]) -> Detections:
+        return super().__call__(pixels) if len(pixels) > 100 else Detections.none()
+
+
+@pytest.mark.parametrize(("look", "share"), [(Bright(), 1.0), (Sharp(), 0.5)], ids=["all", "half"])
+def test_an_opinion_says_how_many_views_saw_each_box(look: Look, share: float) -> None:
+    opinion = a_teacher(look).opinion(with_squares(plain_ground(160), (20, 40, 60, 100)))
+    assert opinion.agreement.tolist() == [share]
+    assert a_teacher(look).opinion(plain_ground(160)).agreement.shape == (0,)
+
+
 def test_a_calibrated_teacher_says_what_its_scores_are_worth() -> None:
     lessons = [
         Lesson(pixels=with_squares(plain_ground(64), (8, 8, 24, 24)), truth=truth)

@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from orbitloop.adapters.model_files import write_model
+from orbitloop.adapters.model_files import read_model, write_model
 from orbitloop.domain.calibration import Calibration
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.units import Digest
+from orbitloop.domain.versions import weights_digest
 from orbitloop.testing.builders import a_digest, a_spec
 from orbitloop.wire.model_folder import Model
 from orbitloop_ground.adapters.teacher import Fitted, Views
@@ -72,3 +73,17 @@ def test_the_bundled_model_can_label_on_the_ground() -> None:
     teacher = read_teacher(bundled, CLASSES, Compute.best())
     assert teacher.calibration != Calibration.none()
     assert 1.0 in teacher.views.scales
+
+
+def test_a_teacher_that_must_be_calibrated_says_what_writes_that(tmp_path: Path) -> None:
+    a_folder(tmp_path)
+    assert read_teacher(tmp_path, None, Compute.best()).calibration == Calibration.none()
+    with pytest.raises(BadInput, match=r"is not calibrated, teacher\.json is missing.*orbitloop calibrate"):
+        read_teacher(tmp_path, None, Compute.best(), calibrated=True)
+    write_teacher(tmp_path, weights_digest(read_model(tmp_path).weights), Views(), FITTED, shown_at=2.0)
+    assert read_teacher(tmp_path, None, Compute.best(), calibrated=True).calibration == FITTED.calibration
+
+
+def test_a_folder_without_a_model_is_no_teacher(tmp_path: Path) -> None:
+    with pytest.raises(BadInput, match=r"nowhere: is no folder of a model.*orbitloop teacher"):
+        read_teacher(tmp_path / "nowhere", CLASSES, Compute.best())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
 
 import numpy as np
@@ -12,7 +13,7 @@ from hypothesis import strategies as st
 
 from orbitloop.domain.detection import DetectorSpec, Floats, Head, iou
 from orbitloop.domain.errors import BadInput
-from orbitloop.domain.tiling import PAD, Window, batches, cut, detect, starts, windows
+from orbitloop.domain.tiling import PAD, Looking, Tiles, Window, cut, detect, in_floats, look, starts, windows
 from orbitloop.testing.builders import boxes_of, plain_ground, with_squares
 
 TILE, OVERLAP, STRIDE, ANCHOR = 128, 48, 32, 32.0
@@ -62,18 +63,13 @@ def test_a_window_beyond_the_frame_is_filled_with_grey() -> None:
     assert (tile[:, 10:] == PAD).all()
 
 
-def test_batches_are_channels_first_between_nought_and_one() -> None:
-    frame = np.arange(200 * 300 * 3, dtype=np.uint32).astype(np.uint8).reshape(200, 300, 3)
-    cover = windows(300, 200, tile=TILE, overlap=OVERLAP)
-    groups = list(batches(frame, cover, 4))
-    assert [window for group, _ in groups for window in group] == cover
-    assert [len(images) for _, images in groups] == [4] * (len(cover) // 4) + (
-        [len(cover) % 4] if len(cover) % 4 else []
-    )
-    for group, images in groups:
-        assert images.dtype == np.float32
-        for window, image in zip(group, images, strict=True):
-            np.testing.assert_array_equal((image * 255).round().transpose(1, 2, 0), cut(frame, window))
+def test_floats_are_channels_first_between_nought_and_one() -> None:
+    tiles = np.arange(2 * 20 * 30 * 3, dtype=np.uint32).astype(np.uint8).reshape(2, 20, 30, 3)
+    images = in_floats(tiles)
+    assert images.dtype == np.float32
+    assert images.shape == (2, 3, 20, 30)
+    assert images.flags.c_contiguous
+    np.testing.assert_array_equal(images, tiles.transpose(0, 3, 1, 2).astype(np.float32) / np.float32(255))
 
 
 # One bright object and a detector that sees whatever of it lies in a tile
@@ -132,6 +128,21 @@ def test_the_size_of_a_batch_changes_nothing() -> None:
     alone, together = (detect(frame, sees_bright, SPEC, overlap=OVERLAP, batch=size) for size in (1, 99))
     np.testing.assert_array_equal(alone.boxes, together.boxes)
     assert len(alone) == 2
+
+
+def test_tiles_may_be_looked_at_in_threads() -> None:
+    frame = with_squares(plain_ground(400), (20, 20, 60, 60), (300, 310, 340, 345))
+    shapes: list[tuple[int, ...]] = []
+
+    def see(tiles: Tiles) -> list[Floats]:
+        shapes.append(tiles.shape)
+        return sees_bright(in_floats(tiles))
+
+    with ThreadPoolExecutor(3) as pool:
+        found = look(frame, see, SPEC, Looking(overlap=OVERLAP, batch=2, spread=pool.map))
+    np.testing.assert_array_equal(found.boxes, detect(frame, sees_bright, SPEC, overlap=OVERLAP).boxes)
+    assert sum(shape[0] for shape in shapes) == len(windows(400, 400, tile=TILE, overlap=OVERLAP))
+    assert {shape[1:] for shape in shapes} == {(TILE, TILE, 3)}
 
 
 def test_an_empty_scene_has_no_detections() -> None:

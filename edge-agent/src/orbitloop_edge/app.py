@@ -13,8 +13,9 @@ from orbitloop.wire.messages import Telemetry, UpdateReport
 from orbitloop.wire.model_folder import Model
 from orbitloop_edge.controller import Controller, Reach
 from orbitloop_edge.settings import EdgeSettings
-from orbitloop_edge.usecases.contact import OnProgress, SessionSummary
+from orbitloop_edge.usecases.contact import OnProgress
 from orbitloop_edge.usecases.observe import FrameResult
+from orbitloop_edge.usecases.tally import SessionSummary
 from orbitloop_edge.worker import Worker
 
 

@@ -37,18 +37,19 @@ from orbitloop_edge.adapters.sessions import FilePending, FileSessions
 from orbitloop_edge.adapters.slot_state import keep_repair, read_state
 from orbitloop_edge.adapters.spool import DiskSpool
 from orbitloop_edge.settings import EdgeSettings, selection_path
+from orbitloop_edge.usecases.beginnings import try_beginning
 from orbitloop_edge.usecases.claims import bundle_size
 from orbitloop_edge.usecases.contact import (
     Aboard,
     ContactSession,
     Occasion,
     OnProgress,
-    SessionSummary,
     prove_pending,
 )
 from orbitloop_edge.usecases.node_channel import DesiredIntake
 from orbitloop_edge.usecases.repairs import RepairIntake
 from orbitloop_edge.usecases.selection_channel import SelectionIntake
+from orbitloop_edge.usecases.tally import SessionSummary
 
 if TYPE_CHECKING:
     from orbitloop_edge.adapters.datagrams import DatagramGateway
@@ -97,6 +98,10 @@ class AbsentWorker:
     def prove(self, path: Path, offer: Offer) -> UpdateReport:
         """Raises ``NotYet``."""
         raise NotYet(f"update {offer.digest} waits in {path} for an inference worker; name one in the configuration")
+
+    def prove_beginning(self, path: Path, offer: Offer, here: Bytes) -> Digest | None:
+        """Raises ``NotYet``."""
+        raise NotYet(f"{here} bytes of update {offer.digest} wait in {path} for an inference worker; name one")
 
 
 class Controller:
@@ -150,6 +155,7 @@ class Controller:
             outbox=FolderOutbox(folder / "outbox"),
             inbox=FolderInbox(folder / "inbox", arrivals=folder / CFDP_INBOX),
             pending=FilePending(folder / "pending" / "offer.json"),
+            begun=FilePending(folder / "pending" / "begun.json"),
             sessions=FileSessions(folder / "sessions" / "last", clock),
             clock=clock,
             largest_update=settings.policy.update_budget,
@@ -201,16 +207,21 @@ class Controller:
     ) -> SessionSummary:
         """Use one contact with a gateway."""
         with self._shaped(ground.host) as turn, self._opened(ground, turn) as gateway:
-            return ContactSession(self._aboard, gateway, worker.prove, on_progress).run(occasion)
+            return ContactSession(
+                self._aboard, gateway, worker.prove, on_progress, on_beginning=worker.prove_beginning
+            ).run(occasion)
 
     def prove_pending(self, worker: InferenceWorker) -> UpdateReport | None:
-        """Prove an update that an earlier contact fetched, if one waits; its report waits for the next contact.
+        """Prove an update that an earlier contact fetched, if one waits; its report waits for the next contact. Of one
+        that was fetched in part, the beginning is proved, of which there is no report.
 
         Raises:
             NotYet: it cannot be proved now.
         """
         offer = self._aboard.pending.offer()
         if offer is None:
+            if self._aboard.begun is not None:
+                try_beginning(self._aboard.begun, self._aboard.inbox, worker.prove_beginning)
             return None
         if self._aboard.inbox.held(offer.digest).missing(offer.size):
             self._aboard.pending.drop()  # a crash came between the proof and the end of it: the ground offers it again

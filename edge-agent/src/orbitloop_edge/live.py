@@ -37,8 +37,8 @@ from orbitloop_edge.adapters.supervisor import Supervisor
 from orbitloop_edge.controller import CFDP_INBOX, AbsentWorker, Controller, Node, Reach
 from orbitloop_edge.satellite_file import INFERENCE, NO_WORKER, CfdpTable, Layer, SatelliteFile
 from orbitloop_edge.settings import EdgeSettings
-from orbitloop_edge.usecases.contact import SessionSummary
 from orbitloop_edge.usecases.passes import LONGEST_WAIT_S, Cadence, Itinerary, Opening
+from orbitloop_edge.usecases.tally import SessionSummary
 
 if TYPE_CHECKING:
     from orbitloop.adapters.cfdp.entity import CfdpEntity

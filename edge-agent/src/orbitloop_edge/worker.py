@@ -21,7 +21,7 @@ from orbitloop.adapters.wall_clock import WallClock
 from orbitloop.domain.detection import Detections
 from orbitloop.domain.errors import NotYet, OrbitloopError, Refused
 from orbitloop.domain.rollout import Outcome
-from orbitloop.domain.units import Digest
+from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.spool import Intake
 from orbitloop.ports.workers import WorkerStatus
@@ -39,7 +39,7 @@ from orbitloop_edge.adapters.selection_files import Arrived, SelectionFile
 from orbitloop_edge.adapters.shadow_log import FileShadowLog
 from orbitloop_edge.adapters.shelf import Shelf
 from orbitloop_edge.adapters.slots import Slots
-from orbitloop_edge.adapters.starts import FileStarts, FileTrust
+from orbitloop_edge.adapters.starts import FileStarts, FileTried, FileTrust
 from orbitloop_edge.controller import credentials_of
 from orbitloop_edge.settings import EdgeSettings, selection_path
 from orbitloop_edge.usecases.detector import Detector
@@ -152,6 +152,7 @@ class Worker:
             rule=settings.canary,
             shadow=shadow,
             serves=lambda: self._scrubber.serves,
+            tried=FileTried(folder / "slots" / "tried.json"),
         )
 
     def close(self) -> None:
@@ -239,6 +240,15 @@ class Worker:
             if died >= self._settings.scrub.boots.deaths:
                 return self._given_up(offer, died)
             return self._prove(path, offer)
+        finally:
+            self._starts.proved()
+
+    def prove_beginning(self, path: Path, offer: Offer, here: Bytes) -> Digest | None:
+        """Prove what the first ``here`` bytes of an update make, and swap it in; see :meth:`ProveUpdate.beginning`."""
+        self._scrubber.demand()
+        self._starts.proving(offer.digest)
+        try:
+            return self._prove.beginning(path, offer, here)
         finally:
             self._starts.proved()
 

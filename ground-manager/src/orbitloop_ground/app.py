@@ -48,7 +48,7 @@ from orbitloop_ground.adapters.ledger import Ledger
 from orbitloop_ground.adapters.metrics import Metrics
 from orbitloop_ground.adapters.model_chunks import ModelChunks
 from orbitloop_ground.adapters.operator_token import OperatorToken
-from orbitloop_ground.adapters.pictures import png_of
+from orbitloop_ground.adapters.pictures import pixels_of, png_of
 from orbitloop_ground.adapters.registry import ModelRegistry
 from orbitloop_ground.adapters.restorable import RestorableLedger
 from orbitloop_ground.adapters.review_formats import FORMATS
@@ -74,6 +74,7 @@ from orbitloop_ground.settings import GroundSettings
 from orbitloop_ground.usecases.converse import Reception
 from orbitloop_ground.usecases.deploy import Deployer, Terms, Yard
 from orbitloop_ground.usecases.exports import Exporter, canaries
+from orbitloop_ground.usecases.labelling import Teaching, TileLabeller, Tiles
 from orbitloop_ground.usecases.nodes import Nodes
 from orbitloop_ground.usecases.receive import Receiver
 from orbitloop_ground.usecases.review_files import ReviewFolder, ReviewFormat
@@ -248,9 +249,31 @@ def tile_labels(settings: GroundSettings) -> TileLabels | None:
     return None if settings.labels is None else TileLabels(read_coco(settings.labels))
 
 
+def teaching(settings: GroundSettings, blobs: Blobs) -> Teaching | None:
+    """The teacher at work, if there is one. Raises ``BadInput`` where its folder is missing or not calibrated."""
+    if settings.teacher is None:
+        return None
+    # Torch takes its time, and the gateway, which does not look, reads what the exports' teacher thought.
+    from orbitloop_ground.adapters.pseudo_labels import PseudoLabels
+    from orbitloop_ground.adapters.teacher_files import read_teacher
+    from orbitloop_ground.adapters.yolo.compute import Compute
+
+    classes = named_classes(settings) or open_models(settings).classes() or None
+    teacher = read_teacher(settings.teacher, classes, Compute.best(), calibrated=True)
+    return Teaching(
+        name=teacher.name, labeler=PseudoLabels(lambda: [teacher]), tiles=Tiles(blobs=blobs, decode=pixels_of)
+    )
+
+
+def named_classes(settings: GroundSettings) -> tuple[str, ...]:
+    """Names of the classes; empty where nobody says any."""
+    return settings.classes or (() if settings.labels is None else read_coco(settings.labels).classes)
+
+
 def deployer(parts: Dependencies) -> Deployer:
     """What makes updates of model files that were trained elsewhere. Raises ``BadInput`` for labels that are none."""
-    settings, label = parts.settings, tile_labels(parts.settings)
+    settings = parts.settings
+    label = TileLabeller(desk=parts.ledger, archive=tile_labels(settings), believed=settings.teacher is not None).label
     key, outbox = settings.keys / "signing.key", settings.folder / "updates"
     outbox.mkdir(exist_ok=True)
 
@@ -263,7 +286,7 @@ def deployer(parts: Dependencies) -> Deployer:
         ledger=parts.ledger,
         models=open_models(settings),
         read=trained_weights,
-        canaries=lambda satellite: () if label is None else canaries(parts.ledger.received(satellite), label),
+        canaries=lambda satellite: canaries(parts.ledger.received(satellite), label),
         sign=sign,
         outbox=outbox,
         write=write_durably,
@@ -278,8 +301,7 @@ def open_models(settings: GroundSettings) -> ModelRegistry:
 
 def reviewing(settings: GroundSettings, ledger: Ledger, blobs: Blobs, clock: Clock) -> Reviewing:
     """What people do with labels that are in doubt. Raises ``BadInput`` for annotations that cannot be read."""
-    known = settings.classes or (() if settings.labels is None else read_coco(settings.labels).classes)
-    models = open_models(settings)
+    known, models = named_classes(settings), open_models(settings)
     return Reviewing(queue=ledger, blobs=blobs, clock=clock, classes=lambda: known or models.classes(), to_png=png_of)
 
 
@@ -324,15 +346,18 @@ def exported_datasets(
     the first: annotations that were good may be being written.
 
     Raises:
-        BadInput: the index cannot be used, or the labels cannot be read.
+        BadInput: the index cannot be used, the labels cannot be read, or the teacher cannot be used.
         NotYet: the disk is full, or the ledger does not answer; what was appended stays.
     """
     with opened_ledger(settings) as ledger:
         blobs = open_blobs(settings)
+        teacher = teaching(settings, blobs)
         for turn in itertools.count():
             try:
-                exporter = Exporter(ledger=ledger, blobs=blobs, clock=WallClock(), label=tile_labels(settings))
-                export = exporter.export(satellite, folder)
+                archive = tile_labels(settings)
+                labeller = TileLabeller(desk=ledger, archive=archive, teacher=teacher)
+                label = None if archive is None and teacher is None else labeller.label
+                export = Exporter(ledger=ledger, blobs=blobs, clock=WallClock(), label=label).export(satellite, folder)
             except OrbitloopError as error:
                 if every is None or (turn == 0 and isinstance(error, Refused)):
                     raise

@@ -26,6 +26,7 @@ from orbitloop_ground.app import (
 )
 from orbitloop_ground.review_cli import add_reviews
 from orbitloop_ground.settings import GroundSettings
+from orbitloop_ground.usecases.agreement import agreements
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -66,6 +67,7 @@ def _parser() -> argparse.ArgumentParser:
         ("publish", "offer an update to a satellite", _publish),
         ("offer-selection", "offer a selection logic (orbitloop transform) to a satellite", _offer_selection),
         ("status", "what the ledger knows of each satellite", _status),
+        ("agreement", "how far labels by a teacher can be believed, round by round", _agreement),
         ("export-dataset", "append what came down from a satellite to a dataset that training reads", _export),
         ("register", "let the ground know the model that was installed on board", _register),
     ):
@@ -89,7 +91,7 @@ def _parser() -> argparse.ArgumentParser:
             made.add_argument("--file", type=Path, required=True, help="the signed update")
             made.add_argument("--base", required=True, help="digest of the weights that must fly")
             made.add_argument("--result", required=True, help="digest of the weights that fly afterwards")
-        if name == "status":
+        if name in ("status", "agreement"):
             made.add_argument("--json", action="store_true")
     return parser
 
@@ -237,6 +239,12 @@ def _register(told: argparse.Namespace) -> None:
 def _status(told: argparse.Namespace) -> None:
     with opened_ledger(_settings(told)) as ledger:
         rows = [asdict(summary) for summary in ledger.summaries()]
+    _say(rows, as_json=told.json)
+
+
+def _agreement(told: argparse.Namespace) -> None:
+    with opened_ledger(_settings(told)) as ledger:
+        rows = [asdict(agreement) for agreement in agreements(ledger.labelled())]
     _say(rows, as_json=told.json)
 
 

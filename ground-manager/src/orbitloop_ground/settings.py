@@ -18,7 +18,7 @@ from orbitloop.domain.units import MEGABIT, BitsPerSecond, Bytes
 from orbitloop.wire.complaints import first_complaint
 
 _PREFIX = "ORBITLOOP_GROUND_"
-_PATHS = ("folder", "keys", "cfdp_plan", "operator_token", "reviewers", "labels")
+_PATHS = ("folder", "keys", "cfdp_plan", "operator_token", "reviewers", "labels", "teacher")
 
 
 class GroundSettings(BaseSettings):
@@ -52,6 +52,8 @@ class GroundSettings(BaseSettings):
             that the ground knows.
         labels: COCO annotations of the frames that satellites look at: they label what came down, for exported datasets
             and to prove updates on board.
+        teacher: folder of a model on the ground that labels frames without annotations for the same ends, calibrated by
+            ``orbitloop calibrate``; tiles that it doubts wait for a person.
         max_update_bytes: largest update that is made of a model file.
         update_least_carried: least share of what training changed that such an update carries, from 0 to 1.
         max_bundle_bytes: largest bundle that is taken.
@@ -92,6 +94,7 @@ class GroundSettings(BaseSettings):
     reviewers: Path | None = None
     classes: tuple[str, ...] = ()
     labels: Path | None = None
+    teacher: Path | None = None
     max_update_bytes: Bytes = Field(default=Bytes(300_000), gt=0)
     update_least_carried: float = Field(default=0.5, ge=0, le=1)
     max_bundle_bytes: Bytes = Field(default=Bytes(64 * 2**20), gt=0)

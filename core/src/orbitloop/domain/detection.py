@@ -15,6 +15,9 @@ from orbitloop.domain.errors import BadInput
 
 Floats: TypeAlias = NDArray[np.float32]
 
+_AT_ONCE = 256
+"""Boxes that are compared with each other and with all that are worse in one go: bounds the memory that takes."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Head:
@@ -183,24 +186,35 @@ def suppress(detections: Detections, *, overlap: float = 0.5, contained: float |
     Returns:
         The kept detections, highest score first.
     """
-    order = np.argsort(-detections.scores, kind="stable")
-    ranked = detections.take(order)
-    alive = np.ones(len(ranked), bool)
-    kept: list[int] = []
-    for index in range(len(ranked)):
-        if not alive[index]:
-            continue
-        kept.append(index)
-        rest = np.flatnonzero(alive[index + 1 :] & (ranked.labels[index + 1 :] == ranked.labels[index])) + index + 1
-        if not len(rest):
-            continue
-        mine, theirs = ranked.boxes[index : index + 1], ranked.boxes[rest]
-        same = iou(mine, theirs)[0] > overlap
-        if contained is not None:
-            smaller = np.minimum(areas(mine), areas(theirs))
-            same |= intersections(mine, theirs)[0] > contained * np.maximum(smaller, 1e-9)
-        alive[rest[same]] = False
-    return ranked.take(np.array(kept, np.intp))
+    ranked = detections.take(np.argsort(-detections.scores, kind="stable"))
+    waiting = np.arange(len(ranked))
+    kept: list[NDArray[np.intp]] = []
+    while len(waiting):
+        best, later = ranked.take(waiting[:_AT_ONCE]), ranked.take(waiting[_AT_ONCE:])
+        first = _undisputed(_rivals(best, best, overlap, contained))
+        kept.append(waiting[:_AT_ONCE][first])
+        beaten = _rivals(best.take(first), later, overlap, contained).any(axis=0)
+        waiting = waiting[_AT_ONCE:][~beaten]
+    return ranked.take(np.concatenate(kept)) if kept else ranked
+
+
+def _rivals(first: Detections, second: Detections, overlap: float, contained: float | None) -> NDArray[np.bool_]:
+    """Which pairs are one object seen twice; shape ``(n, m)``."""
+    shared = intersections(first.boxes, second.boxes)
+    mine, theirs = areas(first.boxes)[:, None], areas(second.boxes)[None, :]
+    same = shared / np.maximum(mine + theirs - shared, 1e-9) > overlap
+    if contained is not None:
+        same |= shared > contained * np.maximum(np.minimum(mine, theirs), 1e-9)
+    return np.asarray(same & (first.labels[:, None] == second.labels[None, :]), np.bool_)
+
+
+def _undisputed(rivals: NDArray[np.bool_]) -> NDArray[np.intp]:
+    """Those of ``n`` ranked boxes that no kept, better one rivals; ``rivals`` is ``(n, n)``."""
+    alive = np.ones(len(rivals), bool)
+    for index in np.flatnonzero(np.triu(rivals, 1).any(axis=1)):
+        if alive[index]:
+            alive[index + 1 :] &= ~rivals[index, index + 1 :]
+    return np.flatnonzero(alive)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -43,6 +43,15 @@ def fuse(views: list[Detections], *, overlap: float = 0.55) -> Fused:
     return fused.result()
 
 
+def agreement(views: list[Detections], found: Detections, *, overlap: float = 0.55) -> Floats:
+    """``(n,)`` float32: the share of ``views`` in which a box of its label overlaps each box that was ``found``."""
+    seen = [
+        (iou(found.boxes, view.boxes) * (found.labels[:, None] == view.labels[None])).max(axis=1, initial=0.0) > overlap
+        for view in views
+    ]
+    return np.asarray(np.mean(seen, axis=0), np.float32)
+
+
 class _Clusters:
     """Boxes that are taken for one object each."""
 

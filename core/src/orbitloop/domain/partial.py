@@ -37,7 +37,7 @@ def differences(base: Weights, new: Weights) -> tuple[Change, ...]:
 def thinned(changes: Sequence[Change], most: int) -> tuple[Change, ...]:
     """The same, with the ``most`` largest moves of all sparse changes; nothing else is left out."""
     sparse = [change for change in changes if isinstance(change, Sparse)]
-    moves = np.concatenate([_moves(change) for change in sparse] or [np.zeros(0)])
+    moves = sizes_of_moves(sparse)
     if len(moves) <= most:
         return tuple(changes)
     stays = np.zeros(len(moves), bool)
@@ -67,15 +67,17 @@ def sparse_moves(changes: Iterable[Change]) -> int:
     return sum(len(change.where) for change in changes if isinstance(change, Sparse))
 
 
+def sizes_of_moves(changes: Iterable[Sparse]) -> NDArray[np.float64]:
+    """How far each value moves, of all changes in their order."""
+    moves = [np.abs(change.quanta.astype(np.float64)) * 2.0**change.exponent for change in changes]
+    return np.concatenate(moves or [np.zeros(0)])
+
+
 def carried(base: Weights, new: Weights, made: Weights) -> float:
     """How far from ``base`` to ``new`` the version ``made`` goes, by squared distance: 1 arrives, 0 stays."""
     way = sum(_squared(new[name], base[name]) for name in base)
     left = sum(_squared(new[name], made[name]) for name in base)
     return 1.0 if way == 0 else max(0.0, 1.0 - left / way)
-
-
-def _moves(change: Sparse) -> NDArray[np.float64]:
-    return np.abs(change.quanta.astype(np.float64)) * 2.0**change.exponent
 
 
 def _squared(one: Floats, other: Floats) -> float:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from orbitloop.domain.detection import Detections, DetectorSpec, Floats, concatenate, decode, suppress
 from orbitloop.domain.errors import BadInput
+
+Tiles: TypeAlias = NDArray[np.uint8]
+"""Parts of a frame, ``(b, height, width, 3)`` RGB."""
 
 PAD = 114
 """Grey level beyond the edge of a frame that is smaller than a tile."""
@@ -47,6 +51,10 @@ class Suppression:
     at_edge: float = 0.6
 
 
+Seeing: TypeAlias = "Callable[[list[Window]], list[Detections]]"
+"""What is done with a few tiles."""
+
+
 def starts(length: int, tile: int, overlap: int) -> list[int]:
     """Evenly spread starts of the fewest tiles that cover ``length`` and overlap by at least ``overlap`` pixels."""
     if not 0 <= overlap < tile:
@@ -78,12 +86,11 @@ def cut(pixels: NDArray[np.uint8], window: Window) -> NDArray[np.uint8]:
     return whole
 
 
-def batches(pixels: NDArray[np.uint8], cover: list[Window], size: int) -> Iterator[tuple[list[Window], Floats]]:
-    """Tiles in batches of at most ``size``: windows and ``(b, 3, tile, tile)`` float32 in [0, 1]."""
-    for start in range(0, len(cover), size):
-        group = cover[start : start + size]
-        stacked = np.stack([cut(pixels, window) for window in group])
-        yield group, np.ascontiguousarray(stacked.transpose(0, 3, 1, 2), np.float32) / np.float32(255)
+def in_floats(tiles: Tiles) -> Floats:
+    """Tiles ``(b, h, w, 3)`` as networks want them: ``(b, 3, h, w)`` float32 in [0, 1]."""
+    count, height, width, channels = tiles.shape
+    images = np.empty((count, channels, height, width), np.float32)
+    return np.divide(tiles.transpose(0, 3, 1, 2), np.float32(255), out=images, dtype=np.float32)
 
 
 def detect(
@@ -106,17 +113,45 @@ def detect(
     Returns:
         Detections in pixels of the frame, highest score first.
     """
-    rule = suppression or Suppression()
+    looking = Looking(overlap=overlap, batch=batch, suppression=suppression or Suppression())
+    return look(pixels, lambda tiles: forward(in_floats(tiles)), spec, looking)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Looking:
+    """How a frame is gone through.
+
+    Args:
+        overlap: least overlap of neighbouring tiles in pixels; half a tile at most.
+        batch: tiles at a time.
+        spread: what ``map`` does, perhaps in several threads; results come in the order of what they are made of.
+    """
+
+    overlap: int = 160
+    batch: int = 1
+    suppression: Suppression = Suppression()
+    spread: Callable[[Seeing, Iterable[list[Window]]], Iterable[list[Detections]]] = map
+
+
+def look(
+    pixels: NDArray[np.uint8], see: Callable[[Tiles], list[Floats]], spec: DetectorSpec, looking: Looking
+) -> Detections:
+    """As :func:`detect`, with ``see`` from ``(b, tile, tile, 3)`` uint8 to the raw outputs."""
+    rule = looking.suppression
     height, width = pixels.shape[:2]
-    found: list[Detections] = []
-    cover = windows(width, height, tile=spec.tile, overlap=min(overlap, spec.tile // 2))
-    for group, images in batches(pixels, cover, batch):
-        for window, part in zip(group, decode(forward(images), spec, floor=rule.floor), strict=True):
-            alone = suppress(part, overlap=rule.overlap)
-            whole = _mistrust_edges(alone, window, width, height, rule.at_edge)
-            found.append(whole.shifted(x=window.x0, y=window.y0))
-    merged = suppress(concatenate(found), overlap=rule.overlap, contained=rule.contained)
-    return _clip(merged, width, height)
+    cover = windows(width, height, tile=spec.tile, overlap=min(looking.overlap, spec.tile // 2))
+
+    def seen(group: list[Window]) -> list[Detections]:
+        raw = see(np.stack([cut(pixels, window) for window in group]))
+        parts: list[Detections] = []
+        for window, part in zip(group, decode(raw, spec, floor=rule.floor), strict=True):
+            whole = _mistrust_edges(suppress(part, overlap=rule.overlap), window, width, height, rule.at_edge)
+            parts.append(whole.shifted(x=window.x0, y=window.y0))
+        return parts
+
+    groups = [cover[start : start + looking.batch] for start in range(0, len(cover), looking.batch)]
+    found = [part for parts in looking.spread(seen, groups) for part in parts]
+    return _clip(suppress(concatenate(found), overlap=rule.overlap, contained=rule.contained), width, height)
 
 
 def _mistrust_edges(found: Detections, window: Window, width: int, height: int, factor: float) -> Detections:

@@ -132,6 +132,10 @@ class Inbox(Protocol):
         """Write ``pieces``, each at its offset; what came before an error is kept. Raises ``NoSpace``."""
         ...
 
+    def beginning(self, update: Digest) -> tuple[Path, Bytes]:
+        """The file of an update, and how many of its first bytes are here without a gap."""
+        ...
+
     def take(self, update: Digest) -> Path:
         """The whole update. Raises ``Untrusted``, and forgets it, if its bytes do not match its digest."""
         ...

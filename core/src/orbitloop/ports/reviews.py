@@ -32,6 +32,8 @@ class Proposal:
         labels: ``(n,)`` int64, positions of the classes.
         confidence: ``(n,)`` float32, calibrated: the chance that the box is right, from 0 to 1.
         doubtful: ``(n,)`` bool, the boxes that a person should look at.
+        agreement: ``(n,)`` float32, the share of the labeller's looks that saw the box, from 0 to 1; ``None`` of one
+            that does not look several times.
 
     Raises:
         BadInput: they are not of these shapes, or a number is none of these.
@@ -41,6 +43,7 @@ class Proposal:
     labels: NDArray[np.int64]
     confidence: Floats
     doubtful: NDArray[np.bool_]
+    agreement: Floats | None = None
 
     def __post_init__(self) -> None:
         _check(self.boxes, self.labels, "a proposal")
@@ -49,6 +52,8 @@ class Proposal:
             raise BadInput(f"a proposal of {count} boxes needs as many confidences and doubts")
         if not np.all((self.confidence >= 0) & (self.confidence <= 1)):
             raise BadInput("a proposal's confidence must be from 0 to 1")
+        if self.agreement is not None and self.agreement.shape != (count,):
+            raise BadInput(f"a proposal of {count} boxes needs as many agreements, or none at all")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -17,7 +17,7 @@ class PublishedUpdate:
 
     Args:
         digest: of the file at ``path``, whose length is ``size`` bytes.
-        base: digest of the weights that must fly for it to apply.
+        base: digest of the weights that must fly for it to apply; or those that a beginning of it makes of them.
         result: digest of the weights that fly afterwards.
         path: the signed delta container on the ground's disk.
     """
@@ -41,7 +41,9 @@ class UpdateLedger(Protocol):
         ...
 
     def offer_for(self, satellite: str, flying: Digest) -> PublishedUpdate | None:
-        """The newest update on the base ``flying`` that the satellite has not refused or rolled back."""
+        """The newest update on ``flying``, or of which a beginning makes it, that the satellite has not refused or
+        rolled back.
+        """
         ...
 
     def update(self, satellite: str, digest: Digest) -> PublishedUpdate | None:

@@ -7,6 +7,7 @@ from typing import Protocol
 
 from pydantic import Field
 
+from orbitloop.domain.units import Bytes, Digest
 from orbitloop.wire.messages import MOST_DAMAGED, DamagedChunk, DigestText, Message, Offer, Telemetry, UpdateReport
 
 
@@ -27,7 +28,7 @@ class WorkerStatus(Message):
 
 
 class InferenceWorker(Protocol):
-    """The worker on board. Both methods raise ``NotYet`` while it is not there."""
+    """The worker on board. All methods raise ``NotYet`` while it is not there."""
 
     def status(self) -> WorkerStatus:
         """What flies, and what was seen so far."""
@@ -37,5 +38,12 @@ class InferenceWorker(Protocol):
         """Prove a fetched update and swap it in; repeating it is harmless.
 
         Raises ``Refused``, which is reported, or ``NotYet``, after which it may be tried again.
+        """
+        ...
+
+    def prove_beginning(self, path: Path, offer: Offer, here: Bytes) -> Digest | None:
+        """Prove what the whole steps make of which the first ``here`` bytes in ``path`` are, and swap it in.
+
+        Returns the digest of what flies now; ``None`` if nothing else flies than before.
         """
         ...

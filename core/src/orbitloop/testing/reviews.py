@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
 
@@ -33,10 +33,20 @@ def a_truth(*objects: tuple[float, ...]) -> Truth:
 
 
 class MemoryReviews:
-    """The :class:`~orbitloop.ports.reviews.ReviewQueue` of a test."""
+    """The :class:`~orbitloop.ports.reviews.ReviewQueue` of a test, which keeps a labeller's opinions too."""
 
     def __init__(self) -> None:
         self._reviews: dict[Digest, Review] = {}
+        self._opinions: dict[Digest, tuple[str, Proposal]] = {}
+
+    def record_opinions(self, labeller: str, thought: Mapping[Digest, Proposal]) -> None:
+        """What ``labeller`` thinks of tiles, in place of what was thought before."""
+        self._opinions |= {name: (labeller, proposal) for name, proposal in thought.items()}
+
+    def opinions(self, names: Sequence[Digest], labeller: str | None = None) -> dict[Digest, Proposal]:
+        """What is thought of these tiles, by ``labeller`` if one is named."""
+        known = {name: self._opinions[name] for name in names if name in self._opinions}
+        return {name: proposal for name, (who, proposal) in known.items() if labeller in (None, who)}
 
     def propose(self, sample: Digest, frame: str, window: Window, proposal: Proposal) -> None:
         """Put a tile into the queue, or replace what was proposed for it while it waits."""

@@ -33,6 +33,7 @@ __all__ = [
     "Step",
     "Update",
     "Verify",
+    "beginnings_of",
     "pack_update",
     "unpack_beginning",
     "unpack_update",
@@ -148,6 +149,19 @@ def unpack_beginning(data: bytes, verify: Verify) -> Update | None:
     if not steps:
         return None
     return Update(base=head.base, steps=steps, canary=head.canary, missing=len(head.steps) - len(steps))
+
+
+def beginnings_of(data: bytes) -> tuple[Digest, ...]:
+    """The weights that a beginning of an update makes: the result of every step but the last. Nothing is checked, and
+    none are known of what is no update in steps.
+
+    Raises:
+        BadInput: the header cannot be read.
+    """
+    front = _front(data)
+    if front is None:
+        return ()
+    return tuple(step.result for step in unpack_head(memoryview(data)[_FRONT:front]).steps[:-1])
 
 
 def _front(data: bytes) -> int | None:

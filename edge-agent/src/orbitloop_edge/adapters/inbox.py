@@ -11,7 +11,7 @@ from orbitloop.adapters.partial import PartialFile
 from orbitloop.domain.digests import digest_of_parts, hexadecimal
 from orbitloop.domain.errors import Untrusted
 from orbitloop.domain.ranges import Spans
-from orbitloop.domain.units import Digest
+from orbitloop.domain.units import Bytes, Digest
 
 _SETTLE_S = 1.0
 """A power cut costs at most what arrived in this time."""
@@ -58,6 +58,12 @@ class FolderInbox:
                     settled = time.monotonic()
         finally:
             part.settle()
+
+    def beginning(self, update: Digest) -> tuple[Path, Bytes]:
+        """The file of an update, and how many of its first bytes are here without a gap."""
+        part = self._part(update)
+        first = next(iter(part.settle()), None)
+        return part.path, Bytes(first.end if first is not None and first.start == 0 else 0)
 
     def take(self, update: Digest) -> Path:
         """The whole update. Raises ``Untrusted``, and forgets it, if its bytes do not match its digest."""

@@ -3,7 +3,8 @@
 controller.sock  the Local Controller answers ``add``: head ``entry`` (see :func:`orbitloop.wire.bundle.entry_of`),
                  body the encoded pixels; answers ``{"new": bool}`` once the sample is durable
 worker.sock      the worker answers ``status`` and ``prove``: head ``path`` and ``offer``; answers ``status`` or
-                 ``report``
+                 ``report``; and ``prove_beginning``, whose head says too how many bytes are ``here``, and whose
+                 answer what ``flies`` now, or null
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from pydantic import BaseModel, ValidationError
 
 from orbitloop.domain.errors import BadInput, NotYet
 from orbitloop.domain.samples import Sample
+from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.spool import Intake
 from orbitloop.ports.workers import InferenceWorker, WorkerStatus
 from orbitloop.wire.bundle import entry_of, sample_from
@@ -97,6 +99,12 @@ class RemoteWorker:
         head = {"path": str(path), "offer": offer.model_dump(mode="json")}
         return _read(self._prove.call("prove", head), "report", UpdateReport)
 
+    def prove_beginning(self, path: Path, offer: Offer, here: Bytes) -> Digest | None:
+        """Prove a beginning of an update. Raises what the worker raises, or ``NotYet`` while it is not there."""
+        head = {"path": str(path), "offer": offer.model_dump(mode="json"), "here": here}
+        flies = self._prove.call("prove_beginning", head).get("flies")
+        return None if flies is None else Digest(str(flies))
+
 
 def _read(answer: Head, name: str, kind: type[Said]) -> Said:
     try:
@@ -112,10 +120,20 @@ def worker_calls(worker: InferenceWorker) -> Mapping[str, Answer]:
         return {"status": worker.status().model_dump(mode="json")}
 
     def prove(head: Head, _body: bytes) -> Head:
-        try:
-            offer = Offer.model_validate(head.get("offer"))
-        except ValidationError as error:
-            raise BadInput(f"prove: {first_complaint(error)}") from error
-        return {"report": worker.prove(Path(str(head.get("path"))), offer).model_dump(mode="json")}
+        return {"report": worker.prove(*_named(head)).model_dump(mode="json")}
 
-    return {"status": status, "prove": prove}
+    def prove_beginning(head: Head, _body: bytes) -> Head:
+        here = head.get("here")
+        if not isinstance(here, int):
+            raise BadInput(f"prove_beginning: here is {here!r}; it is a number of bytes")
+        return {"flies": worker.prove_beginning(*_named(head), Bytes(here))}
+
+    return {"status": status, "prove": prove, "prove_beginning": prove_beginning}
+
+
+def _named(head: Head) -> tuple[Path, Offer]:
+    """The file and the offer that a call is about."""
+    try:
+        return Path(str(head.get("path"))), Offer.model_validate(head.get("offer"))
+    except ValidationError as error:
+        raise BadInput(f"{head.get('call')}: {first_complaint(error)}") from error

@@ -149,17 +149,26 @@ class Slots:
             Untrusted: the report is about another model than the one that was staged.
             NotYet: the disk has damaged it since; it has to be staged again.
         """
+        self._activate(report.flying, report)
+
+    def advance(self, flying: Digest) -> None:
+        """The same for what a beginning of an update makes, of which there is no report yet; the last one stays."""
+        self._activate(flying, None)
+
+    def _activate(self, flying: Digest, report: UpdateReport | None) -> None:
         with self._guard:
             state, spare = self.state(), self._spare()
             staged = read_detector(self.folder / spare / DETECTOR).digest
-            if staged != report.flying:
-                raise Untrusted(f"{self.folder}: {staged} was staged, but {report.flying} is to fly; stage it again")
+            if staged != flying:
+                raise Untrusted(f"{self.folder}: {staged} was staged, but {flying} is to fly; stage it again")
             listed = ChunkList.of(self.folder / spare / CHUNKS)
             source = on_disk(self.folder / spare, listed, self._graph(state.graph))
             if listed.model != staged or damaged(listed, source):
                 raise NotYet(f"{self.folder}: {staged} was damaged after it was staged; it is staged again")
             kept = Kept(slot=state.active, digest=state.flying)
-            self._set(state.model_copy(update={"active": spare, "flying": report.flying, "last": report, "kept": kept}))
+            self._set(
+                state.model_copy(update={"active": spare, "flying": flying, "last": report or state.last, "kept": kept})
+            )
 
     def remember(self, report: UpdateReport) -> None:
         """Keep the report of an update that did not fly; the model stays."""

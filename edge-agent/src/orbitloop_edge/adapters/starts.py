@@ -2,6 +2,7 @@
 
 slots/starts.json   starts with each model that no proof of life has followed, and the update that is being proved
 slots/trust.json    counts since launch, and since when something is not as it ought to be
+slots/tried.json    how many first steps of an update that is not here whole were tried
 """
 
 from __future__ import annotations
@@ -34,6 +35,11 @@ class _Starts(Checked):
 class _Kept(Checked):
     trust: Trust = Trust()
     since: AwareDatetime | None = None
+
+
+class _Tried(Checked):
+    update: DigestText | None = None
+    steps: int = 0
 
 
 class FileStarts:
@@ -109,6 +115,22 @@ class FileTrust:
         if now != self._now.model_copy(update={"check": None}):
             write_durably(self._path, now.text())
             self._now = now
+
+
+class FileTried:
+    """The :class:`~orbitloop_edge.usecases.beginnings.Tried` in a file; a damaged one begins anew."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def steps(self, update: Digest) -> int:
+        """So many of ``update``; 0 where another update was tried last."""
+        now = _read(self._path, _Tried)
+        return now.steps if now.update == update else 0
+
+    def note(self, update: Digest, steps: int) -> None:
+        """So many are about to be tried, or were. Raises ``NoSpace``."""
+        write_durably(self._path, _Tried(update=update, steps=steps).text())
 
 
 def _read(path: Path, kind: type[Content]) -> Content:

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import logging
-import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from orbitloop.domain.errors import LinkClosed, OrbitloopError, Refused
+from orbitloop.domain.errors import NotYet, Refused
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.traffic import Direction
 from orbitloop.domain.units import Bytes, Digest
@@ -32,10 +31,12 @@ from orbitloop.wire.messages import (
     UpdateReport,
     Welcome,
 )
+from orbitloop_edge.usecases.beginnings import OnBeginning, try_beginning
 from orbitloop_edge.usecases.claims import Claims
 from orbitloop_edge.usecases.node_channel import DesiredIntake, fetch_desired, send_events
 from orbitloop_edge.usecases.repairs import RepairIntake, fetch_repair
 from orbitloop_edge.usecases.selection_channel import SelectionIntake, fetch_selection
+from orbitloop_edge.usecases.tally import SessionSummary, Tally
 from orbitloop_edge.usecases.transfers import fetch_artifact, send_bundles
 
 _log = logging.getLogger(__name__)
@@ -58,7 +59,7 @@ class Sessions(Protocol):
 
 
 class Pending(Protocol):
-    """The offer whose update was fetched whole and is not proved yet."""
+    """The offer whose update was fetched, whole or in part, and is not proved yet."""
 
     def put(self, offer: Offer) -> None:
         """Keep it durably."""
@@ -85,6 +86,7 @@ class Aboard:
         desired: where the state goes that the ground wants of the node; ``None`` where nobody takes it.
         repairs: where chunks of damaged models go; ``None`` where nobody mends any.
         selection: where selection logics go; ``None`` where nobody goes by any.
+        begun: the offer of an update whose beginning waits to be proved; ``None`` where only whole ones fly.
     """
 
     satellite: str
@@ -101,6 +103,7 @@ class Aboard:
     desired: DesiredIntake | None = None
     repairs: RepairIntake | None = None
     selection: SelectionIntake | None = None
+    begun: Pending | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -120,89 +123,33 @@ class Occasion:
     damaged: tuple[DamagedChunk, ...] = ()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class SessionSummary:
-    """What one contact achieved.
-
-    Args:
-        bundles: bundles that the ground acknowledged.
-        samples: samples in them.
-        bytes_down: bytes of bundles that were sent, acknowledged or not.
-        bytes_up: bytes of the update and of the desired state that arrived.
-        events: node events that the ground acknowledged.
-        update: what became of an update that was fetched or turned down.
-        complete: the signal held and nothing was refused; what still waits, waits for another budget.
-        problems: why it is not complete.
-    """
-
-    bundles: int
-    samples: int
-    bytes_down: Bytes
-    bytes_up: Bytes
-    events: int
-    update: Outcome | None
-    complete: bool
-    problems: tuple[str, ...]
-
-
-@dataclass(slots=True)
-class _Tally:
-    bundles: int = 0
-    samples: int = 0
-    events: int = 0
-    crossed: dict[Direction, int] = field(default_factory=lambda: dict.fromkeys(Direction, 0))
-    report: UpdateReport | None = None
-    linked: bool = True
-    problems: list[str] = field(default_factory=list)
-    guard: threading.Lock = field(default_factory=threading.Lock)
-
-    def arrived(self, samples: int) -> None:
-        """The ground holds another bundle."""
-        with self.guard:
-            self.bundles += 1
-            self.samples += samples
-
-    def summary(self) -> SessionSummary:
-        return SessionSummary(
-            bundles=self.bundles,
-            samples=self.samples,
-            bytes_down=Bytes(self.crossed[Direction.DOWN]),
-            bytes_up=Bytes(self.crossed[Direction.UP]),
-            events=self.events,
-            update=self.report.outcome if self.report else None,
-            complete=not self.problems,
-            problems=tuple(self.problems),
-        )
-
-    @contextmanager
-    def noting(self) -> Iterator[None]:
-        """Let a problem end one part of the session and leave the others to go on."""
-        try:
-            yield
-        except OrbitloopError as error:
-            self.linked &= not isinstance(error, LinkClosed)
-            self.problems.append(str(error))
-
-
 class ContactSession:
     """What a satellite does while a ground station hears it.
 
     Small things go first, so that the shortest contact is enough for them: hello, reports, telemetry, node events. Then
     bundles go down and, side by side with them, the desired state and an update come up; the update is proved, and its
-    report sent, without waiting for the bundles. A fetched update is tried even after the signal was lost.
+    report sent, without waiting for the bundles. A fetched update is tried even after the signal was lost, and so is
+    the beginning of one that was not fetched whole.
     """
 
     def __init__(
-        self, aboard: Aboard, ground: Gateway, on_update: OnUpdate, on_progress: OnProgress | None = None
+        self,
+        aboard: Aboard,
+        ground: Gateway,
+        on_update: OnUpdate,
+        on_progress: OnProgress | None = None,
+        *,
+        on_beginning: OnBeginning | None = None,
     ) -> None:
         self._aboard = aboard
         self._ground = ground
         self._on_update = on_update
         self._on_progress = on_progress
+        self._on_beginning = on_beginning
 
     def run(self, occasion: Occasion) -> SessionSummary:
         """Use one contact; returns when nothing is left to do, the budget is used up or the signal is lost."""
-        tally = _Tally()
+        tally = Tally()
         with tally.noting():
             hello = self._hello(occasion)
             welcome = self._ground.hello(hello)
@@ -217,7 +164,7 @@ class ContactSession:
         _log.info("contact_ended", extra={"bundles": summary.bundles, "problems": summary.problems})
         return summary
 
-    def _exchange(self, welcome: Welcome, occasion: Occasion, tally: _Tally) -> None:
+    def _exchange(self, welcome: Welcome, occasion: Occasion, tally: Tally) -> None:
         """Both directions at once."""
         claims = Claims(self._aboard.spool, occasion.budget, self._aboard.bundle)
         with ThreadPoolExecutor(max_workers=self._aboard.senders, thread_name_prefix="contact") as threads:
@@ -245,7 +192,7 @@ class ContactSession:
             selection=None if self._aboard.selection is None else self._aboard.selection.shelf.digest(),
         )
 
-    def _settle(self, welcome: Welcome, tally: _Tally) -> None:
+    def _settle(self, welcome: Welcome, tally: Tally) -> None:
         """Take in what the ground knows: receipts that were lost, its position, its wishes."""
         for receipt in welcome.held:
             self._aboard.spool.delivered(receipt.bundle)
@@ -267,23 +214,23 @@ class ContactSession:
             complete=summary.complete,
         )
 
-    def _send_reports(self, tally: _Tally) -> None:
+    def _send_reports(self, tally: Tally) -> None:
         for report in self._aboard.outbox.waiting():
             with _unless_refused(tally):
                 self._ground.report(report)
                 self._aboard.outbox.acknowledged(report)
 
-    def _send_telemetry(self, occasion: Occasion, tally: _Tally) -> None:
+    def _send_telemetry(self, occasion: Occasion, tally: Tally) -> None:
         if occasion.telemetry is not None:
             with _unless_refused(tally):
                 self._ground.telemetry(occasion.telemetry)
 
-    def _send_events(self, welcome: Welcome, tally: _Tally) -> None:
+    def _send_events(self, welcome: Welcome, tally: Tally) -> None:
         if welcome.events and self._aboard.events is not None:
             with _unless_refused(tally):
                 tally.events = send_events(self._ground, self._aboard.satellite, self._aboard.events)
 
-    def _send(self, claims: Claims, tally: _Tally) -> None:
+    def _send(self, claims: Claims, tally: Tally) -> None:
         def crossed(count: Bytes) -> None:
             self._crossed(tally, Direction.DOWN, count)
 
@@ -291,7 +238,7 @@ class ContactSession:
             for receipt in send_bundles(self._ground, claims, crossed):
                 tally.arrived(receipt.samples)
 
-    def _receive(self, welcome: Welcome, occasion: Occasion, tally: _Tally) -> None:
+    def _receive(self, welcome: Welcome, occasion: Occasion, tally: Tally) -> None:
         """What the ground has for the satellite, one after the other: what makes good, what should be done, what should
         fly, and what frames go by.
         """
@@ -303,7 +250,7 @@ class ContactSession:
         if welcome.selection is not None and tally.linked:
             self._receive_selection(welcome.selection, tally)
 
-    def _receive_repairs(self, welcome: Welcome, occasion: Occasion, tally: _Tally) -> None:
+    def _receive_repairs(self, welcome: Welcome, occasion: Occasion, tally: Tally) -> None:
         def crossed(count: Bytes) -> None:
             self._crossed(tally, Direction.UP, count)
 
@@ -313,7 +260,7 @@ class ContactSession:
                 with tally.noting():
                     fetch_repair(self._ground, repair, self._aboard.repairs, crossed)
 
-    def _receive_desired(self, wanted: Desired, tally: _Tally) -> None:
+    def _receive_desired(self, wanted: Desired, tally: Tally) -> None:
         def crossed(count: Bytes) -> None:
             self._crossed(tally, Direction.UP, count)
 
@@ -321,7 +268,7 @@ class ContactSession:
             with tally.noting():
                 fetch_desired(self._ground, wanted, self._aboard.desired, crossed)
 
-    def _receive_selection(self, offer: OfferedSelection, tally: _Tally) -> None:
+    def _receive_selection(self, offer: OfferedSelection, tally: Tally) -> None:
         def crossed(count: Bytes) -> None:
             self._crossed(tally, Direction.UP, count)
 
@@ -329,7 +276,7 @@ class ContactSession:
             with tally.noting():
                 fetch_selection(self._ground, offer, self._aboard.selection, crossed)
 
-    def _receive_update(self, offer: Offer, flying: Digest, tally: _Tally) -> None:
+    def _receive_update(self, offer: Offer, flying: Digest, tally: Tally) -> None:
         with tally.noting():
             if (why := self._objection(offer, flying)) is not None:
                 self._aboard.outbox.put(self._refused(tally, offer, flying, why))
@@ -339,7 +286,7 @@ class ContactSession:
             with tally.noting():
                 self._send_reports(tally)
 
-    def _fetch(self, offer: Offer, flying: Digest, tally: _Tally) -> Path | None:
+    def _fetch(self, offer: Offer, flying: Digest, tally: Tally) -> Path | None:
         def crossed(count: Bytes) -> None:
             self._crossed(tally, Direction.UP, count)
 
@@ -351,8 +298,24 @@ class ContactSession:
             self._aboard.inbox.discard(offer.digest)
             self._aboard.outbox.put(self._refused(tally, offer, flying, str(error)))
             return None
+        except NotYet:
+            self._begin(offer)
+            raise
         self._aboard.pending.put(offer)
+        if self._aboard.begun is not None:
+            self._aboard.begun.drop()
         return path
+
+    def _begin(self, offer: Offer) -> None:
+        """Prove what is here of an update, or have it proved later."""
+        aboard = self._aboard
+        if aboard.begun is None or self._on_beginning is None:
+            return
+        try:
+            aboard.begun.put(offer)
+            try_beginning(aboard.begun, aboard.inbox, self._on_beginning)
+        except NotYet as error:
+            _log.warning("beginning_put_off", extra={"update": offer.digest, "why": str(error)})
 
     def _objection(self, offer: Offer, flying: Digest) -> str | None:
         if offer.size > self._aboard.largest_update:
@@ -361,11 +324,11 @@ class ContactSession:
             return f"made for {offer.base}, but {flying} flies"
         return None
 
-    def _refused(self, tally: _Tally, offer: Offer, flying: Digest, why: str) -> UpdateReport:
+    def _refused(self, tally: Tally, offer: Offer, flying: Digest, why: str) -> UpdateReport:
         tally.report = _refusal(self._aboard, offer, flying, why)
         return tally.report
 
-    def _crossed(self, tally: _Tally, direction: Direction, count: Bytes) -> None:
+    def _crossed(self, tally: Tally, direction: Direction, count: Bytes) -> None:
         with tally.guard:
             tally.crossed[direction] += count
         if self._on_progress is not None:
@@ -400,7 +363,7 @@ def _refusal(aboard: Aboard, offer: Offer, flying: Digest, why: str) -> UpdateRe
 
 
 @contextmanager
-def _unless_refused(tally: _Tally) -> Iterator[None]:
+def _unless_refused(tally: Tally) -> Iterator[None]:
     """What the ground does not want must not keep the rest of the session from it."""
     try:
         yield

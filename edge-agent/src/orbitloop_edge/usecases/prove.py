@@ -5,6 +5,7 @@ Checked in this order: signature, base, result, canary. Until the very last step
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
@@ -16,16 +17,19 @@ from numpy.typing import NDArray
 from orbitloop.domain.delta import apply
 from orbitloop.domain.detection import Detections, Truth, average_precision, mean_average_precision
 from orbitloop.domain.digests import digest_of
-from orbitloop.domain.errors import NotYet, Refused, Untrusted, WrongBase
+from orbitloop.domain.errors import NotYet, Refused, Untrusted
 from orbitloop.domain.rollout import CanaryResult, CanaryRule, ClassScore, Outcome, objection
-from orbitloop.domain.units import Digest
+from orbitloop.domain.units import Bytes, Digest
 from orbitloop.domain.versions import weights_digest
 from orbitloop.ports.clock import Clock
 from orbitloop.wire.messages import Offer, UpdateReport
 from orbitloop.wire.model_folder import Model
-from orbitloop.wire.update import CanaryTruth, Update, Verify, unpack_update
+from orbitloop.wire.update import CanaryTruth, Update, Verify, unpack_beginning, unpack_update
+from orbitloop_edge.usecases.beginnings import Tried, ahead
 from orbitloop_edge.usecases.detector import Detector
 from orbitloop_edge.usecases.shadow import Shadow
+
+_log = logging.getLogger(__name__)
 
 _MOST_CLASSES = 1_000
 
@@ -43,6 +47,10 @@ class ModelSlots(Protocol):
 
     def activate(self, report: UpdateReport) -> None:
         """Let the staged model fly."""
+        ...
+
+    def advance(self, flying: Digest) -> None:
+        """Let the staged model fly, which a beginning of an update makes."""
         ...
 
     def remember(self, report: UpdateReport) -> None:
@@ -72,6 +80,7 @@ class ProveUpdate:
         rule: when a model passes its canary.
         shadow: where a model that has passed it flies beside the old one first; ``None``: it serves at once.
         serves: whether what flies can be loaded; else anything is better, and it is not. ``None``: it can.
+        tried: which beginnings of updates were tried; ``None``: none ever is.
     """
 
     def __init__(
@@ -87,6 +96,7 @@ class ProveUpdate:
         rule: CanaryRule | None = None,
         shadow: Shadow | None = None,
         serves: Callable[[], bool] | None = None,
+        tried: Tried | None = None,
     ) -> None:
         self._satellite = satellite
         self._slots = slots
@@ -98,6 +108,7 @@ class ProveUpdate:
         self._rule = rule or CanaryRule()
         self._shadow = shadow
         self._serves = serves or (lambda: True)
+        self._tried = tried
 
     def __call__(self, path: Path, offer: Offer) -> UpdateReport:
         """Prove the update in ``path``; the report says what became of it.
@@ -118,9 +129,7 @@ class ProveUpdate:
             if flying == update.result:
                 return self._report(offer, Outcome.APPLIED, flying, "was applied before")
             staged = self._out_of_shadow(update.result) or self._build(active, flying, update)
-            result = self._canary(
-                self._load(active) if self._serves() else None, staged, update.canary, active.spec.classes
-            )
+            result = self._canary(active, staged, update.canary)
         except Refused as error:
             report = self._report(offer, Outcome.REFUSED, flying, str(error))
             self._slots.remember(report)
@@ -136,6 +145,49 @@ class ProveUpdate:
         self._slots.activate(report)
         self._swap(staged)
         return report
+
+    def beginning(self, path: Path, offer: Offer, here: Bytes) -> Digest | None:
+        """Prove what the whole steps make that are in the first ``here`` bytes of an update, as a whole one is proved,
+        and let it fly. Nothing is reported: the update is still on its way.
+
+        Returns:
+            The digest of what flies now; ``None`` if that is what flew before: nothing more than was tried already is
+            here, it does not pass, or new models fly in shadow first, which is for whole updates.
+
+        Raises:
+            NoSpace, NotYet: it cannot be proved now; it may be tried again.
+        """
+        if self._shadow is not None or self._tried is None:
+            return None
+        with path.open("rb") as file:
+            data = file.read(here)
+        before = self._tried.steps(offer.digest)
+        try:
+            update = unpack_beginning(data, self._verify)
+            if update is None or not update.missing or len(update.steps) <= before:
+                return None
+            self._tried.note(offer.digest, len(update.steps))  # first: what kills the worker is not tried again
+            return self._let_begin(update)
+        except Refused as error:
+            _log.warning("beginning_refused", extra={"update": offer.digest, "why": str(error)})
+            return None
+        except NotYet:
+            self._tried.note(offer.digest, before)
+            raise
+
+    def _let_begin(self, update: Update) -> Digest | None:
+        active = self._slots.active()
+        flying = weights_digest(active.weights)
+        if flying == update.result:
+            return None
+        staged = self._build(active, flying, update)
+        problem = objection(self._canary(active, staged, update.canary), self._rule)
+        if problem is not None:
+            _log.warning("beginning_does_not_pass", extra={"model": staged.version, "why": problem})
+            return None
+        self._slots.advance(staged.version)
+        self._swap(staged)
+        return staged.version
 
     def _out_of_shadow(self, result: Digest) -> Detector | None:
         """The model in shadow, where it is this one and through. Raises ``NotYet`` while it is not through."""
@@ -155,9 +207,7 @@ class ProveUpdate:
         return self._shadow.objection()
 
     def _build(self, active: Model, flying: Digest, update: Update) -> Detector:
-        if update.base != flying:
-            raise WrongBase(f"the update is for {update.base}, but {flying} flies; build it for what flies")
-        weights = apply(active.weights, update.changes)
+        weights = apply(active.weights, ahead(update, flying))
         made = weights_digest(weights)
         if made != update.result:
             raise Untrusted(f"the update makes {made} on board, but {update.result} on the ground; not flown")
@@ -166,9 +216,8 @@ class ProveUpdate:
             raise Untrusted(f"the update makes {', '.join(broken)} infinite or not a number; not flown")
         return self._load(self._slots.stage(weights))
 
-    def _canary(
-        self, before: Detector | None, after: Detector, truths: tuple[CanaryTruth, ...], names: tuple[str, ...]
-    ) -> CanaryResult:
+    def _canary(self, active: Model, after: Detector, truths: tuple[CanaryTruth, ...]) -> CanaryResult:
+        before = self._load(active) if self._serves() else None
         kept = [(self._canaries.pixels(entry.sample), entry.truth) for entry in truths]
         tiles = [(pixels, truth) for pixels, truth in kept if pixels is not None]
         pictures = [pixels for pixels, _ in tiles]
@@ -179,7 +228,7 @@ class ProveUpdate:
             tiles=len(tiles),
             before=mean_average_precision(old, truth, classes=_MOST_CLASSES),
             after=mean_average_precision(new, truth, classes=_MOST_CLASSES),
-            classes=_by_class(old, new, truth, names),
+            classes=_by_class(old, new, truth, active.spec.classes),
         )
 
     def _report(

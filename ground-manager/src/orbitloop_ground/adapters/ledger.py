@@ -22,6 +22,7 @@ from orbitloop.ports.updates import PublishedUpdate
 from orbitloop.wire.bundle import blob_of, sample_from
 from orbitloop.wire.complaints import first_complaint
 from orbitloop.wire.messages import Goodbye, Hello, Message, Priorities, Receipt, Telemetry, UpdateReport
+from orbitloop.wire.update import beginnings_of
 from orbitloop_ground.adapters.node_ledger import NodeLedger
 from orbitloop_ground.adapters.overview import SatelliteSummary, summaries
 from orbitloop_ground.adapters.review_ledger import ReviewLedger
@@ -33,6 +34,7 @@ from orbitloop_ground.adapters.tables import (
     reports,
     samples,
     sessions,
+    steps,
     telemetry,
     updates,
 )
@@ -154,7 +156,7 @@ class Ledger(NodeLedger, ReviewLedger):
         """Offer an update from the next contact on; idempotent.
 
         Raises:
-            BadInput: its file is missing or differs from what is said about it.
+            BadInput: its file is missing, differs from what is said about it, or is an update that cannot be read.
         """
         path = update.path.resolve()
         if not path.is_file() or path.stat().st_size != update.size or _digest_of_file(path) != update.digest:
@@ -169,15 +171,21 @@ class Ledger(NodeLedger, ReviewLedger):
             "result": update.result,
             "path": str(path),
         }
+        parts = [
+            {"satellite": update.satellite, "result": result, "update": update.digest}
+            for result in beginnings_of(path.read_bytes())
+        ]
         with self._transaction() as connection:
             self._insert_new(connection, updates, [row])
+            self._insert_new(connection, steps, parts)
 
     def offer_for(self, satellite: str, flying: Digest) -> PublishedUpdate | None:
-        """The newest update on the base ``flying`` that the satellite has not refused or rolled back; one that it
-        rolled back late is offered once more.
+        """The newest update on ``flying``, or of which a beginning makes it, that the satellite has not refused or
+        rolled back; one that it rolled back late is offered once more.
         """
-        on_it = (updates.c.satellite == satellite) & (updates.c.base == flying)
-        rows = self._read(select(updates).where(on_it).order_by(updates.c.seq.desc()))
+        begun = select(steps.c.update).where(steps.c.satellite == satellite, steps.c.result == flying)
+        on_it = (updates.c.base == flying) | updates.c.digest.in_(begun)
+        rows = self._read(select(updates).where(updates.c.satellite == satellite, on_it).order_by(updates.c.seq.desc()))
         return next((_published(row) for row in rows if not self._is_unwanted(satellite, row.digest)), None)
 
     def _is_unwanted(self, satellite: str, update: Digest) -> bool:

@@ -9,12 +9,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from orbitloop.domain.detection import Detections
+from orbitloop.domain.detection import Detections, Floats, iou
 from orbitloop.domain.errors import BadInput
-from orbitloop.domain.fusion import fuse
+from orbitloop.domain.fusion import Fused, fuse
 from orbitloop.ports.reviews import Proposal
 from orbitloop_ground.adapters.labels import LEAST_KNOWN, known_share
 from orbitloop_ground.adapters.teacher import Teacher
+
+_SAME = 0.55
+"""IoU from which a fused box is one that a model saw; as in fusion."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -51,12 +54,13 @@ class PseudoLabels:
     def __init__(self, teachers: Callable[[], Sequence[Teacher]], trust: Trust = Trust()) -> None:
         self._teachers = teachers
         self._trust = trust
-        self._looks: dict[tuple[str, str], Detections] = {}
+        self._looks: dict[tuple[str, str], Fused] = {}
 
     def label(self, frame: str, pixels: NDArray[np.uint8], known: NDArray[np.bool_]) -> Proposal | None:  # noqa: ARG002  # the port's signature
         """What is more than background, where at least half is known."""
         picture = hashlib.sha256(str(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-        found = fuse([self._look(teacher, picture, pixels) for teacher in self._teachers()]).found
+        opinions = [self._look(teacher, picture, pixels) for teacher in self._teachers()]
+        found = fuse([opinion.found for opinion in opinions]).found
         found = found.take(found.scores > self._trust.background)
         found = found.take(known_share(found.boxes, known) >= LEAST_KNOWN)
         return Proposal(
@@ -64,10 +68,21 @@ class PseudoLabels:
             labels=found.labels,
             confidence=found.scores,
             doubtful=found.scores < self._trust.object,
+            agreement=np.mean([_agreed(found, opinion) for opinion in opinions], axis=0).astype(np.float32),
         )
 
-    def _look(self, teacher: Teacher, picture: str, pixels: NDArray[np.uint8]) -> Detections:
+    def _look(self, teacher: Teacher, picture: str, pixels: NDArray[np.uint8]) -> Fused:
         key = (teacher.name, picture)
         if key not in self._looks:
-            self._looks[key] = teacher.look(pixels)
+            self._looks[key] = teacher.opinion(pixels)
         return self._looks[key]
+
+
+def _agreed(found: Detections, opinion: Fused) -> Floats:
+    """``(n,)``: the share of one model's views that saw each box."""
+    same = iou(found.boxes, opinion.found.boxes) * (found.labels[:, None] == opinion.found.labels[None])
+    if not same.size:
+        return np.zeros(len(found), np.float32)
+    best = same.argmax(axis=1)
+    seen = same[np.arange(len(found)), best] > _SAME
+    return np.where(seen, opinion.agreement[best], np.float32(0))

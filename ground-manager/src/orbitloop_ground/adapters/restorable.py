@@ -76,8 +76,8 @@ class RestorableLedger(Ledger):
 
     At the start, a file that is damaged or gone is set aside and made anew from the journal: bundles, samples and the
     rounds that used them, updates and the model files that they were made of, reports, sessions, priorities, desired
-    states, node events, and reviews with every verdict. Telemetry, the dates of contacts and what was exported are not
-    kept there; they begin anew.
+    states, node events, and reviews with every verdict. Telemetry, the dates of contacts, what was exported and what
+    labellers think are not kept there; they begin anew.
     After a crash the journal's end is told again, since SQLite passes over a damaged end of its write-ahead log in
     silence. Several processes may share one ledger.
 

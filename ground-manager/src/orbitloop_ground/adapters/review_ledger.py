@@ -10,12 +10,12 @@ from typing import Any
 import numpy as np
 from sqlalchemy import Connection, Row, Select, func, select
 
-from orbitloop.domain.detection import Floats, Truth
+from orbitloop.domain.detection import Truth
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.tiling import Window
 from orbitloop.domain.units import Digest
 from orbitloop.ports.reviews import Proposal, Review, Verdict
-from orbitloop_ground.adapters.database import Database
+from orbitloop_ground.adapters.opinion_ledger import OpinionLedger, boxes_of, truth_of
 from orbitloop_ground.adapters.tables import reviews, verdicts
 
 Fields = dict[str, Any]
@@ -28,7 +28,7 @@ _WINDOW = ("x0", "y0", "width", "height")
 _LAST = (verdicts.c.sample == reviews.c.sample) & (verdicts.c.revision == reviews.c.revision)
 
 
-class ReviewLedger(Database):
+class ReviewLedger(OpinionLedger):
     """The :class:`~orbitloop.ports.reviews.ReviewQueue` of :class:`~orbitloop_ground.adapters.ledger.Ledger`."""
 
     def propose(self, sample: Digest, frame: str, window: Window, proposal: Proposal) -> None:
@@ -93,7 +93,7 @@ class ReviewLedger(Database):
     def decided(self) -> dict[Digest, Truth | None]:
         """The last word on each tile that has one."""
         rows = self._read(select(verdicts.c.sample, verdicts.c.objects).join(reviews, _LAST))
-        return {Digest(row.sample): _truth(row.objects) for row in rows}
+        return {Digest(row.sample): truth_of(row.objects) for row in rows}
 
     def reviews(self, *, pending: bool = True, decided: bool = True) -> list[Review]:
         """Tiles of either kind, in the order in which they came."""
@@ -159,7 +159,7 @@ def _review(row: Mapping[str, Any]) -> Review:
         frame=row["frame"],
         window=Window(**{name: row[name] for name in _WINDOW}),
         proposal=Proposal(
-            boxes=_boxes(said["boxes"]),
+            boxes=boxes_of(said["boxes"]),
             labels=np.array(said["labels"], np.int64),
             confidence=np.array(said["confidence"], np.float32),
             doubtful=np.array(said["doubtful"], np.bool_),
@@ -170,18 +170,7 @@ def _review(row: Mapping[str, Any]) -> Review:
 
 
 def _verdict(row: Mapping[str, Any]) -> Verdict:
-    return Verdict(truth=_truth(row["objects"]), who=row["who"], at=datetime.fromisoformat(row["at"]))
-
-
-def _truth(objects: str | None) -> Truth | None:
-    if objects is None:
-        return None
-    said = json.loads(objects)
-    return Truth(boxes=_boxes(said["boxes"]), labels=np.array(said["labels"], np.int64))
-
-
-def _boxes(rows: list[list[float]]) -> Floats:
-    return np.array(rows, np.float32).reshape(-1, 4)
+    return Verdict(truth=truth_of(row["objects"]), who=row["who"], at=datetime.fromisoformat(row["at"]))
 
 
 def _text(fields: Fields) -> str:

@@ -59,6 +59,14 @@ updates = Table(
     UniqueConstraint("satellite", "digest"),
 )
 
+steps = Table(  # what a beginning of an update makes of its base
+    "steps",
+    metadata,
+    Column("satellite", String(128), primary_key=True),
+    Column("result", String(71), primary_key=True),
+    Column("update", String(71), primary_key=True),
+)
+
 reports = Table(
     "reports",
     metadata,

@@ -17,7 +17,7 @@ from PIL import Image
 from orbitloop.domain.calibration import Calibration, calibration_error, right_boxes
 from orbitloop.domain.detection import Detections, DetectorSpec, Floats, Truth, suppress
 from orbitloop.domain.errors import BadInput
-from orbitloop.domain.fusion import fuse
+from orbitloop.domain.fusion import Fused, agreement, fuse
 from orbitloop.domain.tiling import Suppression, detect
 from orbitloop.domain.versions import weights_digest
 from orbitloop.ports.trainer import Lesson
@@ -98,14 +98,24 @@ class Teacher:
 
     def look(self, pixels: NDArray[np.uint8]) -> Detections:
         """What is to be seen in a picture, each box scored by its calibrated confidence."""
-        found = self.scored(pixels)
-        return Detections(boxes=found.boxes, scores=self.calibration(found.scores), labels=found.labels)
+        return self.opinion(pixels).found
+
+    def opinion(self, pixels: NDArray[np.uint8]) -> Fused:
+        """The same, with how far its views agree."""
+        views = self.views.through(self.detect, pixels)
+        found = _joined(views)
+        calibrated = Detections(boxes=found.boxes, scores=self.calibration(found.scores), labels=found.labels)
+        return Fused(found=calibrated, agreement=agreement(views, found))
 
     def scored(self, pixels: NDArray[np.uint8]) -> Detections:
-        """The same, before calibration."""
-        rule = Suppression()
-        fused = fuse(self.views.through(self.detect, pixels)).found
-        return suppress(fused.take(fused.scores >= rule.floor), overlap=rule.overlap, contained=rule.contained)
+        """What is to be seen, before calibration."""
+        return _joined(self.views.through(self.detect, pixels))
+
+
+def _joined(views: list[Detections]) -> Detections:
+    rule = Suppression()
+    fused = fuse(views).found
+    return suppress(fused.take(fused.scores >= rule.floor), overlap=rule.overlap, contained=rule.contained)
 
 
 def detector_of(model: Model, compute: Compute) -> Look:

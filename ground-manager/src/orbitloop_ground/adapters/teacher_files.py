@@ -70,19 +70,29 @@ def write_teacher(folder: Path, digest: Digest, views: Views, fitted: Fitted, *,
     return text
 
 
-def read_teacher(folder: Path, classes: tuple[str, ...], compute: Compute) -> Teacher:
+def read_teacher(
+    folder: Path, classes: tuple[str, ...] | None, compute: Compute, *, calibrated: bool = False
+) -> Teacher:
     """The teacher in a model's folder. Without ``teacher.json`` its scores are taken at their word.
 
     Args:
-        classes: what it must detect, in this order.
+        classes: what it must detect, in this order; ``None``: whatever it does.
+        calibrated: ask for ``teacher.json``.
 
     Raises:
         BadInput: a file is missing or damaged, the tensors do not fit the network, the classes are others, or it was
             calibrated with other weights.
         Untrusted: the weights are not those that the folder names.
     """
+    if not (folder / DETECTOR).exists():
+        raise BadInput(f"teacher {folder}: is no folder of a model; write one there with orbitloop teacher")
     model = read_model(folder)
-    if model.spec.classes != classes:
+    if calibrated and not (folder / TEACHER).exists():
+        raise BadInput(
+            f"teacher {folder}: is not calibrated, {TEACHER} is missing; what its scores are worth is unknown: "
+            "write it with orbitloop calibrate"
+        )
+    if classes is not None and model.spec.classes != classes:
         raise BadInput(
             f"{folder}: detects {', '.join(model.spec.classes)}, the launched model {', '.join(classes)}; "
             "a teacher needs the same classes in the same order"

@@ -110,7 +110,7 @@ class Reception:
         _log.info("contact", extra={"satellite": sender, "sequence": hello.sequence, "offers": update is not None})
         return Welcome(
             clock=now,
-            offer=None if update is None else _offer(update),
+            offer=None if update is None or hello.flying is None else _offer(update, hello.flying),
             held=self._held(sender, hello),
             received=self._ledger.count_received(sender),
             priorities=self._ledger.priorities(sender),
@@ -169,5 +169,6 @@ def _demand(sender: str, satellite: str) -> None:
         raise Impersonated(f"{sender!r} may not speak for {satellite!r}; use that satellite's identity")
 
 
-def _offer(update: PublishedUpdate) -> Offer:
-    return Offer(digest=update.digest, size=update.size, base=update.base, result=update.result)
+def _offer(update: PublishedUpdate, flying: Digest) -> Offer:
+    """What flies is what it builds on: its base, or what a beginning of it has made."""
+    return Offer(digest=update.digest, size=update.size, base=flying, result=update.result)

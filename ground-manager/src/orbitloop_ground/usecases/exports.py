@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -12,7 +12,7 @@ from orbitloop.domain.digests import hexadecimal
 from orbitloop.domain.errors import Refused
 from orbitloop.domain.rollout import is_canary
 from orbitloop.domain.samples import Reason
-from orbitloop.domain.tiling import Window
+from orbitloop.domain.units import Digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.node_ledger import Export, ExportLedger
 from orbitloop.ports.sample_store import Blobs, ReceivedSample
@@ -23,8 +23,8 @@ _log = logging.getLogger(__name__)
 
 _AT_ONCE = 200
 
-LabelTile = Callable[[str, Window], Truth | None]
-"""Objects of a tile, by the frame that it was cut from and where; ``None`` if nobody knows."""
+Label = Callable[[Sequence[ReceivedSample], Sequence[ReceivedSample]], Mapping[Digest, Truth]]
+"""Objects of the first tiles, as far as anybody knows, with all tiles of the satellite to look at besides."""
 
 
 class Received(ExportLedger, Protocol):
@@ -63,7 +63,7 @@ class Exporter:
     ledger: Received
     blobs: Blobs
     clock: Clock
-    label: LabelTile | None
+    label: Label | None
 
     def export(self, satellite: str, folder: DatasetFolder) -> Export:
         """Append what came down since; tiles that are held out to prove updates on are not for training, nor is what an
@@ -72,43 +72,54 @@ class Exporter:
         Raises:
             NoSpace: the disk is full; what was appended stays.
         """
-        known, images, lines = folder.listed(), dict[str, bytes](), list[str]()
+        known = folder.listed()
         total = len(known)
-        for name, line, entry in self._labelled(self.ledger.received(satellite), known):
-            try:
-                images[name] = self.blobs.get(entry.blob)
-            except Refused as error:
-                _log.warning("sample_not_exported", extra={"sample": entry.sample.id, "why": str(error)})
-                continue
-            lines.append(line)
-            if len(lines) == _AT_ONCE:
+        received = taught(self.ledger.received(satellite))
+        for part in _parts([entry for entry in received if _name(entry) not in known], _AT_ONCE):
+            images, lines = dict[str, bytes](), list[str]()
+            for name, line, entry in self._labelled(part, received):
+                try:
+                    images[name] = self.blobs.get(entry.blob)
+                except Refused as error:
+                    _log.warning("sample_not_exported", extra={"sample": entry.sample.id, "why": str(error)})
+                    continue
+                lines.append(line)
+            if lines:
                 total = folder.append(images, lines)
-                images, lines = {}, []
-        if lines:
-            total = folder.append(images, lines)
         export = Export(path=folder.index, lines=total, at=self.clock.now())
         self.ledger.record_export(satellite, export)
         return export
 
     def _labelled(
-        self, samples: Iterable[ReceivedSample], known: Set[str]
+        self, samples: Sequence[ReceivedSample], received: Sequence[ReceivedSample]
     ) -> Iterable[tuple[str, str, ReceivedSample]]:
+        # Held-out tiles are labelled too: what a teacher thinks of them is kept, and goes up with updates.
+        told = None if self.label is None else self.label(samples, received)
         for entry in samples:
             name = _name(entry)
-            if name in known or is_canary(entry.sample.id) or entry.sample.reason is Reason.VALUE:
+            if is_canary(entry.sample.id):
                 continue
-            if self.label is None:
+            if told is None:
                 yield name, name, entry
-            elif (truth := self.label(entry.sample.frame, entry.sample.window)) is not None:
+            elif (truth := told.get(entry.sample.id)) is not None:
                 yield name, " ".join([name, *_objects(truth)]), entry
 
 
-def canaries(samples: Iterable[ReceivedSample], label: LabelTile) -> list[CanaryTruth]:
+def taught(samples: Sequence[ReceivedSample]) -> list[ReceivedSample]:
+    """Without what an application wanted for its value, of which parts are blank."""
+    return [entry for entry in samples if entry.sample.reason is not Reason.VALUE]
+
+
+def _parts(samples: Sequence[ReceivedSample], size: int) -> Iterator[Sequence[ReceivedSample]]:
+    return (samples[start : start + size] for start in range(0, len(samples), size))
+
+
+def canaries(samples: Sequence[ReceivedSample], label: Label) -> list[CanaryTruth]:
     """What to tell a satellite of the held-out tiles that it kept: those with objects first."""
-    taught = [entry.sample for entry in samples if entry.sample.reason is not Reason.VALUE]
-    held_out = [sample for sample in taught if is_canary(sample.id)]
-    found = [(sample.id, label(sample.frame, sample.window)) for sample in held_out]
-    told = [CanaryTruth(sample=name, truth=truth) for name, truth in found if truth is not None]
+    known = taught(samples)
+    held_out = [entry for entry in known if is_canary(entry.sample.id)]
+    found = label(held_out, known)
+    told = [CanaryTruth(sample=name, truth=found[name]) for entry in held_out if (name := entry.sample.id) in found]
     return sorted(told, key=lambda canary: -len(canary.truth.labels))[:MOST_CANARIES]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Protocol, assert_never
 
+from orbitloop.domain.delta import apply
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, OrbitloopError, Refused
 from orbitloop.domain.learning import (
@@ -26,16 +27,17 @@ from orbitloop.domain.learning import (
 )
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes, Digest
-from orbitloop.domain.versions import weights_digest
+from orbitloop.domain.versions import Weights, weights_digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.rounds import Candidate, Round, RoundBook
 from orbitloop.ports.sample_store import ReceivedSample, SampleLedger
-from orbitloop.ports.trainer import Lesson, Lessons, OnStep, Trainer
+from orbitloop.ports.trainer import Lesson, Lessons, OnStep, Trained, Trainer
 from orbitloop.ports.updates import PublishedUpdate, UpdateLedger
 from orbitloop.wire.messages import Hello, UpdateReport
 from orbitloop.wire.model_folder import Model
 from orbitloop.wire.update import Sign, Step, Update, pack_update
 from orbitloop.wire.update_streams import shapes_of
+from orbitloop_ground.usecases.progressive import at_once, progressive
 from orbitloop_ground.usecases.school import School
 
 _log = logging.getLogger(__name__)
@@ -160,7 +162,7 @@ class GlobalManager:
             evaluation=state.evaluation,
             published=state.published,
             outcome=outcome,
-            superseded=_superseded(state.candidate, flying),
+            superseded=self._is_superseded(state.candidate, flying),
         )
 
     def _outcome(self, state: Round) -> Outcome | None:
@@ -171,6 +173,13 @@ class GlobalManager:
         if reports:
             return reports[-1].outcome
         return Outcome.APPLIED if self.flying() == state.candidate.result else None
+
+    def _is_superseded(self, candidate: Candidate | None, flying: Digest | None) -> bool:
+        """Whether something else flies than the candidate's base, its result, or what a beginning of it makes."""
+        if candidate is None or flying is None or flying in (candidate.base, candidate.result):
+            return False
+        offered = self._room.ledger.offer_for(self._satellite, flying)
+        return offered is None or offered.digest != candidate.digest
 
     def _claimed(self, state: Round) -> int:
         return len(self._room.ledger.consumed(self._name(state.number))) if state.stage is Stage.TRAIN else 0
@@ -212,28 +221,45 @@ class GlobalManager:
         room = self._room
         flying = room.models.get(self.flying())
         samples = self._samples(state)
-        lessons, canaries = room.school.lessons(samples), room.school.canaries(samples)
+        lessons = room.school.lessons(samples)
+        tests, canaries = room.school.tests(samples)
         budget, base = self._budget(), weights_digest(flying.weights)
         labels = len(pack_update(Update(base=base, steps=(), canary=tuple(canaries)), room.sign))
         room_left = Bytes(max(0, budget - labels))
         made = room.trainer.train(flying, Lessons(new=lessons, old=room.archive), room_left, self._on_step)
-        update = Update(
-            base=base,
-            steps=(Step(changes=made.changes, result=weights_digest(made.weights)),),
-            canary=tuple(canaries),
-        )
+        steps = self._steps(flying, made, tests, room_left)
+        update = Update(base=base, steps=steps, canary=tuple(canaries))
         if update.result == update.base:
             raise BadInput("training moved no weight by a whole step, so there is nothing to send; train longer")
         data = pack_update(update, room.sign, shapes_of(flying.weights))
         if len(data) > budget:
             raise BadInput(f"the update takes {len(data)} bytes, over the budget of {budget}")
+        weights = flying.weights
+        for step in update.steps:  # what flies may be any of them once a pass has ended in the middle
+            weights = apply(weights, step.changes)
+            room.models.put(Model(spec=flying.spec, weights=weights, graph=flying.graph))
         digest = digest_of(data)
-        room.models.put(Model(spec=flying.spec, weights=made.weights, graph=flying.graph))
         room.write(self._file(digest), data)
         candidate = Candidate(digest=digest, size=Bytes(len(data)), base=update.base, result=update.result)
         mine = room.ledger.consumed(self._name(state.number))
         held_out = len(room.school.held_out(mine))
         return replace(state, stage=Stage.EVAL, candidate=candidate, samples=len(mine), held_out=held_out)
+
+    def _steps(self, flying: Model, made: Trained, tests: list[Lesson], budget: Bytes) -> tuple[Step, ...]:
+        """What was trained, in steps that may be cut after each; in one where nothing is there to measure them on."""
+        room, shapes, base = self._room, shapes_of(flying.weights), weights_digest(flying.weights)
+        if not any(len(lesson.truth.labels) for lesson in tests):
+            return at_once(flying.weights, made.steps)
+
+        def size(steps: Sequence[Step]) -> int:
+            return len(pack_update(Update(base=base, steps=tuple(steps)), room.sign, shapes))
+
+        def score(weights: Weights) -> float:
+            return room.trainer.precision(Model(spec=flying.spec, weights=weights, graph=flying.graph), tests)
+
+        steps = progressive(flying.weights, made.steps, size=size, budget=budget, score=score)
+        _log.info("update_divided", extra={"satellite": self._satellite, "bytes": size(steps), "steps": len(steps)})
+        return steps
 
     def _evaluate(self, state: Round) -> Round:
         assert state.candidate is not None, "Eval is only reached with a candidate"
@@ -262,7 +288,3 @@ class GlobalManager:
 
     def _file(self, digest: Digest) -> Path:
         return self._room.outbox / f"{digest.removeprefix('sha256:')}.olu"
-
-
-def _superseded(candidate: Candidate | None, flying: Digest | None) -> bool:
-    return candidate is not None and flying is not None and flying not in (candidate.base, candidate.result)

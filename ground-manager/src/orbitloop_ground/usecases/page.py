@@ -57,6 +57,7 @@ class Page:
             labels=self.opinion.labels[mine],
             confidence=self.opinion.confidence[mine],
             doubtful=self.opinion.doubtful[mine],
+            agreement=None if self.opinion.agreement is None else self.opinion.agreement[mine],
         )
 
     def overruled(self, verdicts: Mapping[Window, Truth | None]) -> Page:

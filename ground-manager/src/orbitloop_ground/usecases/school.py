@@ -6,33 +6,24 @@ learned from it: neither that something is there nor that nothing is.
 
 from __future__ import annotations
 
-import logging
 from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from orbitloop.domain.detection import Truth
-from orbitloop.domain.errors import BadInput, Refused
 from orbitloop.domain.rollout import is_canary
 from orbitloop.domain.tiling import Window
-from orbitloop.ports.reviews import ReviewQueue
 from orbitloop.ports.sample_store import Blobs, ReceivedSample
 from orbitloop.ports.trainer import Labeler, Lesson
 from orbitloop.wire.update import CanaryTruth
+from orbitloop_ground.usecases.labelling import Decode, Desk, Tiles
 from orbitloop_ground.usecases.page import Page, put_together
-
-_log = logging.getLogger(__name__)
-
-Decode = Callable[[bytes, str], NDArray[np.uint8]]
-"""From encoded pixels and a name for errors to ``(h, w, 3)`` uint8 RGB."""
-
-FARTHEST = 16_384
-"""Farthest right or lower edge of a sample in its frame, in pixels: a frame of 16,384 pixels square takes 800 MB."""
 
 MOST_CANARIES = 24
 """Tiles whose labels go up with an update: about 60 bytes each."""
+_LABELLER = "lessons"
+"""Whose opinions a round keeps: its labeller looks again in each."""
 
 
 class School:
@@ -43,12 +34,12 @@ class School:
         labeler: who labels.
         decode: reads encoded pixels; raises ``BadInput`` for what is no picture.
         reviews: where people are asked about tiles with doubtful boxes, and answer; without it nobody is asked.
+            What a labeller thinks is kept there too.
     """
 
-    def __init__(self, blobs: Blobs, labeler: Labeler, decode: Decode, reviews: ReviewQueue | None = None) -> None:
-        self._blobs = blobs
+    def __init__(self, blobs: Blobs, labeler: Labeler, decode: Decode, reviews: Desk | None = None) -> None:
         self._labeler = labeler
-        self._decode = decode
+        self._tiles_of = Tiles(blobs=blobs, decode=decode)
         self._reviews = reviews
 
     def lessons(self, samples: Sequence[ReceivedSample]) -> list[Lesson]:
@@ -66,8 +57,14 @@ class School:
 
     def canaries(self, samples: Sequence[ReceivedSample]) -> list[CanaryTruth]:
         """What to tell the satellite of the held-out tiles that it kept: those with objects first."""
-        tiles = sorted(self._tiles(samples), key=lambda tile: -len(tile[1].truth.labels))[:MOST_CANARIES]
-        return [CanaryTruth(sample=entry.sample.id, truth=lesson.truth) for entry, lesson in tiles]
+        return self.tests(samples)[1]
+
+    def tests(self, samples: Sequence[ReceivedSample]) -> tuple[list[Lesson], list[CanaryTruth]]:
+        """What :meth:`held_out` and :meth:`canaries` give, with each tile labelled once."""
+        tiles = self._tiles(samples)
+        first = sorted(tiles, key=lambda tile: -len(tile[1].truth.labels))[:MOST_CANARIES]
+        told = [CanaryTruth(sample=entry.sample.id, truth=lesson.truth) for entry, lesson in first]
+        return [lesson for _, lesson in tiles], told
 
     def _tiles(self, samples: Sequence[ReceivedSample]) -> list[tuple[ReceivedSample, Lesson]]:
         tiles = []
@@ -81,7 +78,7 @@ class School:
 
     def _read(self, frame: str, entries: list[ReceivedSample]) -> Page | None:
         """What is known of a frame by these samples; ``None`` if nothing is."""
-        tiles = [(entry.sample, tile) for entry in entries if (tile := self._tile(entry)) is not None]
+        tiles = [(entry.sample, tile) for entry in entries if (tile := self._tiles_of.read(entry)) is not None]
         words = {} if self._reviews is None else self._reviews.decided()
         decided = {sample.window: words[sample.id] for sample, _ in tiles if sample.id in words}
         page = put_together([(sample.window, tile) for sample, tile in tiles])
@@ -94,30 +91,13 @@ class School:
             return page.only(list(decided)).overruled(decided)
         page = page.labelled(opinion)
         if self._reviews is not None:
+            parts = {sample.id: page.part(sample.window) for sample, _ in tiles}
             for sample, _ in tiles:
-                part = page.part(sample.window)
-                if sample.id not in words and part.doubtful.any():
-                    self._reviews.propose(sample.id, frame, sample.window, part)
+                if sample.id not in words and parts[sample.id].doubtful.any():
+                    self._reviews.propose(sample.id, frame, sample.window, parts[sample.id])
+            if opinion.agreement is not None:  # what annotations say is no opinion
+                self._reviews.record_opinions(_LABELLER, parts)
         return page.overruled(decided)
-
-    def _tile(self, entry: ReceivedSample) -> NDArray[np.uint8] | None:
-        """The sample's pixels, or ``None`` (and a line in the log) if they are not what its header says.
-
-        One bad sample must not keep a satellite from learning: nothing that came down is trusted.
-        """
-        window = entry.sample.window
-        try:
-            if max(window.box) > FARTHEST:
-                raise BadInput(f"sample {entry.sample.id}: its window reaches to {max(window.box)} pixels")
-            tile = self._decode(self._blobs.get(entry.blob), f"sample {entry.sample.id}")
-            if tile.shape[:2] != (window.height, window.width):
-                raise BadInput(
-                    f"sample {entry.sample.id}: {tile.shape[1]}x{tile.shape[0]} pixels do not fill its window"
-                )
-        except Refused as error:
-            _log.warning("sample_unusable", extra={"satellite": entry.satellite, "why": str(error)})
-            return None
-        return tile
 
 
 def _inside(lesson: Lesson, window: Window) -> Lesson:

@@ -1,4 +1,4 @@
-"""``orbitloop pretrain``, ``teacher`` and ``calibrate``: what flies at first, and what labels on the ground."""
+"""``orbitloop pretrain``, ``quantise``, ``teacher``, ``calibrate``: what flies first, and what labels on the ground."""
 
 from __future__ import annotations
 
@@ -73,3 +73,21 @@ def calibrate(
     from orbitloop_mission.cli.pretraining import calibrate_teacher
 
     calibrate_teacher(data / "annotations.json", model, views=Views(), shown_at=shown_at)
+
+
+@app.command()
+def quantise(
+    data: Data,
+    model: Annotated[Path, typer.Option(help="Folder of the model, computing in float32.")] = MODEL,
+    out: Annotated[Path, typer.Option(help="Folder to write the model to that computes in integers.")] = Path(
+        "build/model-int8"
+    ),
+    tiles: Annotated[int, typer.Option(help="Tiles of the split train to calibrate on.")] = 64,
+    weight_bits: Annotated[
+        int, typer.Option(help="8, or 7 for x86 processors without VNNI, whose sums would overflow.")
+    ] = 8,
+) -> None:
+    """Let a model compute in 8-bit integers on board: faster, same weights, same updates."""
+    from orbitloop_mission.cli.quantising import quantise_model
+
+    quantise_model(data / "annotations.json", model, out, tiles=tiles, weight_bits=weight_bits)

@@ -22,7 +22,7 @@ from orbitloop.wire.messages import Telemetry
 from orbitloop.wire.model_folder import Model
 from orbitloop_edge.app import LocalController
 from orbitloop_edge.settings import EdgeSettings
-from orbitloop_edge.usecases.contact import SessionSummary
+from orbitloop_edge.usecases.tally import SessionSummary
 from orbitloop_mission.embedded.clock import MissionClock
 from orbitloop_mission.embedded.logbook import Logbook, PassEntry, RoundEntry
 from orbitloop_mission.embedded.measure import Gauge

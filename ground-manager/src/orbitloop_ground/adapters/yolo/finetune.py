@@ -25,6 +25,7 @@ from orbitloop.wire.update_streams import shapes_of
 from orbitloop_ground.adapters.yolo.augment import Augmentation, LabelledImage
 from orbitloop_ground.adapters.yolo.batches import training_batches
 from orbitloop_ground.adapters.yolo.compute import Compute
+from orbitloop_ground.adapters.yolo.encoders import Encoder, best_within
 from orbitloop_ground.adapters.yolo.keeping import (
     Distillation,
     ElasticWeights,
@@ -33,16 +34,11 @@ from orbitloop_ground.adapters.yolo.keeping import (
     Seen,
     importance,
 )
-from orbitloop_ground.adapters.yolo.knobs import GainKnob, Knob, ShiftKnob, SparseKnob
+from orbitloop_ground.adapters.yolo.knobs import Knob, SparseKnob
 from orbitloop_ground.adapters.yolo.loss import detection_loss
 from orbitloop_ground.adapters.yolo.network import YoloTiny, network_with
 from orbitloop_ground.adapters.yolo.peers import ALONE, Peers
 from orbitloop_ground.adapters.yolo.torch_detector import TorchDetector
-
-BYTES_PER_COORDINATE = 1.1
-"""What a sparse coordinate costs once packed, its gap and its quanta: a first guess, measured after training."""
-FIXED_BYTES = 8_000
-"""What gains, biases, header and signature take at most."""
 
 Batch = tuple[Tensor, Tensor]
 
@@ -56,12 +52,10 @@ class FineTuning:
         probes: batches over which the gradient is summed before coordinates are chosen.
         batch: crops per step.
         side: side of a crop in pixels.
-        rate: learning rate of the sparse coordinates (Adam; short warm-up, cosine decay).
-        full_rate: learning rate when every weight is free.
+        encoder: how an update's bytes are spent; ``None``: by the one that gained most within the budget when measured.
+        full_rate: learning rate when every weight is free (Adam; short warm-up, cosine decay, as for all).
         keeping: what is done against forgetting.
         replay: share of the crops that show old pictures, where they are replayed.
-        exponent: a coordinate moves in steps of ``2**exponent``.
-        limit: largest number of steps that a coordinate may move either way.
         augmentation: how crops are drawn; its scales reach down to the old domain's.
         seed: seed of everything random.
     """
@@ -70,12 +64,10 @@ class FineTuning:
     probes: int = 12
     batch: int = 8
     side: int = 320
-    rate: float = 4e-3
+    encoder: Encoder | None = None
     full_rate: float = 1e-3
     keeping: Keeping = Keeping.REPLAY
     replay: float = 0.3
-    exponent: int = -8
-    limit: int = 31
     augmentation: Augmentation = field(default_factory=lambda: Augmentation(scales=(0.45, 1.3)))
     seed: int = 0
 
@@ -108,7 +100,8 @@ class TorchTrainer:
         network = self._compute.place(network_with(dict(flying.weights), flying.spec)).train()
         self._keeper = self._keeper_of(network, lessons)
         stream = self._stream(lessons)
-        knobs = self._knobs(network, stream, budget)
+        encoder = self._recipe.encoder or best_within(budget)
+        knobs = encoder.knobs(network, lambda: self._gradients(network, stream), budget)
         self._optimise(network, knobs, stream, self._recipe.steps, on_step)
         while (size := packed_size(knobs, flying.weights)) > budget:
             knobs = thinned(knobs, keep=0.85 * budget / size)
@@ -171,18 +164,6 @@ class TorchTrainer:
 
         return ElasticWeights(weights, importance(gradients()))
 
-    def _knobs(self, network: YoloTiny, stream: Iterator[Batch], budget: Bytes) -> list[Knob]:
-        gradients = self._gradients(network, stream)
-        knobs: list[Knob] = []
-        for name, weight in network.named_parameters():
-            zeros = torch.zeros(weight.shape[0], device=weight.device, requires_grad=True)
-            if weight.ndim == 1:
-                knobs.append(ShiftKnob(tensor=name, shift=zeros))
-            else:
-                knobs.append(GainKnob(tensor=name, gain=zeros))
-        count = int(max(0, budget - FIXED_BYTES) / BYTES_PER_COORDINATE)
-        return [*knobs, *self._sparse_knobs(gradients, count)]
-
     def _gradients(self, network: YoloTiny, stream: Iterator[Batch]) -> dict[str, Tensor]:
         """Summed absolute gradients of the convolutions over the probes."""
         total = {name: torch.zeros_like(weight) for name, weight in network.named_parameters() if weight.ndim == 4}
@@ -195,26 +176,10 @@ class TorchTrainer:
                 total[name] += gradient.abs()
         return total
 
-    def _sparse_knobs(self, gradients: dict[str, Tensor], count: int) -> list[Knob]:
-        everything = torch.cat([gradient.reshape(-1) for gradient in gradients.values()])
-        if count <= 0:
-            return []
-        least = everything.topk(min(count, len(everything))).values[-1]
-        knobs: list[Knob] = []
-        for name, gradient in gradients.items():
-            where = (gradient.reshape(-1) >= least).nonzero()[:, 0]
-            if len(where):
-                moves = torch.zeros(len(where), device=where.device, requires_grad=True)
-                exponent, limit = self._recipe.exponent, self._recipe.limit
-                knobs.append(SparseKnob(tensor=name, where=where, moves=moves, exponent=exponent, limit=limit))
-        return knobs
-
     def _optimise(
         self, network: YoloTiny, knobs: list[Knob], stream: Iterator[Batch], steps: int, on_step: OnStep
     ) -> None:
-        optimiser = torch.optim.Adam(
-            [{"params": knob.values, "lr": self._recipe.rate * _haste(knob)} for knob in knobs]
-        )
+        optimiser = torch.optim.Adam([{"params": [value], "lr": rate} for knob in knobs for value, rate in knob.values])
         self._descend(optimiser, lambda: self._loss(network, knobs, next(stream)), steps, on_step)
 
     def _loss(self, network: YoloTiny, knobs: list[Knob], batch: Batch) -> Tensor:
@@ -272,17 +237,6 @@ def thinned(knobs: list[Knob], *, keep: float) -> list[Knob]:
     least = moves.topk(count).values[-1] if count else moves.max() + 1
     lean = [knob.at_least(float(least)) for knob in sparse]
     return [knob for knob in knobs if not isinstance(knob, SparseKnob)] + [knob for knob in lean if len(knob.where)]
-
-
-def _haste(knob: Knob) -> float:
-    """Gains and biases are few and may move faster than single weights."""
-    match knob:
-        case GainKnob():
-            return 5.0
-        case ShiftKnob():
-            return 2.0
-        case _:
-            return 1.0
 
 
 def _labelled(lesson: Lesson) -> LabelledImage:

@@ -14,7 +14,7 @@ from typing import Protocol
 import numpy as np
 from torch import Tensor
 
-from orbitloop.domain.delta import Change, Gain, Quanta, Shift, Sparse
+from orbitloop.domain.delta import Change, Gain, LowRank, Quanta, Shift, Sparse
 
 
 def rounded(value: Tensor, exponent: int, limit: int) -> Tensor:
@@ -39,8 +39,8 @@ class Knob(Protocol):
         ...
 
     @property
-    def values(self) -> list[Tensor]:
-        """What the optimiser turns."""
+    def values(self) -> list[tuple[Tensor, float]]:
+        """What the optimiser turns, and at which learning rate (Adam)."""
         ...
 
     def turn(self, weight: Tensor) -> Tensor:
@@ -54,17 +54,18 @@ class Knob(Protocol):
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ShiftKnob:
-    """Moves every value of a bias."""
+    """Moves every value of a tensor, most often a bias; ``shift`` has the tensor's shape."""
 
     tensor: str
     shift: Tensor
-    exponent: int = -9
+    exponent: int = -7
     limit: int = 127
+    rate: float = 0.05
 
     @property
-    def values(self) -> list[Tensor]:
+    def values(self) -> list[tuple[Tensor, float]]:
         """The shifts."""
-        return [self.shift]
+        return [(self.shift, self.rate)]
 
     def turn(self, weight: Tensor) -> Tensor:
         """``weight + shift``."""
@@ -72,7 +73,8 @@ class ShiftKnob:
 
     def change(self) -> Change:
         """A :class:`Shift`."""
-        return Shift(tensor=self.tensor, exponent=self.exponent, quanta=quanta(self.shift, self.exponent, self.limit))
+        steps = quanta(self.shift, self.exponent, self.limit).reshape(-1)
+        return Shift(tensor=self.tensor, exponent=self.exponent, quanta=steps)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -81,13 +83,14 @@ class GainKnob:
 
     tensor: str
     gain: Tensor
-    exponent: int = -9
+    exponent: int = -7
     limit: int = 127
+    rate: float = 0.15
 
     @property
-    def values(self) -> list[Tensor]:
+    def values(self) -> list[tuple[Tensor, float]]:
         """The gains."""
-        return [self.gain]
+        return [(self.gain, self.rate)]
 
     def turn(self, weight: Tensor) -> Tensor:
         """``weight * (1 + gain)`` by channel."""
@@ -107,11 +110,12 @@ class SparseKnob:
     moves: Tensor
     exponent: int
     limit: int
+    rate: float = 4e-3
 
     @property
-    def values(self) -> list[Tensor]:
+    def values(self) -> list[tuple[Tensor, float]]:
         """The moves."""
-        return [self.moves]
+        return [(self.moves, self.rate)]
 
     def at_least(self, move: float) -> SparseKnob:
         """The same knob without the coordinates that moved less than ``move``."""
@@ -122,6 +126,7 @@ class SparseKnob:
             moves=self.moves.detach()[stays].clone().requires_grad_(),
             exponent=self.exponent,
             limit=self.limit,
+            rate=self.rate,
         )
 
     def turn(self, weight: Tensor) -> Tensor:
@@ -135,3 +140,37 @@ class SparseKnob:
         used = steps != 0
         where = self.where.cpu().numpy().astype(np.uint32)
         return Sparse(tensor=self.tensor, exponent=self.exponent, where=where[used], quanta=steps[used])
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class LowRankKnob:
+    """Moves every weight of a convolution by a product: ``left`` is ``(out, rank)``, ``right`` ``(rank, rest)``."""
+
+    tensor: str
+    left: Tensor
+    right: Tensor
+    left_exponent: int = -11
+    right_exponent: int = -6
+    limit: int = 127
+    left_rate: float = 3e-4
+    right_rate: float = 3e-3
+
+    @property
+    def values(self) -> list[tuple[Tensor, float]]:
+        """Both factors."""
+        return [(self.left, self.left_rate), (self.right, self.right_rate)]
+
+    def turn(self, weight: Tensor) -> Tensor:
+        """``weight + left @ right``."""
+        left = rounded(self.left, self.left_exponent, self.limit)
+        right = rounded(self.right, self.right_exponent, self.limit)
+        return weight + (left @ right).view(weight.shape)
+
+    def change(self) -> Change:
+        """A :class:`LowRank`."""
+        return LowRank(
+            tensor=self.tensor,
+            exponent=self.left_exponent + self.right_exponent,
+            left=quanta(self.left, self.left_exponent, self.limit),
+            right=quanta(self.right, self.right_exponent, self.limit),
+        )
