@@ -73,7 +73,7 @@ class SelectedFrame:
     Args:
         frame: its name.
         captured: when, UTC.
-        seconds: that it took.
+        seconds: that it took, reading and encoding included.
         processed: whether there was time; a frame without is sent raw.
         contexts: tiles by context.
         samples: how many tiles, or parts of them of one grade, entered the spool.
@@ -172,11 +172,11 @@ class SelectFrames:
             )
         processed = self._pace.has_time
         outcomes = self.outcomes(pixels) if processed else self._untouched()
-        seconds = board.seconds() - begun
-        self._pace = self._pace.after(seconds)
         parts = [(outcome.index, grade, sent) for outcome in outcomes for grade, sent in outcome.parts()]
         for part in parts:
             self._keep(path.name, captured, pixels, part)
+        seconds = board.seconds() - begun
+        self._pace = self._pace.after(seconds if processed else 0.0)  # less than sending it raw cannot be done
         return SelectedFrame(
             frame=path.name,
             captured=captured,
