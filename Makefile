@@ -13,7 +13,7 @@ STAMP   := $(VENV)/.installed
 PYTEST  := $(BIN)/python -m pytest
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check format verify pretrain teacher bench-labels bench-learning bench-link bench-delta bench-selection bench-forgetting bench-onboard fault-test bench-operator chaos fuzz conformance control-plane control-plane-down kind-up kind-down test-cluster images sbom clean
+.PHONY: help setup demo test check format verify pretrain teacher bench-labels bench-learning bench-link bench-delta bench-selection bench-forgetting bench-onboard bench-kodan fault-test bench-operator chaos fuzz conformance control-plane control-plane-down kind-up kind-down test-cluster images sbom clean
 
 help: ## List the targets
 	@awk 'BEGIN {FS = ":.*## "} /^[a-z-]+:.*## / {printf "  %-18s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -80,6 +80,9 @@ bench-onboard: $(STAMP) ## How fast the eye on board is, beside its peers; ARGS=
 
 fault-test: $(STAMP) ## A thousand bit flips, cuts and kills: is a wrong model ever served? ARGS="..."
 	$(BIN)/python -m bench.faults $(ARGS)
+
+bench-kodan: $(STAMP) ## What a pass is worth that an application was fitted for, beside its peers; ARGS="..."
+	$(BIN)/python -m bench.kodan $(ARGS)
 
 bench-operator: $(STAMP) ## What a thousand jobs take of the Global Manager; ARGS="..."
 	$(BIN)/python -m bench.operator $(ARGS)

@@ -32,8 +32,7 @@ class Cells:
 
     def get(self, key: Mapping[str, Figure], measure: Callable[[], Figures]) -> Figures:
         """The figures of the cell ``key``: those that are kept, else what ``measure`` finds, kept from now on."""
-        named = json.dumps(dict(key), sort_keys=True)
-        path = self._folder / f"{hashlib.sha256(named.encode()).hexdigest()[:24]}.json"
+        path = self._path(key)
         if path.exists():
             found: Figures = json.loads(path.read_bytes())["figures"]
             self._on_cell(key, False)
@@ -43,3 +42,11 @@ class Cells:
         write_durably(path, text.encode())
         self._on_cell(key, True)
         return figures
+
+    def has(self, key: Mapping[str, Figure]) -> bool:
+        """Whether a cell is kept."""
+        return self._path(key).exists()
+
+    def _path(self, key: Mapping[str, Figure]) -> Path:
+        named = json.dumps(dict(key), sort_keys=True)
+        return self._folder / f"{hashlib.sha256(named.encode()).hexdigest()[:24]}.json"

@@ -23,7 +23,7 @@ from orbitloop.domain.detection import Truth
 from orbitloop.domain.digests import digest_of, hexadecimal
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.rollout import is_canary
-from orbitloop.domain.samples import Sample
+from orbitloop.domain.samples import Reason, Sample
 from orbitloop.domain.tiling import Window, cut
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Arrival
@@ -55,8 +55,9 @@ def parts(tmp_path: Path, keys: Path) -> Iterator[Dependencies]:
     made.ledger.close()
 
 
-def came_down(parts: Dependencies, numbers: range, *, satellite: str = "sat-1") -> None:
-    made = [a_sample(number, satellite=satellite, size=200) for number in numbers]
+def came_down(parts: Dependencies, numbers: range, *, satellite: str = "sat-1", reason: Reason = Reason.HARD) -> None:
+    samples = [a_sample(number, satellite=satellite, size=200) for number in numbers]
+    made = [(replace(sample, reason=reason), pixels) for sample, pixels in samples]
     parts.blobs.put({digest_of(pixels): pixels for _, pixels in made})
     arrival = Arrival(
         bundle=digest_of(f"{satellite} {numbers}".encode()),
@@ -110,6 +111,13 @@ def test_held_out_tiles_are_not_for_training(parts: Dependencies, tmp_path: Path
     came_down(parts, range(40))
     exporter(parts).export("sat-1", IndexedFolder(tmp_path / "data"))
     assert len(lines(tmp_path / "data")) == len(for_training(range(40))) < 40
+
+
+def test_what_an_application_wanted_is_not_for_training(parts: Dependencies, tmp_path: Path) -> None:
+    came_down(parts, range(20))
+    came_down(parts, range(20, 40), reason=Reason.VALUE)
+    exporter(parts).export("sat-1", IndexedFolder(tmp_path / "data"))
+    assert lines(tmp_path / "data") == [image_of(id) for id in for_training(range(20))]
 
 
 def test_what_comes_down_later_is_appended_and_what_is_there_stays(parts: Dependencies, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import sqlite3
 import threading
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ from sqlalchemy.pool import Pool
 
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, NotYet, Untrusted
+from orbitloop.domain.samples import Reason
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Arrival
 from orbitloop.testing.clocks import VirtualClock
@@ -148,6 +150,17 @@ def test_the_welcome_names_unfinished_bundles_that_arrived_after_all(ledger: Led
     welcome = reception.hello("sat-1", a_hello(1, FIRST, unfinished=(bundle, digest_of(b"on its way"))))
     assert welcome.held == (receipt,)
     assert welcome.received == 1
+
+
+def test_what_was_wanted_for_its_value_is_kept_and_never_learned_from(ledger: Ledger) -> None:
+    (hard, pixels), (wanted, part) = a_sample(0), a_sample(1)
+    wanted = replace(wanted, reason=Reason.VALUE)
+    entries = (entry_of("sat-1", hard, pixels), entry_of("sat-1", wanted, part))
+    ledger.enter(Arrival(bundle=digest_of(b"x"), size=Bytes(9), satellite="sat-1", at=LAUNCH, entries=entries))
+    assert [entry.sample.id for entry in ledger.waiting()] == [hard.id]
+    assert ledger.count_waiting() == 1
+    assert ledger.count_received("sat-1") == 2
+    assert ledger.consume([hard.id, wanted.id], "1") == 1
 
 
 def test_a_goodbye_said_twice_is_kept_once(ledger: Ledger, reception: Reception) -> None:

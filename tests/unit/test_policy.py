@@ -41,7 +41,7 @@ def test_every_listed_codec_is_accepted(codec: str) -> None:
         ({"reserve_percent": -1}, "reserve -1 % must be 0 to 90"),
         ({"reserve_percent": 91}, "reserve 91 %"),
         ({"doubling": timedelta(0)}, "doubling 0:00:00 must be positive"),
-        ({"priorities": {"pretty": 100}}, "priority of 'pretty': use one of hard, miss, audit, telemetry"),
+        ({"priorities": {"pretty": 100}}, "priority of 'pretty': use one of hard, miss, audit, value, telemetry"),
         ({"priorities": {Reason.HARD: 0}}, "priority of hard: 0 % must be 1 to"),
     ],
     ids=lambda value: str(value) if isinstance(value, dict) else "",

@@ -13,6 +13,7 @@ from PIL import Image
 
 ROOT = Path(__file__).parents[2]
 AIRBUS = ROOT / "examples" / "data" / "airbus-aircraft"
+SHIPS = ROOT / "examples" / "data" / "sen2ships"
 LINK = re.compile(r"\[[^\]]*\]\(<?([^)\s>]+)>?(?:\s+\"[^\"]*\")?\)")
 FENCE = re.compile(r"^(`{3,}|~{3,}).*?^\1[ \t]*$", flags=re.MULTILINE | re.DOTALL)
 CODE = re.compile(r"`[^`\n]*`")
@@ -101,6 +102,18 @@ def test_bundled_boxes_lie_inside_their_images(airbus: dict[str, Any]) -> None:
         right, bottom = sizes[annotation["image_id"]]
         assert 0 <= x < x + width <= right, annotation
         assert 0 <= y < y + height <= bottom, annotation
+
+
+def test_bundled_scenes_of_ships_are_what_they_are_said_to_be() -> None:
+    scenes = json.loads((SHIPS / "annotations.json").read_text())
+    for entry in scenes["images"]:
+        assert hashlib.sha256((SHIPS / entry["file_name"]).read_bytes()).hexdigest() == entry["sha256"]
+        with Image.open(SHIPS / entry["file_name"]) as image:
+            assert image.size == (entry["width"], entry["height"]), entry["file_name"]
+    listed = {entry[key] for entry in scenes["images"] for key in ("file_name", "nir_file") if entry[key]}
+    assert listed == {path.relative_to(SHIPS).as_posix() for path in SHIPS.glob("*/*")}
+    assert len(scenes["annotations"]) == 312
+    assert len({entry["port"] for entry in scenes["images"]}) == len(scenes["images"])
 
 
 def test_no_site_is_in_two_splits(airbus: dict[str, Any]) -> None:

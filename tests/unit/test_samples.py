@@ -11,7 +11,7 @@ from orbitloop.testing.samples import a_sample
 
 
 def test_reasons_keep_their_names_on_the_wire() -> None:
-    assert [reason.value for reason in Reason] == ["hard", "miss", "audit"]
+    assert [reason.value for reason in Reason] == ["hard", "miss", "audit", "value"]
 
 
 def test_a_sample_cannot_be_changed() -> None:

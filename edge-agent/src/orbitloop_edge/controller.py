@@ -32,10 +32,11 @@ from orbitloop_edge.adapters.desired import FileDesired, NothingDesired
 from orbitloop_edge.adapters.egress import Egress, Turn, at_once
 from orbitloop_edge.adapters.inbox import FolderInbox
 from orbitloop_edge.adapters.outbox import FolderOutbox
+from orbitloop_edge.adapters.selection_files import FileSelectionShelf
 from orbitloop_edge.adapters.sessions import FilePending, FileSessions
 from orbitloop_edge.adapters.slot_state import keep_repair, read_state
 from orbitloop_edge.adapters.spool import DiskSpool
-from orbitloop_edge.settings import EdgeSettings
+from orbitloop_edge.settings import EdgeSettings, selection_path
 from orbitloop_edge.usecases.beginnings import try_beginning
 from orbitloop_edge.usecases.claims import bundle_size
 from orbitloop_edge.usecases.contact import (
@@ -47,6 +48,7 @@ from orbitloop_edge.usecases.contact import (
 )
 from orbitloop_edge.usecases.node_channel import DesiredIntake
 from orbitloop_edge.usecases.repairs import RepairIntake
+from orbitloop_edge.usecases.selection_channel import SelectionIntake
 from orbitloop_edge.usecases.tally import SessionSummary
 
 if TYPE_CHECKING:
@@ -161,6 +163,10 @@ class Controller:
             senders=senders,
             events=node.events,
             repairs=RepairIntake(inbox=FolderInbox(folder / "repairs"), keep=partial(keep_repair, folder / "slots")),
+            selection=SelectionIntake(
+                inbox=FolderInbox(folder / "selection" / "inbox"),
+                shelf=FileSelectionShelf(selection_path(settings), folder / "selection" / "fetched"),
+            ),
             desired=DesiredIntake(inbox=FolderInbox(folder / "desired" / "inbox"), shelf=self._desired),
         )
 

@@ -383,6 +383,8 @@ def settings_of(file: SatelliteFile) -> EdgeSettings:
         spool_budget=Bytes(file.spool_budget_bytes),
         threads=file.worker.threads,
         seed=file.worker.seed,
+        selection=file.worker.selection,
+        selection_memory=Bytes(file.worker.selection_memory_bytes),
         datagram=Bytes(file.link.datagram_bytes),
         fade=timedelta(seconds=file.contacts.fade_seconds),
     )

@@ -228,12 +228,17 @@ class WorkerTable(_Table):
         frames: folder where the camera puts frames; made if missing.
         threads: processor threads of inference.
         seed: seed of the audit's chance.
+        selection: where a selection logic (``orbitloop transform``) is put that frames go by as well, by the ground or
+            by hand; ``selection/new.ols`` in the folder without it.
+        selection_memory_bytes: most that its loaded networks may take.
     """
 
     command: str | Annotated[list[str], Field(min_length=1)] = INFERENCE
     frames: Path = Path("frames")
     threads: Annotated[int, Field(ge=1, le=64)] = 2
     seed: int = 0
+    selection: Path | None = None
+    selection_memory_bytes: _Positive = 256 * 2**20
 
     @field_validator("command")
     @classmethod
@@ -377,12 +382,13 @@ def read_satellite_file(path: Path) -> SatelliteFile:
 
 
 def _absolute(read: SatelliteFile, base: Path) -> SatelliteFile:
-    plan = read.contacts.plan
+    plan, selection = read.contacts.plan, read.worker.selection
+    worker = {"frames": base / read.worker.frames, "selection": None if selection is None else base / selection}
     return read.model_copy(
         update={
             "folder": base / read.folder,
             "keys": base / read.keys,
             "contacts": read.contacts.model_copy(update={"plan": None if plan is None else base / plan}),
-            "worker": read.worker.model_copy(update={"frames": base / read.worker.frames}),
+            "worker": read.worker.model_copy(update=worker),
         }
     )

@@ -32,6 +32,8 @@ class EdgeSettings:
         fade: how long the ground may be silent in the midst of datagrams before the contact counts as lost.
         threads: processor threads of inference.
         seed: seed of the audit's chance.
+        selection: where the selection logic is put that frames go by as well; in ``folder`` without it.
+        selection_memory: bytes that its loaded networks may take.
     """
 
     satellite: str
@@ -47,3 +49,10 @@ class EdgeSettings:
     fade: timedelta = timedelta(seconds=150)
     threads: int = 2
     seed: int = 0
+    selection: Path | None = None
+    selection_memory: Bytes = Bytes(256 * 2**20)
+
+
+def selection_path(settings: EdgeSettings) -> Path:
+    """Where selection logics are put, by the ground or by hand."""
+    return settings.selection or settings.folder / "selection" / "new.ols"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import platform
+from collections.abc import Callable
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from orbitloop.adapters.signatures import VerifyingKey
 from orbitloop.adapters.wall_clock import WallClock
 from orbitloop.domain.detection import Detections
-from orbitloop.domain.errors import NotYet, OrbitloopError
+from orbitloop.domain.errors import NotYet, OrbitloopError, Refused
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
@@ -27,22 +28,25 @@ from orbitloop.ports.workers import WorkerStatus
 from orbitloop.wire.messages import MOST_DAMAGED, Offer, UpdateReport
 from orbitloop.wire.model_folder import Model
 from orbitloop_edge.adapters.host import Patience, chance, elapsed, give_memory_back
-from orbitloop_edge.adapters.imagery import decode_picture, encode_picture, read_picture
+from orbitloop_edge.adapters.imagery import decode_picture, encode_picture, read_picture, resampled
 from orbitloop_edge.adapters.locks import held_lock
 from orbitloop_edge.adapters.neighbours import CONTROLLER_SOCKET, WORKER_SOCKET, RemoteIntake, worker_calls
 from orbitloop_edge.adapters.onnx_detector import OnnxDetector
+from orbitloop_edge.adapters.onnx_networks import WarmNetworks
 from orbitloop_edge.adapters.results import FrameResults
 from orbitloop_edge.adapters.rpc import Caller, CallServer
+from orbitloop_edge.adapters.selection_files import Arrived, SelectionFile
 from orbitloop_edge.adapters.shadow_log import FileShadowLog
 from orbitloop_edge.adapters.shelf import Shelf
 from orbitloop_edge.adapters.slots import Slots
 from orbitloop_edge.adapters.starts import FileStarts, FileTried, FileTrust
 from orbitloop_edge.controller import credentials_of
-from orbitloop_edge.settings import EdgeSettings
+from orbitloop_edge.settings import EdgeSettings, selection_path
 from orbitloop_edge.usecases.detector import Detector
 from orbitloop_edge.usecases.observe import FrameResult, Imagery, Mining, ObserveFrames
 from orbitloop_edge.usecases.prove import ProveUpdate
 from orbitloop_edge.usecases.scrub import Scrubber
+from orbitloop_edge.usecases.select import Board, SelectFrames
 from orbitloop_edge.usecases.shadow import Shadow
 from orbitloop_edge.usecases.watch import FrameWatch
 
@@ -132,13 +136,18 @@ class Worker:
             clock=clock,
             shadow=shadow,
         )
+        verify = VerifyingKey(credentials_of(settings).ground_key).verify
+        self._intake = intake
+        self._selection: SelectFrames | None = None
+        self._selections = SelectionFile(selection_path(settings), folder / "selection" / "kept.ols", verify)
+        self._renew_selection(self._selections.kept)
         self._prove = ProveUpdate(
             satellite=settings.satellite,
             slots=self.slots,
             canaries=shelf,
             load=self._load,
             swap=self._swap,
-            verify=VerifyingKey(credentials_of(settings).ground_key).verify,
+            verify=verify,
             clock=clock,
             rule=settings.canary,
             shadow=shadow,
@@ -158,12 +167,57 @@ class Worker:
         self.close()
 
     def observe(self, frame: Path) -> FrameResult:
-        """Look at one frame, keep what was seen, hand over what is worth sending. Raises ``NotYet`` while no model on
-        board can be trusted.
+        """Look at one frame, keep what was seen, hand over what is worth sending, and what the selection logic sends if
+        there is one. Raises ``NotYet`` while no model on board can be trusted.
         """
+        self._select(frame)
         result = self._frames.observe(frame)
         self._scrubber.served()
         return result
+
+    def _select(self, frame: Path) -> None:
+        """A frame that the logic is not made for is left to the others; it goes first, so that it may go again."""
+        self._renew_selection(self._selections.new)
+        if self._selection is None:
+            return
+        try:
+            done = self._selection.select(frame)
+        except Refused as error:
+            _log.warning("frame_not_selected", extra={"frame": frame.name, "why": str(error)})
+            return
+        fields = {"frame": done.frame, "seconds": round(done.seconds, 4), "processed": done.processed}
+        _log.info("frame_selected", extra={**fields, "contexts": done.contexts, "samples": done.samples})
+
+    def _renew_selection(self, arrived: Callable[[], Arrived | None]) -> None:
+        """Go by what has arrived from now on; what cannot fly leaves things as they are."""
+        try:
+            new = arrived()
+        except OrbitloopError as error:
+            _log.warning("selection_refused", extra={"why": str(error)})
+            return
+        if new is not None:
+            self._selection = self._going_by(new)
+            fields = {"selection": new.digest, "version": new.package.version, "application": new.package.application}
+            _log.info("selection_flies", extra=fields)
+
+    def _see(self, pixels: NDArray[np.uint8]) -> Detections:
+        """By the model that serves now."""
+        return self._frames.detector.detect(pixels)
+
+    def _going_by(self, arrived: Arrived) -> SelectFrames:
+        settings, package = self._settings, arrived.package
+        networks = WarmNetworks(package.parts, memory=settings.selection_memory, threads=settings.threads)
+        board = Board(
+            satellite=settings.satellite,
+            detect=self._see,
+            policy=settings.policy,
+            imagery=Imagery(read=read_picture, encode=encode_picture, decode=decode_picture),
+            resample=resampled,
+            spool=self._intake,
+            clock=self._clock,
+            seconds=elapsed,
+        )
+        return SelectFrames(package, arrived.digest, networks, board)
 
     def look(self) -> None:
         """Look over some of the models on board; errors as :meth:`Scrubber.look`."""

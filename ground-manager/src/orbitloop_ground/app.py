@@ -24,7 +24,7 @@ from orbitloop.adapters.durable import write_durably
 from orbitloop.adapters.log_lines import log_to_stderr
 from orbitloop.adapters.model_files import read_model
 from orbitloop.adapters.shaping.choice import choose_shaper
-from orbitloop.adapters.signatures import SigningKey
+from orbitloop.adapters.signatures import SigningKey, VerifyingKey
 from orbitloop.adapters.threads import ending_with_any_thread
 from orbitloop.adapters.wall_clock import WallClock
 from orbitloop.domain.errors import BadInput, OrbitloopError, Refused
@@ -55,6 +55,7 @@ from orbitloop_ground.adapters.review_formats import FORMATS
 from orbitloop_ground.adapters.review_formats.files import FilesOfReviews
 from orbitloop_ground.adapters.reviewers import Reviewers
 from orbitloop_ground.adapters.revocations import LinkKeys, RevocationList
+from orbitloop_ground.adapters.selections import FolderSelections
 from orbitloop_ground.adapters.tls import gateway_context
 from orbitloop_ground.adapters.trained_weights import read_model_file, trained_weights
 from orbitloop_ground.adapters.uploads import FolderUploads
@@ -79,6 +80,9 @@ from orbitloop_ground.usecases.receive import Receiver
 from orbitloop_ground.usecases.review_files import ReviewFolder, ReviewFormat
 from orbitloop_ground.usecases.reviews import Reviewing
 
+SELECTIONS = "selections"
+"""Where in the gateway's folder the selection logics are that satellites are offered."""
+
 _log = logging.getLogger(__name__)
 
 
@@ -93,6 +97,7 @@ class Dependencies:
     uploads: Uploads
     artifacts: Artifacts
     chunks: ModelChunks
+    selections: FolderSelections
     revoked: RevocationList
     link_keys: LinkKeys
     metrics: Metrics
@@ -106,7 +111,16 @@ class Dependencies:
     @property
     def reception(self) -> Reception:
         """Answers messages, whichever layer carries them."""
-        return Reception(self.ledger, self.clock, self.metrics, self.chunks.lay_out)
+        return Reception(self.ledger, self.clock, self.metrics, self.chunks.lay_out, selection=self.selections.offered)
+
+
+def offer_selection(settings: GroundSettings, satellite: str, file: Path) -> Digest:
+    """Offer a selection logic to a satellite; errors as :meth:`FolderSelections.offer`."""
+    key = settings.keys / "signing.key"
+    if not key.exists():
+        raise BadInput(f"{key} is missing; copy the ground's keys here: no satellite takes what is not signed")
+    verify = VerifyingKey(SigningKey(key).public).verify
+    return FolderSelections(settings.folder / SELECTIONS).offer(satellite, file, verify)
 
 
 def compose(settings: GroundSettings, clock: Clock | None = None) -> Dependencies:
@@ -115,6 +129,7 @@ def compose(settings: GroundSettings, clock: Clock | None = None) -> Dependencie
     settings.folder.mkdir(parents=True, exist_ok=True)
     ledger = open_ledger(settings)
     chunks = ModelChunks(open_models(settings), settings.folder / "chunks")
+    selections = FolderSelections(settings.folder / SELECTIONS)
     return Dependencies(
         settings=settings,
         clock=clock,
@@ -123,8 +138,9 @@ def compose(settings: GroundSettings, clock: Clock | None = None) -> Dependencie
         uploads=FolderUploads(
             settings.folder / "uploads", clock, most=settings.max_open_uploads, idle=settings.upload_expiry
         ),
-        artifacts=Artifacts(ledger, settings.folder / "desired", chunks.find),
+        artifacts=Artifacts(ledger, settings.folder / "desired", chunks.find, selections.find),
         chunks=chunks,
+        selections=selections,
         revoked=RevocationList(settings.keys / "revoked.json"),
         link_keys=LinkKeys(settings.keys / "links"),
         metrics=Metrics(ledger.summaries),

@@ -15,7 +15,15 @@ from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, OrbitloopError
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.updates import PublishedUpdate
-from orbitloop_ground.app import dataset_folder, exported_datasets, open_authority, opened_ledger, register_model, serve
+from orbitloop_ground.app import (
+    dataset_folder,
+    exported_datasets,
+    offer_selection,
+    open_authority,
+    opened_ledger,
+    register_model,
+    serve,
+)
 from orbitloop_ground.review_cli import add_reviews
 from orbitloop_ground.settings import GroundSettings
 from orbitloop_ground.usecases.agreement import agreements
@@ -57,6 +65,7 @@ def _parser() -> argparse.ArgumentParser:
         ("priorities", "say what is wanted most of a satellite: hard=2 miss=1", _priorities),
         ("readmit", "let a satellite count its sessions from the start again", _readmit),
         ("publish", "offer an update to a satellite", _publish),
+        ("offer-selection", "offer a selection logic (orbitloop transform) to a satellite", _offer_selection),
         ("status", "what the ledger knows of each satellite", _status),
         ("agreement", "how far labels by a teacher can be believed, round by round", _agreement),
         ("export-dataset", "append what came down from a satellite to a dataset that training reads", _export),
@@ -65,13 +74,15 @@ def _parser() -> argparse.ArgumentParser:
         made = commands.add_parser(name, help=says, description=says)
         _add_settings(made)
         made.set_defaults(command=command)
-        if name in ("priorities", "readmit", "publish"):
+        if name in ("priorities", "readmit", "publish", "offer-selection"):
             made.add_argument("satellite")
         if name == "export-dataset":
             made.add_argument("--satellite", required=True, metavar="NAME")
             made.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="made if it is not there")
             made.add_argument("--index", default="index.txt", metavar="FILE", help="in that folder (index.txt)")
             made.add_argument("--every", type=float, metavar="SECONDS", help="go on until SIGTERM; without it, once")
+        if name == "offer-selection":
+            made.add_argument("file", type=Path, metavar="FILE")
         if name == "register":
             made.add_argument("model", type=Path, metavar="FOLDER")
         if name == "priorities":
@@ -171,6 +182,10 @@ def _priorities(told: argparse.Namespace) -> None:
     factors = dict(_factor(text) for text in told.factors)
     with opened_ledger(_settings(told)) as ledger:
         ledger.set_priorities(told.satellite, factors)
+
+
+def _offer_selection(told: argparse.Namespace) -> None:
+    sys.stdout.write(f"{offer_selection(_settings(told), told.satellite, told.file)}\n")
 
 
 def _factor(text: str) -> tuple[str, float]:

@@ -12,11 +12,12 @@ from orbitloop.domain.units import Digest
 
 
 class Reason(StrEnum):
-    """Why a tile was chosen."""
+    """Why a tile was chosen: to be learned from (the first three), or because an application wants what it shows."""
 
     HARD = "hard"
     MISS = "miss"
     AUDIT = "audit"
+    VALUE = "value"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

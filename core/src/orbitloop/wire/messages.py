@@ -29,6 +29,8 @@ MOST_UNFINISHED = 16
 """Bundles that one hello may name."""
 MOST_DESIRED = 256 * 1_000
 """Bytes of the largest desired state."""
+MOST_SELECTION = 64 * 2**20
+"""Bytes of the largest selection logic."""
 MOST_DAMAGED = 16
 """Chunks that one hello may ask for."""
 
@@ -90,6 +92,8 @@ class Hello(Message):
         desired: digest of the desired state that is here; ``None`` where none ever came, and from satellites that
             take none.
         damaged: chunks of models that the ground is asked for.
+        selection: digest of the selection logic that was fetched last, whatever became of it; ``None`` where none was,
+            and from satellites that take none.
     """
 
     satellite: Name
@@ -103,6 +107,7 @@ class Hello(Message):
     unfinished: tuple[DigestText, ...] = Field(default=(), max_length=MOST_UNFINISHED)
     desired: DigestText | None = None
     damaged: tuple[DamagedChunk, ...] = Field(default=(), max_length=MOST_DAMAGED)
+    selection: DigestText | None = None
 
 
 class Offer(Message):
@@ -121,6 +126,13 @@ class Desired(Message):
     size: Annotated[Bytes, Field(ge=2, le=MOST_DESIRED)]
 
 
+class OfferedSelection(Message):
+    """A selection logic for this satellite: fetched as an artifact by its digest; see :mod:`.selection_file`."""
+
+    digest: DigestText
+    size: Annotated[Bytes, Field(ge=1, le=MOST_SELECTION)]
+
+
 class Repair(Message):
     """A chunk that the satellite asked for: fetched as an artifact by its digest."""
 
@@ -133,7 +145,8 @@ class Priorities(Message):
 
     Args:
         revision: grows with every change, so that an older one that comes late changes nothing.
-        factors: by reason (``hard``, ``miss``, ``audit``); reasons that the satellite does not know are ignored.
+        factors: by reason (``hard``, ``miss``, ``audit``, ``value``); those that the satellite does not know are
+            ignored.
     """
 
     revision: int = Field(ge=0)
@@ -150,6 +163,7 @@ class Welcome(Message):
         desired: the state that is wanted of the node, if it is not the one that the hello named.
         events: whether the ground takes node events; a ground of last month says nothing of it, and is sent none.
         repairs: those of the ``damaged`` chunks that the ground has; a ground of last month names none.
+        selection: the logic that the satellite should go by, if it is not the one that the hello named.
     """
 
     clock: AwareDatetime
@@ -160,6 +174,7 @@ class Welcome(Message):
     desired: Desired | None = None
     events: bool = False
     repairs: tuple[Repair, ...] = Field(default=(), max_length=MOST_DAMAGED)
+    selection: OfferedSelection | None = None
 
 
 class Goodbye(Message):

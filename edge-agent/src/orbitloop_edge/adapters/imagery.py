@@ -78,3 +78,20 @@ def encode_picture(pixels: NDArray[np.uint8], codec: str, quality: int) -> bytes
         case _:
             raise BadInput(f"codec {codec!r} is unknown on board; use webp, jpeg, avif or png")
     return out.getvalue()
+
+
+def resampled(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
+    """A square frame ``(s, s, 3)`` at another resolution: rounded means of blocks, or repeats.
+
+    Raises:
+        BadInput: the frame is not square, or neither side divides the other.
+    """
+    height, width = pixels.shape[:2]
+    if height != width or not height or (height % side and side % height):
+        raise BadInput(
+            f"a frame of {width}x{height} pixels cannot be shown as {side}x{side}: it must be square, and one side "
+            "must divide the other; cut the frame, or transform the application for frames of this size"
+        )
+    if side >= height:
+        return pixels.repeat(side // height, axis=0).repeat(side // height, axis=1)
+    return np.asarray(Image.fromarray(pixels).reduce(height // side))

@@ -28,7 +28,7 @@ from orbitloop.domain.versions import Weights, weights_digest
 from orbitloop.wire.onnx_integers import tensors_for
 from orbitloop_edge.adapters.host import give_memory_back
 
-_UNLOADABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException, ValueError)
+UNLOADABLE = (Fail, InvalidArgument, InvalidGraph, InvalidProtobuf, NotImplemented, RuntimeException, ValueError)
 """What onnxruntime raises for graphs and tensors that it cannot use; its types share no base below Exception."""
 
 _ASKED = 64
@@ -61,7 +61,7 @@ class OnnxDetector:
     def _loaded(self) -> ort.InferenceSession:
         try:
             session = _session(self._graph, tensors_for(self._graph, self._weights))
-        except (*_UNLOADABLE, BadInput) as error:
+        except (*UNLOADABLE, BadInput) as error:
             raise BadInput(f"the graph does not load with these {len(self._weights)} tensors: {error}") from error
         give_memory_back()  # a session is made of several copies of the weights, and keeps one
         return session

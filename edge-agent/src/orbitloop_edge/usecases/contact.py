@@ -26,6 +26,7 @@ from orbitloop.wire.messages import (
     Hello,
     LedgerPosition,
     Offer,
+    OfferedSelection,
     Telemetry,
     UpdateReport,
     Welcome,
@@ -34,6 +35,7 @@ from orbitloop_edge.usecases.beginnings import OnBeginning, try_beginning
 from orbitloop_edge.usecases.claims import Claims
 from orbitloop_edge.usecases.node_channel import DesiredIntake, fetch_desired, send_events
 from orbitloop_edge.usecases.repairs import RepairIntake, fetch_repair
+from orbitloop_edge.usecases.selection_channel import SelectionIntake, fetch_selection
 from orbitloop_edge.usecases.tally import SessionSummary, Tally
 from orbitloop_edge.usecases.transfers import fetch_artifact, send_bundles
 
@@ -83,6 +85,7 @@ class Aboard:
         events: what happened at the node; ``None`` where nobody says.
         desired: where the state goes that the ground wants of the node; ``None`` where nobody takes it.
         repairs: where chunks of damaged models go; ``None`` where nobody mends any.
+        selection: where selection logics go; ``None`` where nobody goes by any.
         begun: the offer of an update whose beginning waits to be proved; ``None`` where only whole ones fly.
     """
 
@@ -99,6 +102,7 @@ class Aboard:
     events: EventsOutbox | None = None
     desired: DesiredIntake | None = None
     repairs: RepairIntake | None = None
+    selection: SelectionIntake | None = None
     begun: Pending | None = None
 
 
@@ -185,6 +189,7 @@ class ContactSession:
             unfinished=self._aboard.spool.unfinished()[:MOST_UNFINISHED],
             desired=None if self._aboard.desired is None else self._aboard.desired.shelf.digest(),
             damaged=occasion.damaged,
+            selection=None if self._aboard.selection is None else self._aboard.selection.shelf.digest(),
         )
 
     def _settle(self, welcome: Welcome, tally: Tally) -> None:
@@ -235,13 +240,15 @@ class ContactSession:
 
     def _receive(self, welcome: Welcome, occasion: Occasion, tally: Tally) -> None:
         """What the ground has for the satellite, one after the other: what makes good, what should be done, what should
-        fly.
+        fly, and what frames go by.
         """
         self._receive_repairs(welcome, occasion, tally)
         if welcome.desired is not None:
             self._receive_desired(welcome.desired, tally)
         if welcome.offer is not None and occasion.flying is not None and tally.linked:
             self._receive_update(welcome.offer, occasion.flying, tally)
+        if welcome.selection is not None and tally.linked:
+            self._receive_selection(welcome.selection, tally)
 
     def _receive_repairs(self, welcome: Welcome, occasion: Occasion, tally: Tally) -> None:
         def crossed(count: Bytes) -> None:
@@ -260,6 +267,14 @@ class ContactSession:
         if self._aboard.desired is not None:
             with tally.noting():
                 fetch_desired(self._ground, wanted, self._aboard.desired, crossed)
+
+    def _receive_selection(self, offer: OfferedSelection, tally: Tally) -> None:
+        def crossed(count: Bytes) -> None:
+            self._crossed(tally, Direction.UP, count)
+
+        if self._aboard.selection is not None:
+            with tally.noting():
+                fetch_selection(self._ground, offer, self._aboard.selection, crossed)
 
     def _receive_update(self, offer: Offer, flying: Digest, tally: Tally) -> None:
         with tally.noting():

@@ -30,19 +30,17 @@ class Published(Protocol):
 
 
 class Artifacts:
-    """Finds updates, desired states and chunks of models, and looks whether their files are what was published; again
+    """Finds updates, desired states and what else there is, and looks whether their files are what was published; again
     when one changed.
 
     Args:
         ledger: what was published.
         folder: where desired states become files, which the ledger keeps as bytes; made when the first does.
-        chunks: chunks of models that were laid out for a satellite; ``None`` where none are.
+        others: what else a satellite may fetch: chunks of models that were laid out for it, its selection logic.
     """
 
-    def __init__(
-        self, ledger: Published, folder: Path, chunks: Callable[[str, Digest], Artifact | None] | None = None
-    ) -> None:
-        self._chunks = chunks or (lambda satellite, digest: None)
+    def __init__(self, ledger: Published, folder: Path, *others: Callable[[str, Digest], Artifact | None]) -> None:
+        self._others = others
         self._ledger = ledger
         self._folder = folder
         self._seen: dict[Digest, _Stamp] = {}
@@ -57,7 +55,8 @@ class Artifacts:
         """
         update = self._ledger.update(satellite, digest)
         if update is None:
-            return self._desired(satellite, digest) or self._chunks(satellite, digest)
+            found_there = (find(satellite, digest) for find in (self._desired, *self._others))
+            return next((found for found in found_there if found is not None), None)
         found = Artifact(digest=update.digest, size=update.size, path=update.path)
         if not self._is_whole(found):
             raise NotYet(f"the file of update {digest} is gone or has changed; publish the update again")

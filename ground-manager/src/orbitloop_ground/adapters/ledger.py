@@ -15,6 +15,7 @@ from sqlalchemy import Connection, Row, Select, Table, func, select
 from orbitloop.domain.digests import digest_of, digest_of_parts
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.rollout import Outcome
+from orbitloop.domain.samples import Reason
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.sample_store import Arrival, Entered, ReceivedSample
 from orbitloop.ports.updates import PublishedUpdate
@@ -38,6 +39,8 @@ from orbitloop_ground.adapters.tables import (
     updates,
 )
 
+NOT_TAUGHT = "not taught"
+"""The round of samples that no round may learn from."""
 _AT_ONCE = 500
 """Values in one statement: well under what SQLite and PostgreSQL allow."""
 _UNWANTED = (Outcome.REFUSED, Outcome.ROLLED_BACK)
@@ -66,20 +69,23 @@ class Ledger(NodeLedger, ReviewLedger):
     def enter(self, arrival: Arrival) -> Receipt:
         """Enter a bundle and those of its samples that are new, in one transaction. Idempotent.
 
+        What an application wanted for its value never waits for a round: parts of it are blank.
+
         Raises:
             NoSpace: the disk is full; nothing was entered.
         """
         received = arrival.at.isoformat()
         rows = [
             {
-                "id": sample_from(entry).id,
+                "id": sample.id,
                 "satellite": arrival.satellite,
                 "bundle": arrival.bundle,
                 "blob": blob_of(entry),
                 "entry": entry,
                 "received": received,
+                "round": NOT_TAUGHT if sample.reason is Reason.VALUE else None,
             }
-            for entry in arrival.entries
+            for entry, sample in ((entry, sample_from(entry)) for entry in arrival.entries)
         ]
         bundle = {
             "satellite": arrival.satellite,

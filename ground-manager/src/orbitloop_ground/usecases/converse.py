@@ -9,7 +9,7 @@ from typing import Protocol
 from orbitloop.domain.errors import Untrusted
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.ports.clock import Clock
-from orbitloop.ports.node_ledger import DesiredDocument, EventLedger
+from orbitloop.ports.node_ledger import Artifact, DesiredDocument, EventLedger
 from orbitloop.ports.sample_store import Entered
 from orbitloop.ports.updates import ContactLedger, PublishedUpdate, UpdateLedger
 from orbitloop.wire.messages import (
@@ -18,6 +18,7 @@ from orbitloop.wire.messages import (
     Goodbye,
     Hello,
     Offer,
+    OfferedSelection,
     Priorities,
     Receipt,
     Repair,
@@ -73,11 +74,19 @@ class Reception:
 
     Args:
         lay_out: prepares chunks of models that a satellite asks for, those that are here; ``None``: there are none.
+        selection: the selection logic that a satellite is offered, if any; ``None``: there are none.
     """
 
     def __init__(
-        self, ledger: MessageLedger, clock: Clock, watch: Watch | None = None, lay_out: LayOut | None = None
+        self,
+        ledger: MessageLedger,
+        clock: Clock,
+        watch: Watch | None = None,
+        lay_out: LayOut | None = None,
+        *,
+        selection: Callable[[str], Artifact | None] | None = None,
     ) -> None:
+        self._selection = selection or (lambda satellite: None)
         self._lay_out = lay_out or (lambda satellite, damaged: ())
         self._ledger = ledger
         self._clock = clock
@@ -108,6 +117,7 @@ class Reception:
             desired=self._desired(sender, hello),
             events=True,
             repairs=self._lay_out(sender, hello.damaged),
+            selection=self._offered_selection(sender, hello),
         )
 
     def report(self, sender: str, report: UpdateReport) -> None:
@@ -145,6 +155,13 @@ class Reception:
         if wanted is None or wanted.digest == hello.desired:
             return None
         return Desired(digest=wanted.digest, size=Bytes(len(wanted.content)))
+
+    def _offered_selection(self, sender: str, hello: Hello) -> OfferedSelection | None:
+        """The logic that a satellite is offered, where it has fetched another one, or none."""
+        offered = self._selection(sender)
+        if offered is None or offered.digest == hello.selection:
+            return None
+        return OfferedSelection(digest=offered.digest, size=offered.size)
 
 
 def _demand(sender: str, satellite: str) -> None:

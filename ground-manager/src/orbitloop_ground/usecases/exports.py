@@ -11,6 +11,7 @@ from orbitloop.domain.detection import Truth
 from orbitloop.domain.digests import hexadecimal
 from orbitloop.domain.errors import Refused
 from orbitloop.domain.rollout import is_canary
+from orbitloop.domain.samples import Reason
 from orbitloop.domain.units import Digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.node_ledger import Export, ExportLedger
@@ -65,14 +66,15 @@ class Exporter:
     label: Label | None
 
     def export(self, satellite: str, folder: DatasetFolder) -> Export:
-        """Append what came down since; tiles that are held out to prove updates on are not for training.
+        """Append what came down since; tiles that are held out to prove updates on are not for training, nor is what an
+        application wanted for its value.
 
         Raises:
             NoSpace: the disk is full; what was appended stays.
         """
         known = folder.listed()
         total = len(known)
-        received = self.ledger.received(satellite)
+        received = taught(self.ledger.received(satellite))
         for part in _parts([entry for entry in received if _name(entry) not in known], _AT_ONCE):
             images, lines = dict[str, bytes](), list[str]()
             for name, line, entry in self._labelled(part, received):
@@ -103,14 +105,20 @@ class Exporter:
                 yield name, " ".join([name, *_objects(truth)]), entry
 
 
+def taught(samples: Sequence[ReceivedSample]) -> list[ReceivedSample]:
+    """Without what an application wanted for its value, of which parts are blank."""
+    return [entry for entry in samples if entry.sample.reason is not Reason.VALUE]
+
+
 def _parts(samples: Sequence[ReceivedSample], size: int) -> Iterator[Sequence[ReceivedSample]]:
     return (samples[start : start + size] for start in range(0, len(samples), size))
 
 
 def canaries(samples: Sequence[ReceivedSample], label: Label) -> list[CanaryTruth]:
     """What to tell a satellite of the held-out tiles that it kept: those with objects first."""
-    held_out = [entry for entry in samples if is_canary(entry.sample.id)]
-    found = label(held_out, samples)
+    known = taught(samples)
+    held_out = [entry for entry in known if is_canary(entry.sample.id)]
+    found = label(held_out, known)
     told = [CanaryTruth(sample=name, truth=found[name]) for entry in held_out if (name := entry.sample.id) in found]
     return sorted(told, key=lambda canary: -len(canary.truth.labels))[:MOST_CANARIES]
 

@@ -10,7 +10,7 @@ import logging
 import sys
 
 from orbitloop.domain.errors import OrbitloopError, Refused
-from orbitloop_mission.cli import cfdp, doctor, link, models, passes, plan, run, watch  # noqa: F401 - each registers its command
+from orbitloop_mission.cli import cfdp, doctor, link, models, passes, plan, run, transform, watch  # noqa: F401 - each registers its command
 from orbitloop_mission.cli.commands import app
 
 REFUSED, NOT_YET = 2, 75
