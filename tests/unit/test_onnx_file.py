@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from orbitloop.domain.errors import BadInput
 from orbitloop.testing.builders import a_spec
-from orbitloop.wire.onnx_file import with_weights
+from orbitloop.wire.onnx_file import reaches_outside, with_weights
 from orbitloop_edge.adapters.onnx_detector import OnnxDetector
 from orbitloop_ground.adapters.yolo.export import export_graph
 from orbitloop_ground.adapters.yolo.network import YoloTiny, weights_of
@@ -62,3 +62,25 @@ def test_any_bytes_are_read_or_refused(data: bytes, cut: int) -> None:
         except BadInput:
             continue
         assert given_[: len(GRAPH)] == GRAPH
+
+
+def outside_tensor() -> onnx.TensorProto:
+    """One whose data are somewhere else."""
+    tensor = onnx.TensorProto(name="w", data_type=1, dims=[1], data_location=onnx.TensorProto.EXTERNAL)
+    tensor.external_data.add(key="location", value="elsewhere")
+    return tensor
+
+
+@pytest.mark.parametrize("place", ["initializer", "constant", "branch", "function", "nowhere"])
+def test_data_in_another_file_are_found_wherever_they_hide(place: str) -> None:
+    make = onnx.helper
+    tensor = outside_tensor() if place != "nowhere" else make.make_tensor("w", 1, [1], [0.0])
+    constant = make.make_node("Constant", [], ["y"], value=tensor)
+    branch = make.make_graph([constant], "branch", [], [])
+    nodes = [constant] if place in {"constant", "nowhere"} else []
+    if place == "branch":
+        nodes = [make.make_node("If", ["x"], ["y"], then_branch=branch, else_branch=branch)]
+    graph = make.make_graph(nodes, "graph", [], [], [tensor] if place in {"initializer", "nowhere"} else [])
+    function = make.make_function("own", "f", [], ["y"], [constant], [make.make_opsetid("", 17)])
+    model = make.make_model(graph, functions=[function] if place == "function" else [])
+    assert reaches_outside(model.SerializeToString()) == (place != "nowhere")

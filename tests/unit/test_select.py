@@ -25,7 +25,7 @@ from orbitloop.testing.spool import MemorySpool
 from orbitloop.wire.bundle import Bundle, unpack
 from orbitloop.wire.selection_file import ReferenceView, SelectionPackage
 from orbitloop_edge.adapters.imagery import decode_picture, encode_picture, read_picture, resampled
-from orbitloop_edge.adapters.onnx_networks import SESSION_FACTOR, OnnxNetwork, WarmNetworks
+from orbitloop_edge.adapters.onnx_networks import OnnxNetwork, WarmNetworks, session_size
 from orbitloop_edge.usecases.observe import Imagery
 from orbitloop_edge.usecases.select import Board, Mosaic, SelectFrames
 
@@ -271,7 +271,7 @@ def identity(weight: int) -> bytes:
 
 def test_networks_stay_warm_under_the_memory_limit() -> None:
     graphs = {name: identity(1000) for name in "abc"}
-    networks = WarmNetworks(graphs, memory=2 * SESSION_FACTOR * len(graphs["a"]))
+    networks = WarmNetworks(graphs, memory=2 * session_size(graphs["a"]))
     for name in "ababab":
         networks.get(name)
     assert networks.loads == 2
@@ -286,6 +286,50 @@ def test_a_network_larger_than_the_limit_is_loaded_alone() -> None:
     networks.get("a")
     networks.get("b")
     assert networks.warm == ("b",)
+
+
+def test_the_engine_is_let_go_last() -> None:
+    graphs = {name: identity(1000) for name in ("engine", "a", "b")}
+    networks = WarmNetworks(graphs, memory=2 * session_size(graphs["a"]))
+    for name in ("engine", "a", "b", "engine"):
+        networks.get(name)
+    assert networks.loads == 3
+    assert networks.warm == ("b", "engine")
+
+
+def test_small_networks_take_more_than_their_files() -> None:
+    """What is kept for a batch is the most of it: memory for one is not memory for a hundred."""
+    graphs = {str(index): identity(1) for index in range(100)}
+    networks = WarmNetworks(graphs, memory=256 * 2**20)
+    for name in graphs:
+        networks.get(name)
+    assert 2 <= len(networks.warm) <= 12
+
+
+def test_a_network_without_an_input_is_refused() -> None:
+    value = helper.make_tensor("value", TensorProto.FLOAT, [1], [0.0])
+    node = helper.make_node("Constant", [], ["values"], value=value)
+    graph = helper.make_graph([node], "none", [], [helper.make_tensor_value_info("values", TensorProto.FLOAT, [1])])
+    made = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
+    with pytest.raises(BadInput, match="0 inputs instead of one"):
+        OnnxNetwork(made.SerializeToString())
+
+
+def test_a_network_with_weights_in_another_file_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "weights").write_bytes(np.arange(12, dtype=np.float32).tobytes())
+    weights = TensorProto(name="w", data_type=TensorProto.FLOAT, dims=[12, 1], data_location=TensorProto.EXTERNAL)
+    weights.external_data.add(key="location", value="weights")
+    nodes = [helper.make_node("Flatten", ["tiles"], ["flat"]), helper.make_node("MatMul", ["flat", "w"], ["values"])]
+    info = helper.make_tensor_value_info("tiles", TensorProto.FLOAT, ["b", 3, 2, 2])
+    out = helper.make_tensor_value_info("values", TensorProto.FLOAT, ["b", 1])
+    made = helper.make_model(
+        helper.make_graph(nodes, "reaching", [info], [out], [weights]),
+        opset_imports=[helper.make_opsetid("", 17)],
+        ir_version=8,
+    )
+    with pytest.raises(BadInput, match="in another file"):
+        OnnxNetwork(made.SerializeToString())
 
 
 def test_what_is_no_network_and_tiles_that_do_not_fit_are_refused() -> None:

@@ -80,3 +80,36 @@ def _tensor(name: str, values: NDArray[Any]) -> bytes:
     dims = b"".join(varint(_DIMS << 3 | VARINT) + varint(length) for length in values.shape)
     kind = varint(_TYPE << 3 | VARINT) + varint(_TYPES[kept.dtype])
     return dims + kind + message(_NAME, name.encode()) + message(_RAW, kept.tobytes())
+
+
+_WHERE_TENSORS_ARE: dict[str, dict[int, str]] = {
+    "model": {7: "graph", 25: "function"},
+    "graph": {1: "node", 5: "tensor", 15: "sparse"},
+    "function": {7: "node"},
+    "node": {5: "attribute"},
+    "attribute": {5: "tensor", 6: "graph", 10: "tensor", 11: "graph", 22: "sparse", 23: "sparse"},
+    "sparse": {1: "tensor", 2: "tensor"},
+}
+"""Fields of ONNX's messages that hold tensors, or messages with tensors (https://github.com/onnx/onnx, onnx.proto)."""
+
+
+def reaches_outside(graph: bytes) -> bool:
+    """Whether any tensor of a model, of its subgraphs and functions too, has its data in another file.
+
+    Raises:
+        BadInput: it is no ONNX model.
+    """
+    waiting = [("model", graph)]
+    while waiting:
+        kind, data = waiting.pop()
+        inner = _WHERE_TENSORS_ARE[kind]
+        for field in fields(data):
+            if field.kind != BYTES or field.number not in inner:
+                continue
+            content = field.value(data)
+            if inner[field.number] == "tensor":
+                if _described(content)[1]:
+                    return True
+            else:
+                waiting.append((inner[field.number], content))
+    return False

@@ -10,10 +10,20 @@ import onnxruntime as ort
 
 from orbitloop.domain.detection import Floats
 from orbitloop.domain.errors import BadInput
+from orbitloop.wire.onnx_file import reaches_outside
+from orbitloop.wire.selection_file import ENGINE
 from orbitloop_edge.adapters.onnx_detector import UNLOADABLE
 
-SESSION_FACTOR = 3
-"""How many times its file a loaded network takes: packed weights, the graph, and activations of a batch."""
+_FACTOR = 3
+_ACTIVATIONS = 20 * 2**20
+
+
+def session_size(graph: bytes) -> int:
+    """Bytes that a network takes once it has been used: three times its file for packed weights and the graph, and
+    20 MiB that onnxruntime keeps for a batch of activations, which a file of a few kilobytes takes as well (measured:
+    21 MB for a network of 1 MB).
+    """
+    return _FACTOR * len(graph) + _ACTIVATIONS
 
 
 class OnnxNetwork:
@@ -24,7 +34,7 @@ class OnnxNetwork:
         threads: of its session.
 
     Raises:
-        BadInput: it does not load.
+        BadInput: it does not load, or wants anything but one input.
     """
 
     def __init__(self, graph: bytes, *, threads: int = 1) -> None:
@@ -33,10 +43,15 @@ class OnnxNetwork:
         options.inter_op_num_threads = 1
         options.log_severity_level = 3
         try:
+            if reaches_outside(graph):  # onnxruntime would look for the file wherever the process happens to be
+                raise BadInput("weights of it are in another file, which did not come with it")
             self._session = ort.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-        except UNLOADABLE as error:
+        except (*UNLOADABLE, BadInput) as error:
             raise BadInput(f"a network of {len(graph)} bytes does not load: {error}") from error
-        self._input = self._session.get_inputs()[0].name
+        inputs = self._session.get_inputs()
+        if len(inputs) != 1:
+            raise BadInput(f"a network has {len(inputs)} inputs instead of one, its tiles; transform again")
+        self._input = inputs[0].name
 
     def __call__(self, tiles: Floats) -> list[Floats]:
         """Its outputs for a batch of tiles.
@@ -53,8 +68,9 @@ class OnnxNetwork:
 class WarmNetworks:
     """Networks by name, loaded when they are first used.
 
-    What was used longest ago is let go when all together would take more than ``memory``; the one that is asked for
-    is always loaded, for a frame must go on. ``loads`` counts loadings: in the steady state it stands still.
+    What was used longest ago is let go when all together would take more than ``memory``, the context engine last, for
+    every frame begins with it; the one that is asked for is always loaded, for a frame must go on. ``loads`` counts
+    loadings: in the steady state it stands still.
 
     Args:
         graphs: ONNX bytes by name.
@@ -74,8 +90,8 @@ class WarmNetworks:
             return self._loaded[name]
         if name not in self._graphs:
             raise BadInput(f"the selection logic runs {name!r}, which did not come with it; transform again")
-        while self._loaded and self._taken() + self._size(name) > self._memory:
-            self._loaded.popitem(last=False)
+        while self._loaded and self._taken() + session_size(self._graphs[name]) > self._memory:
+            del self._loaded[next((each for each in self._loaded if each != ENGINE), ENGINE)]
         self._loaded[name] = OnnxNetwork(self._graphs[name], threads=self._threads)
         self.loads += 1
         return self._loaded[name]
@@ -86,7 +102,4 @@ class WarmNetworks:
         return tuple(self._loaded)
 
     def _taken(self) -> int:
-        return sum(self._size(name) for name in self._loaded)
-
-    def _size(self, name: str) -> int:
-        return SESSION_FACTOR * len(self._graphs[name])
+        return sum(session_size(self._graphs[name]) for name in self._loaded)
