@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 
 from orbitloop.domain.detection import Floats
+from orbitloop.domain.errors import BadInput
 from orbitloop.domain.hardware import HardwareTarget, Provenance
 from orbitloop.domain.resampling import Pixels
 from orbitloop.domain.value_map import map_of_boxes
@@ -58,3 +61,20 @@ def small_application(frames: Frames | None = None, *, reference: bool = True) -
         view=ReferenceView(side=GEOMETRY.side, margin=0.0, around=0),
     )
     return Application(name="squares", geometry=GEOMETRY, frames=given, reference=look if reference else None)
+
+
+def of_ones_own(data: Path | None, *, model: Path | None, seed: int) -> Application:
+    """The application as ``package.module:function``, without data."""
+    if data is not None:
+        raise BadInput(f"{data}: squares are drawn, and not read; leave the data set out")
+    return small_application()
+
+
+def of_something_else(data: Path | None, **_others: object) -> str:
+    """No application."""
+    return f"{data}"
+
+
+def that_breaks(data: Path | None, **_others: object) -> Application:
+    """Somebody's own mistake."""
+    raise ZeroDivisionError("a share of no frames")

@@ -58,6 +58,7 @@ def scenes(folder: Path) -> Path:
     ("arguments", "said"),
     [
         (("submarines",), "application 'submarines' is unknown; use one of ships, airplanes, clouds"),
+        (("tests.small_application:of_something_else",), "gives a str, no Application"),
         (("ships", "--target", "mainframe"), "no such hardware target; name one of jetson-15w, one-core"),
         (("ships", "--effort", "0"), "effort 0 must be above 0"),
         (("ships", "--data", "nowhere.json"), "nowhere.json: not found"),
@@ -66,7 +67,7 @@ def scenes(folder: Path) -> Path:
         (("ships", "--deadline", "0"), "the frame deadline 0.0 s must be above 0"),
         (("ships", "--version", "0"), "version 0 must be at least 1"),
     ],
-    ids=["application", "target", "effort", "data", "rule", "capacity", "deadline", "version"],
+    ids=["application", "own", "target", "effort", "data", "rule", "capacity", "deadline", "version"],
 )
 def test_what_cannot_be_used_is_refused_in_one_line(
     transform: Transform, arguments: tuple[str, ...], said: str, tmp_path: Path

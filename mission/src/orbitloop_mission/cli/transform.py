@@ -13,7 +13,7 @@ from orbitloop_mission.cli.commands import MODEL, app
 
 @app.command()
 def transform(
-    application: Annotated[str, typer.Argument(help="ships, airplanes or clouds.")],
+    application: Annotated[str, typer.Argument(help="ships, airplanes, clouds, or your own: package.module:function.")],
     target: Annotated[
         str, typer.Option(help="one-core, raspberry-pi-4, jetson-15w, or a file of `profile`.")
     ] = "one-core",
@@ -43,9 +43,8 @@ def transform(
 ) -> None:
     """Fit an application to a computer: contexts, their engine, small networks, and what becomes of which tile."""
     from orbitloop.adapters.signatures import SigningKey
-    from orbitloop_mission.transformation.catalogue import application as named
-    from orbitloop_mission.transformation.catalogue import application_named
     from orbitloop_mission.transformation.making import PAGE, Wish, expert_rules, transform
+    from orbitloop_mission.transformation.own import application_given
     from orbitloop_mission.transformation.profiles import effort_of, read_target
 
     console = Console()
@@ -57,7 +56,7 @@ def transform(
         effort=effort_of(effort, seed),
         rules=expert_rules(context or []),
     )
-    given = named(application_named(application), data, model=model, seed=seed)
+    given = application_given(application, data, model=model, seed=seed)
     chosen = transform(
         given,
         wish,

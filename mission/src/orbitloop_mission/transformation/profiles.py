@@ -51,22 +51,28 @@ class TargetText(BaseModel):
 
 
 def read_target(given: str) -> HardwareTarget:
-    """A target by the name of one that comes along, or by its file.
+    """A target by the name of one that comes along, by its file, or as the JSON of such a file.
 
     Raises:
         BadInput: there is no such target, or the file is malformed.
     """
+    if given.lstrip().startswith("{"):
+        return _read(given.encode(), "the hardware target")
     path = TARGETS / f"{given}.json"
     if not path.exists():
         path = Path(given)
     try:
-        text = TargetText.model_validate_json(path.read_bytes())
+        return _read(path.read_bytes(), str(path))
     except OSError as error:
         known = ", ".join(sorted(entry.stem for entry in TARGETS.glob("*.json")))
         raise BadInput(f"{given}: no such hardware target; name one of {known}, or a file of your own") from error
+
+
+def _read(text: bytes, source: str) -> HardwareTarget:
+    try:
+        return HardwareTarget(**TargetText.model_validate_json(text).model_dump())
     except ValidationError as error:
-        raise BadInput(f"{path}: {first_complaint(error)}; profile the computer again") from error
-    return HardwareTarget(**text.model_dump())
+        raise BadInput(f"{source}: {first_complaint(error)}; profile the computer again") from error
 
 
 def write_target(path: Path, target: HardwareTarget) -> None:
