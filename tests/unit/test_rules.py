@@ -139,6 +139,11 @@ BAD = [
     ("LinkPolicy", "spec.selection", "Best", "one of Value, FirstLook, Hard, Entropy, CoreSet, Random, Everything"),
     ("LinkPolicy", "spec.priorities", {"hardest": 200}, "per cent, of "),
     ("LinkPolicy", "spec.priorities", {"hard": 0}, "must be 1 to 100000 per cent"),
+    ("SelectionLogic", "spec.satellites", [], "at least one entry"),
+    ("SelectionLogic", "spec.satellites[]", "SAT", "satellites[0]"),
+    ("SelectionLogic", "spec.url", "s3://bucket/selection.ols", "an absolute path on the ground's storage"),
+    ("SelectionLogic", "spec.url", "/data/ships/", "must be a file"),
+    ("SelectionLogic", "spec.digest", "0123", "sha256: and 64 hexadecimal digits"),
 ]
 
 
@@ -308,6 +313,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     checks.PARAMETER.message: TEXT_NUMBERS,
     checks.FORMAT.message: st.sampled_from(["txt", "TxT", "csv", "cſv", "txt\n"]) | LETTERS,
     checks.FILE.message: PLACES,
+    checks.GROUND_FILE.message: PLACES,
     checks.FOLDER.message: PLACES,
     checks.WITHIN.message: st.lists(st.sampled_from(["..", ".", "a", "", "..a", "..\n"])).map("/".join),
     checks.ELEMENTS_FORM.message: st.lists(LINES, max_size=2),
@@ -328,6 +334,7 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     checks.RESOURCE_NAME.message: LETTERS.filter(bool) | st.sampled_from(["a" * 253, "a" * 254]),
     checks.OPTIONAL_NAME.message: LETTERS,
     checks.NODE_NAME.message: LETTERS.filter(bool),
+    checks.DIGEST.message: st.from_regex(r"\A(sha256:)?[0-9a-f]{63,65}\n?\Z") | LETTERS,
 }
 
 
@@ -337,7 +344,8 @@ def documents(draw: st.DrawFn) -> dict[str, Any]:
     document: dict[str, Any] = copy.deepcopy(draw(st.sampled_from(DOCUMENTS)))
     rules = [rule for rule in rules_of(document["kind"]) if any(True for _ in found(document, rule.path))]
     for rule in draw(st.lists(st.sampled_from(rules), max_size=3)) if rules else ():
-        put(document, rule.path, draw(VALUES[rule.check.message]))
+        if any(True for _ in found(document, rule.path)):  # another may have emptied the list that it is in
+            put(document, rule.path, draw(VALUES[rule.check.message]))
     return document
 
 

@@ -91,6 +91,9 @@ FINITE = Check(
 )
 POSITIVE = Check(message="must be at least 1", cel="self >= 1", holds=lambda value: value >= 1)
 AT_LEAST_ONE = Check(message="must have at least one entry", cel="size(self) >= 1", holds=lambda value: len(value) >= 1)
+DIGEST = _matching(
+    "sha256:[0-9a-f]{64}", "must be the SHA-256 digest of the file, as sha256: and 64 hexadecimal digits"
+)
 
 _HOUR_AND_MINUTE = "([01][0-9]|2[0-3]):[0-5][0-9]"
 CLOCK = _matching(_HOUR_AND_MINUTE, "must be a time of day, UTC, as HH:MM, for instance 02:30")
@@ -151,6 +154,10 @@ _PRINTED = r"[^\x00-\x1f]"
 _IN_BUCKET = r"s3://[^/\x00-\x20]+"
 FILE = _matching(
     rf"(/|{_IN_BUCKET}/)({_PRINTED}*[^/\x00-\x1f])", "must be a file: an absolute path on its node, or s3://bucket/key"
+)
+GROUND_FILE = _matching(
+    rf"/({_PRINTED}*[^/\x00-\x1f])",
+    "must be a file: an absolute path on the ground's storage, which the gateway can read",
 )
 FOLDER = _matching(rf"(/|{_IN_BUCKET}/?){_PRINTED}*", "must be a folder: an absolute path, or s3://bucket/prefix")
 WITHIN = Check(

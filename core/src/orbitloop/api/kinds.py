@@ -12,6 +12,7 @@ from orbitloop.api.orbitloop_v1alpha1.contact_plan import ContactPlan
 from orbitloop.api.orbitloop_v1alpha1.ground_station import GroundStation
 from orbitloop.api.orbitloop_v1alpha1.link_policy import LinkPolicy
 from orbitloop.api.orbitloop_v1alpha1.satellite import Satellite
+from orbitloop.api.orbitloop_v1alpha1.selection_logic import SelectionLogic
 from orbitloop.api.parts import Resource
 from orbitloop.api.sedna_v1alpha1.dataset import Dataset
 from orbitloop.api.sedna_v1alpha1.feature_extraction_service import FeatureExtractionService
@@ -162,6 +163,16 @@ KINDS: tuple[Kind, ...] = (
         plural="linkpolicies",
         short="lp",
         columns=(Column(heading="Update", path=".spec.updateBudgetBytes", type="integer"),),
+    ),
+    Kind(
+        resource=SelectionLogic,
+        plural="selectionlogics",
+        short="sel",
+        columns=(
+            Column(heading="Satellites", path=".spec.satellites"),
+            Column(heading="State", path=".status.state"),
+            Column(heading="Version", path=".status.version", type="integer"),
+        ),
     ),
 )
 

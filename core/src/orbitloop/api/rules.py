@@ -168,6 +168,12 @@ _CHECKS: Mapping[str, Mapping[str, tuple[Check, ...]]] = {
         "spec.priorities": (checks.PRIORITIES,),
         "spec.selection": (checks.SELECTION,),
     },
+    "SelectionLogic": {
+        "spec.satellites": (checks.AT_LEAST_ONE,),
+        "spec.satellites[]": (checks.RESOURCE_NAME,),
+        "spec.url": (checks.GROUND_FILE, checks.WITHIN),
+        "spec.digest": (checks.DIGEST,),
+    },
 }
 
 RULES: tuple[Rule, ...] = tuple(

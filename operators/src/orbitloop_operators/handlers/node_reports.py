@@ -96,6 +96,58 @@ class SatelliteReport(Status):
     outcomes: Mapping[Digest, Outcome] = Field(default_factory=dict)
 
 
+class LogicOnBoard(Status):
+    """What a satellite says of the selection logics on board.
+
+    Attributes:
+        flying: digest of the file that frames go by; empty: they go by none.
+        version: of that file.
+        application: whose logic that is.
+        refused: digest of the file that was refused last; empty: none since the last good one.
+        reason: why it was refused.
+    """
+
+    flying: str = ""
+    version: Count | None = None
+    application: str = ""
+    refused: str = ""
+    reason: str = ""
+
+
+class LogicOffered(Status):
+    """What the gateway offers a satellite at the cluster's behest.
+
+    Attributes:
+        source: digest of the file that it was given.
+        digest: of the file that it signed and offers.
+        version: that it signed it with.
+        application: whose logic it is, as the file says.
+        target: the computer that it was made for.
+    """
+
+    source: str
+    digest: str
+    version: Count
+    application: str = ""
+    target: str = ""
+
+
+class LogicReport(Status):
+    """Where a node is with selection logics.
+
+    Attributes:
+        fetched: digest of the file that it fetched last; empty: none.
+        on_board: what flies and what was refused; ``None``: it does not say.
+        offered: what the gateway offers it; ``None``: nothing of the cluster's.
+        not_offered: why logics that it is to be offered are not on offer, by the digest of their files.
+    """
+
+    fetched: str = ""
+    on_board: LogicOnBoard | None = None
+    offered: LogicOffered | None = None
+    not_offered: Mapping[str, str] = Field(default_factory=dict)
+
+
 class _Node(Status):
     last_contact: AwareDatetime | None = None
 
@@ -142,6 +194,10 @@ class NodeReport:
         """What it says of itself; ``None``: nothing, or it is no satellite."""
         return self._read(SatelliteReport, "itself", self.observed.get("satellite"))
 
+    def logic(self) -> LogicReport | None:
+        """Where it is with selection logics; ``None``: nobody says."""
+        return self._read(LogicReport, "its selection logic", self.observed.get("selection"))
+
     def not_offered(self) -> Mapping[Digest, str]:
         """Why models that it is to be offered are not on offer, by their digest."""
         read = self._read(_Bridge, "its offers", {"notOffered": self.observed.get("notOffered") or {}})
@@ -187,7 +243,8 @@ def report_document(node: str, version: int, observed: Mapping[str, Any]) -> Doc
     Args:
         node: whose report.
         version: grows with every change of the report.
-        observed: ``lastContact``, ``datasets`` and ``workers`` by ``NAMESPACE/NAME``, ``satellite``; all optional.
+        observed: ``lastContact``, ``datasets`` and ``workers`` by ``NAMESPACE/NAME``, ``satellite``, ``selection``; all
+            optional.
     """
     metadata = {"name": node, "uid": f"{KIND}/{node}", "resourceVersion": str(version)}
     return {"apiVersion": API_VERSION, "kind": KIND, "metadata": metadata, "observed": observed}

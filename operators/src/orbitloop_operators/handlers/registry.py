@@ -16,6 +16,7 @@ from orbitloop_operators.handlers.link_policy import LinkPolicies
 from orbitloop_operators.handlers.model import Models
 from orbitloop_operators.handlers.passes_ahead import Predictor
 from orbitloop_operators.handlers.satellite import Satellites
+from orbitloop_operators.handlers.selection_logic import SelectionLogics
 from orbitloop_operators.handlers.stage_pods import Platform
 from orbitloop_operators.handlers.unsupported import KINDS as UNSUPPORTED
 from orbitloop_operators.handlers.unsupported import Unsupported
@@ -66,5 +67,6 @@ def reconcilers(rules: Rules, predict: Predictor) -> Mapping[tuple[str, str], Re
         ("orbitloop.io/v1alpha1", "GroundStation"): GroundStations(),
         ("orbitloop.io/v1alpha1", "LinkPolicy"): LinkPolicies(),
         ("orbitloop.io/v1alpha1", "Satellite"): Satellites(),
+        ("orbitloop.io/v1alpha1", "SelectionLogic"): SelectionLogics(),
         **{("sedna.io/v1alpha1", kind): Unsupported(kind=kind) for kind in UNSUPPORTED},
     }
