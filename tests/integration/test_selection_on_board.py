@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
@@ -138,6 +139,19 @@ def test_a_logic_of_another_ground_is_not_flown(tmp_path: Path, package: Selecti
     ship = Ship(tmp_path, package, stranger=True)
     ship.fly()
     assert not value_samples(ship)
+
+
+def test_a_frame_that_was_put_off_is_selected_once(
+    tmp_path: Path, package: SelectionPackage, caplog: pytest.LogCaptureFixture
+) -> None:
+    ship = Ship(tmp_path, package)
+    path = tmp_path / "frame.png"
+    Image.fromarray(FRAMES[0].pixels).save(path)
+    caplog.set_level(logging.INFO)
+    with ship.worker as worker:
+        for _ in range(3):
+            worker.observe(path)
+    assert [record.getMessage() for record in caplog.records].count("frame_selected") == 1
 
 
 def value_samples(ship: Ship) -> list[Sample]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from orbitloop.domain.detection import Detections, Floats
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.resampling import Pixels, as_input, cut_tiles
-from orbitloop.domain.samples import Reason
+from orbitloop.domain.samples import Reason, Sample
 from orbitloop.domain.selection import Action, Discard, Grade, Raw, Run, SelectionLogic
 from orbitloop.domain.tiling import PAD
 from orbitloop.domain.units import Bytes
@@ -26,6 +27,7 @@ from orbitloop.wire.bundle import Bundle, unpack
 from orbitloop.wire.selection_file import ReferenceView, SelectionPackage
 from orbitloop_edge.adapters.imagery import decode_picture, encode_picture, read_picture, resampled
 from orbitloop_edge.adapters.onnx_networks import OnnxNetwork, WarmNetworks, session_size
+from orbitloop_edge.adapters.selection_files import FileDecisions
 from orbitloop_edge.usecases.observe import Imagery
 from orbitloop_edge.usecases.select import Board, Mosaic, SelectFrames
 
@@ -108,7 +110,7 @@ class Flown:
         self.spool = MemorySpool("sat-1", clock, budget=Bytes(2**30))
         self._ticks = 0.0
         self._slow = slow
-        board = Board(
+        self.board = Board(
             satellite="sat-1",
             detect=self.detector.detect,
             policy=LinkPolicy(codec="png"),
@@ -117,8 +119,9 @@ class Flown:
             spool=self.spool,
             clock=clock,
             seconds=self._seconds,
+            decisions=FileDecisions(folder / "frame.json"),
         )
-        self.select = SelectFrames(self.package, a_digest("logic"), self, board)
+        self.select = SelectFrames(self.package, a_digest("logic"), self, self.board)
 
     def _seconds(self) -> float:
         self._ticks += self._slow
@@ -243,6 +246,81 @@ def test_a_frame_seen_again_is_spooled_once(tmp_path: Path) -> None:
     flown.select.select(path)
     flown.select.select(path)
     assert flown.spool.state().samples == 2
+
+
+def test_a_frame_that_comes_again_after_a_kill_makes_the_same_samples(tmp_path: Path) -> None:
+    """It was sent raw for want of time; the next process has time, and sends nothing of it a second time."""
+
+    class Stops(Exception):
+        """The process is killed here."""
+
+    flown = Flown(tmp_path, slow=3.0, deadline=1.0)
+    for index in range(2):
+        flown.select.select(flown.frame(DARK, DARK, DARK, DARK, name=f"{index}.png"))
+    taken = flown.spool.add
+
+    def stops(sample: Sample, pixels: bytes) -> bool:
+        if flown.spool.state().samples == 2:
+            raise Stops
+        return taken(sample, pixels)
+
+    flown.spool.add = stops  # type: ignore[method-assign]
+    path = flown.frame(DARK, LIGHT, DARK, STRANGE, name="late.png")
+    with pytest.raises(Stops):
+        flown.select.select(path)
+    flown.spool.add = taken  # type: ignore[method-assign]
+    decisions = FileDecisions(tmp_path / "frame.json")
+    assert decisions.is_under_way("late.png")
+    again = SelectFrames(flown.package, a_digest("logic"), flown, replace(flown.board, decisions=decisions))
+    assert not again.select(path).processed
+    assert flown.spool.state().samples == 4
+    assert again.select(flown.frame(DARK, DARK, DARK, DARK, name="next.png")).processed
+
+
+def test_tiles_of_which_a_model_says_nothing_are_sent_raw(tmp_path: Path) -> None:
+    class Nothing(Network):
+        def __call__(self, tiles: Floats) -> list[Floats]:
+            return [np.full((len(tiles), 16, 16), np.nan, np.float32)]
+
+    flown = Flown(tmp_path)
+    flown.network = Nothing()
+    flown.select.select(flown.frame(DARK, LIGHT, DARK, DARK))
+    (sample,) = flown.bundle().samples
+    assert (sample.window.x0, sample.window.width, sample.window.height) == (128, 128, 128)
+    assert sample.value == pytest.approx(flown.package.prevalence * 16)
+
+
+@pytest.mark.parametrize("wrong", ["logits", "distances"])
+def test_an_engine_without_an_answer_knows_no_context(tmp_path: Path, wrong: str) -> None:
+    class Lost(Engine):
+        def __call__(self, tiles: Floats) -> list[Floats]:
+            logits, distances = super().__call__(tiles)
+            (logits if wrong == "logits" else distances)[:] = np.nan
+            return [logits, distances]
+
+    flown = Flown(tmp_path)
+    flown.engine = Lost()
+    assert flown.select.select(flown.frame(DARK, LIGHT, DARK, DARK)).contexts == {"unknown": 4}
+    assert len(flown.bundle()) == 4
+
+
+@pytest.mark.parametrize("mode", ["L", "I;16"])
+def test_grey_frames_are_looked_at_as_rgb(tmp_path: Path, mode: str) -> None:
+    flown = Flown(tmp_path)
+    levels = np.full((SIDE, SIDE), LIGHT, np.uint16 if mode == "I;16" else np.uint8)
+    if mode == "I;16":
+        levels <<= 8
+    Image.fromarray(levels).save(tmp_path / "grey.png")
+    assert flown.select.select(tmp_path / "grey.png").contexts == {"port": 4}
+
+
+def test_half_a_frame_is_refused(tmp_path: Path) -> None:
+    flown = Flown(tmp_path)
+    path = flown.frame(DARK, LIGHT, DARK, DARK)
+    path.write_bytes(path.read_bytes()[:-40])
+    with pytest.raises(BadInput, match="cannot be read as a picture"):
+        flown.select.select(path)
+    assert flown.spool.state().samples == 0
 
 
 def test_frames_of_another_camera_are_refused(tmp_path: Path) -> None:

@@ -97,6 +97,10 @@ def test_what_follows_the_file_is_refused(key: SigningKey) -> None:
     ("changes", "complaint"),
     [
         ({"tiles": 3}, "cannot be dealt out"),
+        ({"side": 320}, "cannot be shown as 256"),
+        ({"side": 8 * 2048}, "cannot be shown as"),
+        ({"reference_side": 100}, "cannot be shown as 100"),
+        ({"tiles": 256, "cells": 256, "reference_side": 256}, "cannot be shown as 32768"),
         ({"version": 0}, "version"),
         ({"reach": -1}, "reach"),
         ({"contexts": ["sea"]}, "not the same"),

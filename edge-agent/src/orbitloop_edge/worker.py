@@ -35,7 +35,7 @@ from orbitloop_edge.adapters.onnx_detector import OnnxDetector
 from orbitloop_edge.adapters.onnx_networks import WarmNetworks
 from orbitloop_edge.adapters.results import FrameResults
 from orbitloop_edge.adapters.rpc import Caller, CallServer
-from orbitloop_edge.adapters.selection_files import Arrived, SelectionFile
+from orbitloop_edge.adapters.selection_files import Arrived, FileDecisions, SelectionFile
 from orbitloop_edge.adapters.shadow_log import FileShadowLog
 from orbitloop_edge.adapters.shelf import Shelf
 from orbitloop_edge.adapters.slots import Slots
@@ -139,7 +139,14 @@ class Worker:
         verify = VerifyingKey(credentials_of(settings).ground_key).verify
         self._intake = intake
         self._selection: SelectFrames | None = None
-        self._selections = SelectionFile(selection_path(settings), folder / "selection" / "kept.ols", verify)
+        self._selected = ""
+        self._selections = SelectionFile(
+            selection_path(settings),
+            folder / "selection" / "kept.ols",
+            verify,
+            deaths=max(1, settings.scrub.boots.deaths - 1),  # before the model is blamed
+        )
+        self._decisions = FileDecisions(folder / "selection" / "frame.json")
         self._renew_selection(self._selections.kept)
         self._prove = ProveUpdate(
             satellite=settings.satellite,
@@ -177,12 +184,18 @@ class Worker:
 
     def _select(self, frame: Path) -> None:
         """A frame that the logic is not made for is left to the others; it goes first, so that it may go again."""
-        self._renew_selection(self._selections.new)
+        if frame.name == self._selected:  # and was put off by the others
+            return
+        if not self._decisions.is_under_way(frame.name):
+            self._renew_selection(self._selections.new)
         if self._selection is None:
             return
         try:
-            done = self._selection.select(frame)
+            with self._selections.trial():
+                done = self._selection.select(frame)
+            self._selected = frame.name
         except Refused as error:
+            self._selected = frame.name
             _log.warning("frame_not_selected", extra={"frame": frame.name, "why": str(error)})
             return
         fields = {"frame": done.frame, "seconds": round(done.seconds, 4), "processed": done.processed}
@@ -216,6 +229,7 @@ class Worker:
             spool=self._intake,
             clock=self._clock,
             seconds=elapsed,
+            decisions=self._decisions,
         )
         return SelectFrames(package, arrived.digest, networks, board)
 

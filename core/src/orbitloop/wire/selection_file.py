@@ -23,6 +23,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from orbitloop.domain.density import Downlink
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, Untrusted
+from orbitloop.domain.resampling import INPUT
 from orbitloop.domain.selection import REFERENCE, UNKNOWN, Action, Discard, Grade, Raw, Run, SelectionLogic
 from orbitloop.domain.units import Digest
 from orbitloop.wire.complaints import first_complaint
@@ -35,6 +36,8 @@ ENGINE = "engine"
 """The part that is the context engine."""
 MAX_HEADER = 1024 * 1024
 MAX_PART = 256 * 1024 * 1024
+MAX_SIDE = 10_000
+"""Of a frame at any resolution, pixels: larger ones are not decoded on board."""
 _LENGTH = 4
 
 _Share = Annotated[float, Field(ge=0, le=1, allow_inf_nan=False)]
@@ -102,8 +105,12 @@ class SelectionPackage:
             raise BadInput("a selection logic flies with its context engine; it is missing")
         if set(self.contexts) != set(self.logic.table) - {UNKNOWN} or len(set(self.contexts)) != len(self.contexts):
             raise BadInput("the engine's contexts and those of the selection logic are not the same")
-        if self.side % self.logic.cells or (self.reference is not None and self.reference.side % self.logic.tiles):
+        view = self.reference
+        if self.side % self.logic.cells or (view is not None and view.side % self.logic.tiles):
             raise BadInput(f"frames of {self.side} pixels cannot be dealt out to the logic's cells and tiles")
+        for shown in (self.logic.tiles * INPUT, *([] if view is None else [view.side])):
+            if max(self.side, shown) > MAX_SIDE or (self.side % shown and shown % self.side):
+                raise BadInput(f"frames of {self.side} pixels a side cannot be shown as {shown}; transform again")
         served = {*self.parts, *([REFERENCE] if self.reference is not None else [])}
         missing = [name for name in self.logic.models if name not in served]
         if missing:

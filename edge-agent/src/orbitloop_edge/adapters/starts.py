@@ -88,8 +88,9 @@ class FileStarts:
 
     def _set(self, **change: object) -> None:
         with self._guard:
-            self._now = self._now.model_copy(update=change)
-            write_durably(self._path, self._now.text())
+            now = self._now.model_copy(update=change)
+            write_durably(self._path, now.text())
+            self._now = now
 
 
 class FileTrust:

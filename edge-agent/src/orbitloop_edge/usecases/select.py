@@ -41,6 +41,18 @@ class Networks(Protocol):
         ...
 
 
+class Decisions(Protocol):
+    """What was decided for the frame in hand, durably: if it comes again, it goes by that, and sends nothing twice."""
+
+    def decided(self, frame: str, logic: Digest) -> bool | None:
+        """Whether ``frame`` was processed by ``logic``; ``None`` where nothing of it has been sent."""
+        ...
+
+    def decide(self, frame: str, logic: Digest, *, processed: bool) -> None:
+        """Something of ``frame`` is about to be sent. Raises ``NoSpace``."""
+        ...
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class TileOutcome:
     """What becomes of one tile.
@@ -96,6 +108,7 @@ class Board:
         detect: by the model in the slots; asked where it is the reference.
         resample: frames at other resolutions, as on the ground.
         seconds: a clock that only goes forward.
+        decisions: what was decided for a frame that may come again.
     """
 
     satellite: str
@@ -106,6 +119,7 @@ class Board:
     spool: Intake
     clock: Clock
     seconds: Callable[[], float]
+    decisions: Decisions
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -155,7 +169,8 @@ class SelectFrames:
     def select(self, path: Path) -> SelectedFrame:
         """Look at one frame and spool what its logic sends, with its value.
 
-        A frame for which no time is left is spooled raw, tile by tile, at what a raw frame is worth.
+        A frame for which no time is left is spooled raw, tile by tile, at what a raw frame is worth. One that comes
+        again, because it was put off or the process was killed, makes the samples that it made before.
 
         Raises:
             BadInput: it cannot be read, or is not of the size that the logic was made for.
@@ -170,9 +185,12 @@ class SelectFrames:
                 f"{path}: has {pixels.shape[1]}x{pixels.shape[0]} pixels, the selection logic is for {side}x{side}; "
                 "transform the application for this camera"
             )
-        processed = self._pace.has_time
+        decided = board.decisions.decided(path.name, self._version)
+        processed = self._pace.has_time if decided is None else decided
         outcomes = self.outcomes(pixels) if processed else self._untouched()
         parts = [(outcome.index, grade, sent) for outcome in outcomes for grade, sent in outcome.parts()]
+        if parts and decided is None:
+            board.decisions.decide(path.name, self._version, processed=processed)
         for part in parts:
             self._keep(path.name, captured, pixels, part)
         seconds = board.seconds() - begun
@@ -201,6 +219,10 @@ class SelectFrames:
             values[groups[model]] = self._values(model, pixels, tiles, groups[model])
         return [
             TileOutcome(index=index, context=context, values=values[index], grades=logic.grades[context])
+            if np.isfinite(values[index]).all()
+            else self._raw(
+                index, context
+            )  # the model has no answer: better too much is sent than what is of value lost
             for index, context in enumerate(contexts)
         ]
 
@@ -235,11 +257,13 @@ class SelectFrames:
         return np.stack([map_of_detections(found, (side, side), part, margin=view.margin) for found in found_in])
 
     def _untouched(self) -> list[TileOutcome]:
-        logic = self._package.logic
-        part = logic.cells // logic.tiles
-        raw = (Grade(threshold=0.0, worth=self._package.prevalence),)
-        values = np.zeros((part, part), np.float32)
-        return [TileOutcome(index=index, context=UNKNOWN, values=values, grades=raw) for index in range(logic.tiles**2)]
+        return [self._raw(index, UNKNOWN) for index in range(self._package.logic.tiles**2)]
+
+    def _raw(self, index: int, context: str) -> TileOutcome:
+        """A tile that nobody has looked at."""
+        part = self._package.logic.cells // self._package.logic.tiles
+        grade = Grade(threshold=0.0, worth=self._package.prevalence)
+        return TileOutcome(index=index, context=context, values=np.zeros((part, part), np.float32), grades=(grade,))
 
     def _keep(self, frame: str, captured: datetime, pixels: Pixels, what: tuple[int, Grade, Truths]) -> bool:
         index, grade, sent = what
