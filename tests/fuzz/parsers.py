@@ -39,8 +39,10 @@ from orbitloop.wire.messages import (
     Goodbye,
     Hello,
     LedgerPosition,
+    LogicOnBoard,
     Message,
     Offer,
+    OfferedSelection,
     Priorities,
     Receipt,
     Telemetry,
@@ -237,6 +239,10 @@ _MESSAGES: tuple[Message, ...] = (
         position=LedgerPosition(delivered=4, last=DIGEST),
         unfinished=(DIGEST,),
         desired=DIGEST,
+        selection=DIGEST,
+        logic=LogicOnBoard(
+            flying=DIGEST, flying_version=3, application="ships", refused=a_digest("next"), reason="no newer than 3"
+        ),
     ),
     Welcome(
         clock=LAUNCH,
@@ -246,6 +252,7 @@ _MESSAGES: tuple[Message, ...] = (
         priorities=Priorities(revision=2, factors={"hard": 2.0}),
         desired=Desired(digest=DIGEST, size=Bytes(60)),
         events=True,
+        selection=OfferedSelection(digest=DIGEST, size=Bytes(600)),
     ),
     _RECEIPT,
     Goodbye(

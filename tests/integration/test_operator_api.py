@@ -160,6 +160,7 @@ def test_a_report_says_what_a_node_said(ground: Station) -> None:
             "drift": None,
             "wanted": digest_of(DOCUMENT),
             "taken": digest_of(DOCUMENT),
+            "selection": {"fetched": None, "onBoard": None, "offered": None},
             "outcomes": {digest_of(b"u"): "refused"},
             "events": [
                 {

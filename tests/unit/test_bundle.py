@@ -24,7 +24,7 @@ from orbitloop.domain.tiling import Window
 from orbitloop.domain.units import Bytes, Digest
 from orbitloop.testing.samples import LAUNCH, a_sample
 from orbitloop.wire.bundle import MAGIC, Limits, cost, entry_of, fill, pack, rank, sample_from, sample_id, unpack
-from orbitloop.wire.messages import Hello, Message, Receipt, Telemetry, UpdateReport, Welcome
+from orbitloop.wire.messages import Hello, LogicOnBoard, Message, Receipt, Telemetry, UpdateReport, Welcome
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "wire-1"
 DIGEST = digest_of(b"weights")
@@ -340,6 +340,16 @@ MESSAGES: list[Message] = [
         samples_spooled=3,
     ),
 ]
+
+
+def test_a_hello_that_says_what_became_of_selection_logics_is_still_read() -> None:
+    stored = json.loads((GOLDEN / "hello-with-logic.json").read_bytes())
+    found = Hello.model_validate(stored)
+    logic = LogicOnBoard(
+        flying=DIGEST, flying_version=3, application="ships", refused=digest_of(b"next"), reason="no newer than 3"
+    )
+    assert (found.selection, found.logic) == (digest_of(b"next"), logic)
+    assert json.loads(found.model_dump_json(exclude_unset=True)) == stored
 
 
 @pytest.mark.parametrize("message", MESSAGES, ids=lambda message: type(message).__name__)

@@ -35,6 +35,7 @@ from orbitloop.ports.sample_store import Blobs
 from orbitloop.ports.shaper import Peer, Shaper
 from orbitloop.ports.uploads import Uploads
 from orbitloop.wire.bundle import Limits
+from orbitloop.wire.messages import LogicOnBoard
 from orbitloop_ground.adapters.artifacts import Artifacts
 from orbitloop_ground.adapters.authority import Authority
 from orbitloop_ground.adapters.blobs import FolderBlobs
@@ -55,7 +56,7 @@ from orbitloop_ground.adapters.review_formats import FORMATS
 from orbitloop_ground.adapters.review_formats.files import FilesOfReviews
 from orbitloop_ground.adapters.reviewers import Reviewers
 from orbitloop_ground.adapters.revocations import LinkKeys, RevocationList
-from orbitloop_ground.adapters.selections import FolderSelections
+from orbitloop_ground.adapters.selections import FolderSelections, read_selection
 from orbitloop_ground.adapters.tls import gateway_context
 from orbitloop_ground.adapters.trained_weights import read_model_file, trained_weights
 from orbitloop_ground.adapters.uploads import FolderUploads
@@ -79,6 +80,7 @@ from orbitloop_ground.usecases.nodes import Nodes
 from orbitloop_ground.usecases.receive import Receiver
 from orbitloop_ground.usecases.review_files import ReviewFolder, ReviewFormat
 from orbitloop_ground.usecases.reviews import Reviewing
+from orbitloop_ground.usecases.selections import OfferSelections
 
 SELECTIONS = "selections"
 """Where in the gateway's folder the selection logics are that satellites are offered."""
@@ -116,10 +118,7 @@ class Dependencies:
 
 def offer_selection(settings: GroundSettings, satellite: str, file: Path) -> Digest:
     """Offer a selection logic to a satellite; errors as :meth:`FolderSelections.offer`."""
-    key = settings.keys / "signing.key"
-    if not key.exists():
-        raise BadInput(f"{key} is missing; copy the ground's keys here: no satellite takes what is not signed")
-    verify = VerifyingKey(SigningKey(key).public).verify
+    verify = VerifyingKey(signing_key(settings).public).verify
     return FolderSelections(settings.folder / SELECTIONS).offer(satellite, file, verify)
 
 
@@ -274,24 +273,41 @@ def deployer(parts: Dependencies) -> Deployer:
     """What makes updates of model files that were trained elsewhere. Raises ``BadInput`` for labels that are none."""
     settings = parts.settings
     label = TileLabeller(desk=parts.ledger, archive=tile_labels(settings), believed=settings.teacher is not None).label
-    key, outbox = settings.keys / "signing.key", settings.folder / "updates"
+    outbox = settings.folder / "updates"
     outbox.mkdir(exist_ok=True)
-
-    def sign(message: bytes) -> bytes:
-        if not key.exists():
-            raise BadInput(f"{key} is missing; copy the ground's keys here: no satellite takes what is not signed")
-        return SigningKey(key).sign(message)
-
     yard = Yard(
         ledger=parts.ledger,
         models=open_models(settings),
         read=trained_weights,
         canaries=lambda satellite: canaries(parts.ledger.received(satellite), label),
-        sign=sign,
+        sign=partial(sign, settings),
         outbox=outbox,
         write=write_durably,
     )
     return Deployer(yard, Terms(budget=settings.max_update_bytes, least_carried=settings.update_least_carried))
+
+
+def fitter(parts: Dependencies) -> OfferSelections:
+    """What signs selection logics at the operators' behest, and offers them."""
+
+    def said(satellite: str) -> LogicOnBoard | None:
+        heard = parts.ledger.last_hello(satellite)
+        return None if heard is None else heard[1].logic
+
+    return OfferSelections(parts.selections, read_selection, partial(sign, parts.settings), said)
+
+
+def sign(settings: GroundSettings, message: bytes) -> bytes:
+    """The ground's signature. Raises ``BadInput`` where its key is missing."""
+    return signing_key(settings).sign(message)
+
+
+def signing_key(settings: GroundSettings) -> SigningKey:
+    """What satellites believe. Raises ``BadInput`` where it is missing."""
+    key = settings.keys / "signing.key"
+    if not key.exists():
+        raise BadInput(f"{key} is missing; copy the ground's keys here: no satellite takes what is not signed")
+    return SigningKey(key)
 
 
 def open_models(settings: GroundSettings) -> ModelRegistry:
@@ -310,7 +326,8 @@ def create_admin(parts: Dependencies) -> Starlette:
     settings, token = parts.settings, parts.settings.operator_token
     nodes = Nodes(parts.ledger, lambda node: parts.link_keys(node) is not None)
     deploying = Deploying(deploy=deployer(parts).deploy, read=read_model_file)
-    routes = OperatorRoutes(nodes, deploying, None if token is None else OperatorToken(token).is_shown)
+    is_shown = None if token is None else OperatorToken(token).is_shown
+    routes = OperatorRoutes(nodes, deploying, fitter(parts), parts.selections.commissioned, is_shown)
     reviews = ReviewRoutes(
         reviewing=reviewing(settings, parts.ledger, parts.blobs, parts.clock),
         who_is=None if settings.reviewers is None else Reviewers(settings.reviewers).name_of,

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from orbitloop.domain.rollout import Outcome
 from orbitloop.domain.units import Bytes, Digest
+from orbitloop.wire.messages import LogicOnBoard
 from orbitloop.wire.node_messages import NodeEvent, NodeEvents
 
 
@@ -74,6 +75,8 @@ class NodeReport:
         taken: digest of the desired state that it has, by its own latest word.
         outcomes: the last word on each update, by the update's digest and, where it was made of a model file, by that
             file's.
+        fetched: digest of the selection logic that it fetched last.
+        logic: what became of selection logics on board; ``None``: it does not say.
         events: the last event of each subject, by subject.
         exports: where its samples were exported to, by path.
     """
@@ -90,6 +93,8 @@ class NodeReport:
     drift: float | None = None
     wanted: Digest | None = None
     taken: Digest | None = None
+    fetched: Digest | None = None
+    logic: LogicOnBoard | None = None
     outcomes: Mapping[Digest, Outcome]
     events: Mapping[str, NodeEvent]
     exports: tuple[Export, ...] = ()

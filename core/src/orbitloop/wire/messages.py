@@ -33,6 +33,10 @@ MOST_SELECTION = 64 * 2**20
 """Bytes of the largest selection logic."""
 MOST_DAMAGED = 16
 """Chunks that one hello may ask for."""
+MOST_APPLICATION = 128
+"""Characters of an application's name, as a hello says it."""
+MOST_REASON = 500
+"""Characters of why a selection logic was refused."""
 
 
 class Message(BaseModel):
@@ -79,6 +83,24 @@ class DamagedChunk(Message):
     digest: DigestText
 
 
+class LogicOnBoard(Message):
+    """What became of selection logics on board.
+
+    Args:
+        flying: digest of the file that frames go by; ``None``: they go by none.
+        flying_version: of that file, as its header says.
+        application: whose logic that is.
+        refused: digest of the file that was refused last; ``None`` once a good one has come after it.
+        reason: why it was refused.
+    """
+
+    flying: DigestText | None = None
+    flying_version: int | None = Field(default=None, ge=1, lt=2**53)
+    application: str = Field(default="", max_length=MOST_APPLICATION)
+    refused: DigestText | None = None
+    reason: str = Field(default="", max_length=MOST_REASON)
+
+
 class Hello(Message):
     """The satellite opens a session: who it is, what flies, what waits.
 
@@ -94,6 +116,7 @@ class Hello(Message):
         damaged: chunks of models that the ground is asked for.
         selection: digest of the selection logic that was fetched last, whatever became of it; ``None`` where none was,
             and from satellites that take none.
+        logic: what became of selection logics on board; ``None`` where the worker has said nothing of it.
     """
 
     satellite: Name
@@ -108,6 +131,7 @@ class Hello(Message):
     desired: DigestText | None = None
     damaged: tuple[DamagedChunk, ...] = Field(default=(), max_length=MOST_DAMAGED)
     selection: DigestText | None = None
+    logic: LogicOnBoard | None = None
 
 
 class Offer(Message):

@@ -274,6 +274,8 @@ def _said(node: str, sequence: int, heard: tuple[datetime, Hello] | None, report
         queued_samples=hello.queued_samples,
         queued_bytes=hello.queued_bytes,
         taken=hello.desired,
+        fetched=hello.selection,
+        logic=hello.logic,
     )
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
@@ -22,9 +22,10 @@ from orbitloop.domain.errors import BadInput
 from orbitloop.domain.units import Digest
 from orbitloop.ports.node_ledger import NodeReport
 from orbitloop.wire.complaints import first_complaint
-from orbitloop.wire.messages import MOST_DESIRED, DigestText
+from orbitloop.wire.messages import MOST_DESIRED, DigestText, LogicOnBoard
 from orbitloop_ground.usecases.deploy import Deployed
 from orbitloop_ground.usecases.nodes import Nodes, TooLarge
+from orbitloop_ground.usecases.selections import OfferSelections, OnOffer
 
 _log = logging.getLogger(__name__)
 
@@ -33,6 +34,7 @@ _LOOK_S = 0.25
 """Between two looks at the ledger, to which other processes write too."""
 
 _MOST_MODEL = 64 * 2**20
+_MOST_NAMED = 16 * 2**10
 _digest: TypeAdapter[Digest] = TypeAdapter(DigestText)
 
 Deploy = Callable[[str, Digest, Callable[[], bytes]], Deployed]
@@ -43,6 +45,10 @@ class _ModelFile(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     path: str
+
+
+class _LogicFile(_ModelFile):
+    digest: DigestText
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -62,12 +68,23 @@ class OperatorRoutes:
     Args:
         nodes: what is done.
         deploying: how model files are brought to nodes.
+        selections: offers selection logics to nodes.
+        on_offer: what a node is offered of them at the operators' behest.
         is_shown: whether a header ``Authorization`` shows the token; ``None``: there is none, and nobody is let in.
     """
 
-    def __init__(self, nodes: Nodes, deploying: Deploying, is_shown: Callable[[str], bool] | None) -> None:
+    def __init__(
+        self,
+        nodes: Nodes,
+        deploying: Deploying,
+        selections: OfferSelections,
+        on_offer: Callable[[str], OnOffer | None],
+        is_shown: Callable[[str], bool] | None,
+    ) -> None:
         self._nodes = nodes
         self._deploying = deploying
+        self._selections = selections
+        self._on_offer = on_offer
         self._is_shown = is_shown
 
     def routes(self) -> list[Route]:
@@ -77,6 +94,8 @@ class OperatorRoutes:
             Route(prefix, self._guarded(self.followed), methods=["GET"]),
             Route(prefix + "/{node}/desired", self._guarded(self.wanted), methods=["PUT"]),
             Route(prefix + "/{node}/updates/{digest}", self._guarded(self.deployed), methods=["PUT"]),
+            Route(prefix + "/{node}/selection", self._guarded(self.fitted), methods=["PUT"]),
+            Route(prefix + "/{node}/selection", self._guarded(self.unfitted), methods=["DELETE"]),
         ]
 
     async def wanted(self, request: Request) -> Response:
@@ -106,12 +125,26 @@ class OperatorRoutes:
                 raise TooLarge(f"a model file of more than {_MOST_MODEL} bytes; put it on the ground's storage")
             return lambda: body
         try:
-            path = Path(_ModelFile.model_validate_json(body).path.removeprefix("file://"))
+            path = _absolute(_ModelFile.model_validate_json(body).path)
         except ValidationError as error:
             raise BadInput(f"model file: {first_complaint(error)}; write its path, or send its bytes") from None
-        if not path.is_absolute():
-            raise BadInput(f"model file {str(path)!r}: no absolute path on the ground's storage; write one")
         return lambda: self._deploying.read(path)
+
+    async def fitted(self, request: Request) -> Response:
+        """Sign a selection logic for a node, and offer it; idempotent."""
+        node = request.path_params["node"]
+        await run_in_threadpool(self._nodes.demand, node)
+        try:
+            told = _LogicFile.model_validate_json(await _body(request, _MOST_NAMED))
+        except ValidationError as error:
+            raise BadInput(f"selection logic: {first_complaint(error)}; write its path and its digest") from None
+        offered = await run_in_threadpool(self._selections.offer, node, _absolute(told.path), told.digest)
+        return JSONResponse(asdict(offered))
+
+    async def unfitted(self, request: Request) -> Response:
+        """Offer a node no selection logic any more; idempotent."""
+        withdrawn = await run_in_threadpool(self._selections.withdraw, request.path_params["node"])
+        return JSONResponse({"withdrawn": withdrawn})
 
     async def followed(self, request: Request) -> Response:
         """Every node of which something moved; at once if there is any, else once there is or the wait is over."""
@@ -126,10 +159,11 @@ class OperatorRoutes:
             if strange or after < bearings.sequence or left <= 0 or await request.is_disconnected():
                 break
             await anyio.sleep(min(_LOOK_S, left))
-        moved = await run_in_threadpool(self._nodes.moved, 0 if strange else after)
-        return JSONResponse(
-            {"ledger": bearings.ledger, "sequence": bearings.sequence, "nodes": [_told(report) for report in moved]}
-        )
+        nodes = await run_in_threadpool(self._moved, 0 if strange else after)
+        return JSONResponse({"ledger": bearings.ledger, "sequence": bearings.sequence, "nodes": nodes})
+
+    def _moved(self, after: int) -> list[dict[str, Any]]:
+        return [_told(report, self._on_offer(report.node)) for report in self._nodes.moved(after)]
 
     def _guarded(self, endpoint: Endpoint) -> Endpoint:
         async def guarded(request: Request) -> Response:
@@ -168,7 +202,14 @@ async def _body(request: Request, most: int) -> bytes:
     return bytes(body[: most + 1])
 
 
-def _told(report: NodeReport) -> dict[str, Any]:
+def _absolute(text: str) -> Path:
+    path = Path(text.removeprefix("file://"))
+    if not path.is_absolute():
+        raise BadInput(f"file {str(path)!r}: no absolute path on the ground's storage; write one")
+    return path
+
+
+def _told(report: NodeReport, on_offer: OnOffer | None) -> dict[str, Any]:
     return {
         "node": report.node,
         "sequence": report.sequence,
@@ -182,6 +223,11 @@ def _told(report: NodeReport) -> dict[str, Any]:
         "drift": report.drift,
         "wanted": report.wanted,
         "taken": report.taken,
+        "selection": {
+            "fetched": report.fetched,
+            "onBoard": None if report.logic is None else _on_board(report.logic),
+            "offered": None if on_offer is None else asdict(on_offer),
+        },
         "outcomes": {digest: str(outcome) for digest, outcome in report.outcomes.items()},
         "events": [
             {"subject": event.subject, "sequence": event.sequence, "at": event.at.isoformat(), "value": event.value}
@@ -190,4 +236,14 @@ def _told(report: NodeReport) -> dict[str, Any]:
         "exports": [
             {"path": export.path, "lines": export.lines, "at": export.at.isoformat()} for export in report.exports
         ],
+    }
+
+
+def _on_board(logic: LogicOnBoard) -> dict[str, Any]:
+    return {
+        "flying": logic.flying,
+        "version": logic.flying_version,
+        "application": logic.application,
+        "refused": logic.refused,
+        "reason": logic.reason,
     }
