@@ -40,6 +40,7 @@ from orbitloop_ground.app import Dependencies, compose
 from orbitloop_ground.settings import GroundSettings
 from orbitloop_ground.usecases.exports import Exporter, canaries
 from orbitloop_ground.usecases.labelling import LabelTile, TileLabeller
+from orbitloop_ground.usecases.products import export_products
 
 GROUND = [sys.executable, "-c", "import sys; from orbitloop_ground.cli import main; sys.exit(main())"]
 
@@ -118,6 +119,41 @@ def test_what_an_application_wanted_is_not_for_training(parts: Dependencies, tmp
     came_down(parts, range(20, 40), reason=Reason.VALUE)
     exporter(parts).export("sat-1", IndexedFolder(tmp_path / "data"))
     assert lines(tmp_path / "data") == [image_of(id) for id in for_training(range(20))]
+
+
+def test_what_an_application_wanted_is_exported_for_those_who_want_it(parts: Dependencies, tmp_path: Path) -> None:
+    came_down(parts, range(5))
+    came_down(parts, range(5, 9), reason=Reason.VALUE)
+    came_down(parts, range(9, 12), reason=Reason.VALUE, satellite="sat-2")
+    folder = IndexedFolder(tmp_path / "data")
+    for _ in range(2):
+        assert export_products(parts.ledger, parts.blobs, "sat-1", folder) == 4
+    expected = [a_sample(number, size=200) for number in range(5, 9)]
+    read = [line.split(" ", 1) for line in lines(tmp_path / "data")]
+    assert [name for name, _ in read] == [image_of(sample.id) for sample, _ in expected]
+    assert [(tmp_path / "data" / name).read_bytes() for name, _ in read] == [pixels for _, pixels in expected]
+    assert json.loads(read[0][1]) == {
+        "frame": "frames/000005.png",
+        "window": [80, 0, 496, 416],
+        "captured": "2026-01-01T00:00:05+00:00",
+        "value": round(expected[0][0].value, 4),
+        "logic": digest_of(b"weights"),
+    }
+
+
+def test_products_are_exported_by_a_command_and_what_is_damaged_is_left_out(
+    parts: Dependencies, tmp_path: Path
+) -> None:
+    came_down(parts, range(3), reason=Reason.VALUE)
+    blob = parts.ledger.received("sat-1")[0].blob
+    (path,) = (parts.settings.folder / "blobs").rglob(f"*{hexadecimal(blob)[2:]}*")
+    path.write_bytes(b"damaged")
+    command = [*GROUND, "export-products", "--folder", str(parts.settings.folder), "--keys", str(parts.settings.keys)]
+    done = subprocess.run(
+        [*command, "--satellite", "sat-1", "--to", str(tmp_path / "data")], capture_output=True, text=True, check=True
+    )
+    assert json.loads(done.stdout) == {"index": str(tmp_path / "data" / "index.txt"), "lines": 2}
+    assert len(lines(tmp_path / "data")) == 2
 
 
 def test_what_comes_down_later_is_appended_and_what_is_there_stays(parts: Dependencies, tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ from orbitloop_ground.app import (
     exported_datasets,
     offer_selection,
     open_authority,
+    open_blobs,
     opened_ledger,
     register_model,
     serve,
@@ -27,6 +28,7 @@ from orbitloop_ground.app import (
 from orbitloop_ground.review_cli import add_reviews
 from orbitloop_ground.settings import GroundSettings
 from orbitloop_ground.usecases.agreement import agreements
+from orbitloop_ground.usecases.products import export_products
 
 Command = Callable[[argparse.Namespace], None]
 
@@ -69,6 +71,7 @@ def _parser() -> argparse.ArgumentParser:
         ("status", "what the ledger knows of each satellite", _status),
         ("agreement", "how far labels by a teacher can be believed, round by round", _agreement),
         ("export-dataset", "append what came down from a satellite to a dataset that training reads", _export),
+        ("export-products", "write out what came down from a satellite because its selection logic sent it", _products),
         ("register", "let the ground know the model that was installed on board", _register),
     ):
         made = commands.add_parser(name, help=says, description=says)
@@ -76,10 +79,11 @@ def _parser() -> argparse.ArgumentParser:
         made.set_defaults(command=command)
         if name in ("priorities", "readmit", "publish", "offer-selection"):
             made.add_argument("satellite")
-        if name == "export-dataset":
+        if name in ("export-dataset", "export-products"):
             made.add_argument("--satellite", required=True, metavar="NAME")
             made.add_argument("--to", type=Path, required=True, metavar="FOLDER", help="made if it is not there")
             made.add_argument("--index", default="index.txt", metavar="FILE", help="in that folder (index.txt)")
+        if name == "export-dataset":
             made.add_argument("--every", type=float, metavar="SECONDS", help="go on until SIGTERM; without it, once")
         if name == "offer-selection":
             made.add_argument("file", type=Path, metavar="FILE")
@@ -230,6 +234,13 @@ def _export(told: argparse.Namespace) -> None:
             lines = export.lines
             sys.stdout.write(json.dumps({"index": export.path, "lines": lines}) + "\n")
             sys.stdout.flush()
+
+
+def _products(told: argparse.Namespace) -> None:
+    settings, folder = _settings(told), dataset_folder(told.to, told.index)
+    with opened_ledger(settings) as ledger:
+        lines = export_products(ledger, open_blobs(settings), told.satellite, folder)
+    sys.stdout.write(json.dumps({"index": folder.index, "lines": lines}) + "\n")
 
 
 def _register(told: argparse.Namespace) -> None:

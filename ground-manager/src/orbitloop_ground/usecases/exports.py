@@ -11,7 +11,7 @@ from orbitloop.domain.detection import Truth
 from orbitloop.domain.digests import hexadecimal
 from orbitloop.domain.errors import Refused
 from orbitloop.domain.rollout import is_canary
-from orbitloop.domain.samples import Reason
+from orbitloop.domain.samples import Reason, Sample
 from orbitloop.domain.units import Digest
 from orbitloop.ports.clock import Clock
 from orbitloop.ports.node_ledger import Export, ExportLedger
@@ -75,7 +75,7 @@ class Exporter:
         known = folder.listed()
         total = len(known)
         received = taught(self.ledger.received(satellite))
-        for part in _parts([entry for entry in received if _name(entry) not in known], _AT_ONCE):
+        for part in _parts([entry for entry in received if image_name(entry.sample) not in known], _AT_ONCE):
             images, lines = dict[str, bytes](), list[str]()
             for name, line, entry in self._labelled(part, received):
                 try:
@@ -96,7 +96,7 @@ class Exporter:
         # Held-out tiles are labelled too: what a teacher thinks of them is kept, and goes up with updates.
         told = None if self.label is None else self.label(samples, received)
         for entry in samples:
-            name = _name(entry)
+            name = image_name(entry.sample)
             if is_canary(entry.sample.id):
                 continue
             if told is None:
@@ -123,9 +123,10 @@ def canaries(samples: Sequence[ReceivedSample], label: Label) -> list[CanaryTrut
     return sorted(told, key=lambda canary: -len(canary.truth.labels))[:MOST_CANARIES]
 
 
-def _name(entry: ReceivedSample) -> str:
-    stem = hexadecimal(entry.sample.id)
-    return f"images/{stem[:2]}/{stem}.{entry.sample.codec}"
+def image_name(sample: Sample) -> str:
+    """Where the pixels of ``sample`` lie, seen from the index."""
+    stem = hexadecimal(sample.id)
+    return f"images/{stem[:2]}/{stem}.{sample.codec}"
 
 
 def _objects(truth: Truth) -> list[str]:
