@@ -211,3 +211,12 @@ def test_the_folder_of_the_model_becomes_the_worker_s(tmp_path: Path) -> None:
     refused = subprocess.run([*command, "--to", "somebody"], check=False, capture_output=True, text=True)
     assert refused.returncode == 1
     assert "as UID:GID" in refused.stderr
+
+
+def test_a_folder_is_given_by_itself(tmp_path: Path) -> None:
+    made, mine = tmp_path / "ships" / "1", f"{os.getuid()}:{os.getgid()}"
+    command = [sys.executable, "-m", "orbitloop.worker.tools", "give", "--folder", str(made), "--to"]
+    assert subprocess.run([*command, mine], check=False).returncode == 0
+    assert f"{made.stat().st_uid}:{made.stat().st_gid}" == mine
+    refused = subprocess.run([*command, "somebody"], check=False, capture_output=True, text=True)
+    assert (refused.returncode, "as UID:GID" in refused.stderr) == (1, True)

@@ -76,7 +76,7 @@ def test_a_wrong_type_is_refused_too() -> None:
 
 def bad_dataset(**spec: str) -> dict[str, Any]:
     dataset = a("Dataset")
-    dataset["spec"] |= {"format": "json"} | spec
+    dataset["spec"] |= {"format": "coco"} | spec
     return dataset
 
 

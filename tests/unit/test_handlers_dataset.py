@@ -9,6 +9,7 @@ import pytest
 from tests.handler_world import ORBITLOOP, SEDNA, World, a_node, an_object, condition, message
 
 from orbitloop_operators.handlers.dataset import Datasets
+from orbitloop_operators.handlers.desired_state import desired_state
 
 SATELLITE = an_object(ORBITLOOP, "Satellite", "bupt-1", {"nodeName": "sat-1"})
 COUNT = {"numberOfSamples": 7, "updateTime": "2026-03-01T11:00:00Z"}
@@ -98,7 +99,7 @@ def test_a_file_that_is_gone_is_named_and_the_last_count_stays() -> None:
 
 
 WRONG: dict[str, tuple[dict[str, Any], str, str]] = {
-    "a format that nobody reads": ({"format": "json"}, "UnsupportedFormat", "txt or csv"),
+    "a format that nobody reads": ({"format": "coco"}, "UnsupportedFormat", "txt or csv"),
     "no path": ({"url": "data/x.txt"}, "Invalid", "absolute path"),
     "a node that can have no such name": ({"nodeName": "Sat 1"}, "Invalid", "kubectl get nodes"),
     "a field that there is not": ({"colour": "red"}, "Invalid", "colour"),
@@ -155,3 +156,11 @@ def test_a_dataset_is_looked_at_again_when_its_node_changes_or_speaks() -> None:
     report = world.store.all("observed.orbitloop.io/v1", "NodeReport")[0]
     assert [world.related(one) for one in (a_node("sat-1"), SATELLITE, report)] == [{"frames"}] * 3
     assert [world.related(one) for one in (a_node("sat-2"), a_dataset())] == [set()] * 2
+
+
+def test_annotations_are_not_counted_and_no_node_is_asked_to() -> None:
+    world = a_world(a_node("sat-1"))
+    dataset = a_dataset(url="/data/ships/annotations.json", format="JSON")
+    world.put(dataset)
+    assert condition(world.reconcile(dataset)) == ("True", "Annotations")
+    assert desired_state("sat-1", world.store)["datasets"] == {}

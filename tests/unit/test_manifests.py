@@ -20,7 +20,7 @@ def read(text: str) -> list[Manifest]:
 def test_every_golden_manifest_is_read() -> None:
     found = read_manifests(sorted(GOLDEN.glob("*.yaml")), {})
     job = next(one for one in found if one.document["kind"] == "IncrementalLearningJob")
-    assert len(found) == 16
+    assert len(found) == 18
     assert job.place.endswith("incremental-learning.yaml:30")
     assert job.document["spec"]["trainSpec"]["trigger"]["timer"] == {"start": "02:00", "end": "20:00"}
     assert job.document["metadata"]["namespace"] == "default"

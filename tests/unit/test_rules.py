@@ -73,6 +73,8 @@ def test_what_users_write_keeps_every_rule(document: dict[str, Any]) -> None:
 
 
 JOB, SERVICE, FEDERATION = "IncrementalLearningJob", "JointInferenceService", "FederatedLearningJob"
+AT = "ApplicationTransformation"
+PROFILE = a("Satellite")["spec"]["compute"]["profile"]
 TRAIN, DEPLOY = "spec.trainSpec.trigger", "spec.deploySpec.trigger"
 MINING, OF_EDGE = "spec.deploySpec.hardExampleMining", "spec.edgeWorker.hardExampleMining"
 FIRST = "1 25544U 98067A   24001.50000000  .00016717  00000-0  10270-3 0  9009"
@@ -100,7 +102,7 @@ BAD = [
     (JOB, f"{MINING}.parameters[].value", "high", "number from 0 to 1, as text"),
     (SERVICE, f"{OF_EDGE}.parameters[].value", "1.5", "number from 0 to 1"),
     (SERVICE, f"{OF_EDGE}.name", "", "must have a name"),
-    ("Dataset", "spec.format", "json", "txt or csv"),
+    ("Dataset", "spec.format", "coco", "txt or csv"),
     ("Dataset", "spec.url", "data/index.txt", "an absolute path on its node, or s3://bucket/key"),
     ("Dataset", "spec.url", "/data/", "must be a file"),
     ("Dataset", "spec.url", "s3://bucket", "must be a file"),
@@ -144,6 +146,17 @@ BAD = [
     ("SelectionLogic", "spec.url", "s3://bucket/selection.ols", "an absolute path on the ground's storage"),
     ("SelectionLogic", "spec.url", "/data/ships/", "must be a file"),
     ("SelectionLogic", "spec.digest", "0123", "sha256: and 64 hexadecimal digits"),
+    ("Satellite", "spec.compute", {}, "either target, the name of a hardware target, or profile"),
+    ("Satellite", "spec.compute", {"target": "one-core", "profile": PROFILE}, "either target"),
+    ("Satellite", "spec.compute.profile", {"name": "bench"}, "name, provenance, source, seconds, memory, watts"),
+    ("Satellite", "spec.compute.profile", PROFILE | {"seconds": {"cut": -1}}, "what orbitloop profile wrote"),
+    (AT, "spec.application", "my-package.ships", "package.module:function"),
+    (AT, "spec.dataset", "Ships", "must be empty or the name"),
+    (AT, "spec.satellite", "SAT", "lower-case letters"),
+    (AT, "spec.contexts[]", "water=ndwi:0.1", "such as water=ndwi:0.1:1 or here=map:W:S:E:N"),
+    (AT, "spec.outputUrl", "s3://bucket/ships", "must be a folder: an absolute path on the ground's storage"),
+    (AT, "spec.outputUrl", "/data/../etc", r"must not have \.\."),
+    (AT, "spec.template", {"spec": {"containers": [{"name": "orbitloop"}]}}, "give it another name"),
 ]
 
 
@@ -191,6 +204,11 @@ def test_every_check_refuses_something_in_the_table() -> None:
         (JOB, "spec.outputDir", "s3://bucket"),
         (JOB, "spec.outputDir", "/a/..b/c.."),
         ("Dataset", "spec.format", "CSV"),
+        ("Dataset", "spec.format", "json"),
+        ("Satellite", "spec.compute", {"target": "raspberry-pi-4"}),
+        (AT, "spec.application", "my_package.ships:find"),
+        (AT, "spec.contexts[]", "bright=brightness:.6:1."),
+        (AT, "spec.template", {"spec": {"nodeSelector": {}}}),
         ("Dataset", "spec.url", "s3://bucket/a b/index.txt"),
         ("Dataset", "spec.nodeName", "edge-1.example.org"),
         ("Dataset", "spec.credentialName", ""),
@@ -314,6 +332,13 @@ VALUES: dict[str, st.SearchStrategy[Any]] = {
     checks.FORMAT.message: st.sampled_from(["txt", "TxT", "csv", "cſv", "txt\n"]) | LETTERS,
     checks.FILE.message: PLACES,
     checks.GROUND_FILE.message: PLACES,
+    checks.GROUND_FOLDER.message: PLACES,
+    checks.APPLICATION.message: LETTERS.filter(bool) | st.from_regex(r"\A[a-z_.-]{0,4}:?[a-z_9]{0,3}\n?\Z"),
+    checks.CONTEXT.message: st.from_regex(r"\A[a-z]?=(map|ndwi|ndv)(:-?[0-9]?\.?[0-9]?){1,4}\n?\Z") | LETTERS,
+    checks.COMPUTE.message: st.fixed_dictionaries(
+        {}, optional={"target": st.sampled_from(["", "one-core"]), "profile": st.just({})}
+    ),
+    checks.PROFILE.message: st.dictionaries(st.sampled_from(["name", "watts"]), NUMBERS),
     checks.FOLDER.message: PLACES,
     checks.WITHIN.message: st.lists(st.sampled_from(["..", ".", "a", "", "..a", "..\n"])).map("/".join),
     checks.ELEMENTS_FORM.message: st.lists(LINES, max_size=2),

@@ -64,6 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--at-once", help="objects that are worked on at a time")
     run.add_argument("--local-controller", help="where workers find their Local Controller")
     run.add_argument("--tools-image", help="image with orbitloop's worker tools, for init containers")
+    run.add_argument("--transformer-image", help="image of transformations whose template names none")
     run.add_argument("--autoscaling-version", help="of HorizontalPodAutoscalers: v2, or v2beta2 before Kubernetes 1.23")
     return parser
 

@@ -41,6 +41,7 @@ class OperatorSettings(BaseSettings):
         at_once: objects that are worked on at a time.
         local_controller: what workers are told their Local Controller is at.
         tools_image: image with orbitloop's worker tools, for the init containers of worker pods.
+        transformer_image: image of transformations whose template names none.
         autoscaling_version: of HorizontalPodAutoscalers: v2, or v2beta2 before Kubernetes 1.23; by default the API
             server is asked.
     """
@@ -64,6 +65,7 @@ class OperatorSettings(BaseSettings):
     at_once: int = Field(default=8, ge=1, le=64)
     local_controller: str = "http://localhost:9100"
     tools_image: str = "ghcr.io/orbitloop/orbitloop-edge:0.1.0"
+    transformer_image: str = "ghcr.io/orbitloop/orbitloop-transformer:0.1.0"
     autoscaling_version: str | None = Field(default=None, pattern="^v2(beta2)?$")
 
     @model_validator(mode="after")
@@ -77,6 +79,7 @@ class OperatorSettings(BaseSettings):
         return Rules(
             local_controller=self.local_controller,
             tools_image=self.tools_image,
+            transformer_image=self.transformer_image,
             autoscaling_version=autoscaling_version,
             indexed_jobs=indexed_jobs,
         )

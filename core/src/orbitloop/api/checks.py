@@ -11,11 +11,13 @@ import json
 import math
 import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any, TypeGuard
 
+from orbitloop.domain.contexts import Index
 from orbitloop.domain.elements import TwoLine
 from orbitloop.domain.errors import BadInput
+from orbitloop.domain.hardware import HardwareTarget
 from orbitloop.domain.mining import DEFAULTS, Miner
 from orbitloop.domain.policy import CODECS, LARGEST_PRIORITY
 from orbitloop.domain.samples import Reason
@@ -149,7 +151,10 @@ PARAMETERS_OF_KNOWN = Check(
 )
 NAMED = Check(message="must have a name", cel="size(self) >= 1", holds=lambda name: len(name) >= 1)
 
-FORMAT = _matching("[tT][xX][tT]|[cC][sS][vV]", "must be txt or csv: how the index file lists the samples, one a line")
+FORMAT = _matching(
+    "[tT][xX][tT]|[cC][sS][vV]|[jJ][sS][oO][nN]",
+    "must be txt or csv: how the index file lists the samples, one a line; or json: annotations of a transformation",
+)
 _PRINTED = r"[^\x00-\x1f]"
 _IN_BUCKET = r"s3://[^/\x00-\x20]+"
 FILE = _matching(
@@ -158,6 +163,9 @@ FILE = _matching(
 GROUND_FILE = _matching(
     rf"/({_PRINTED}*[^/\x00-\x1f])",
     "must be a file: an absolute path on the ground's storage, which the gateway can read",
+)
+GROUND_FOLDER = _matching(
+    rf"/{_PRINTED}+", "must be a folder: an absolute path on the ground's storage, which the gateway can read"
 )
 FOLDER = _matching(rf"(/|{_IN_BUCKET}/?){_PRINTED}*", "must be a folder: an absolute path, or s3://bucket/prefix")
 WITHIN = Check(
@@ -209,6 +217,40 @@ PRIORITIES = Check(
     cel=f"self.all(subject, subject in {json.dumps(list(_SUBJECTS))} && self[subject] >= 1 && "
     f"self[subject] <= {LARGEST_PRIORITY})",
     holds=lambda given: all(name in _SUBJECTS and 1 <= given[name] <= LARGEST_PRIORITY for name in given),
+)
+
+APPLICATION = _matching(
+    "[a-z][-a-z0-9]*|[A-Za-z_][A-Za-z0-9_.]*:[A-Za-z_][A-Za-z0-9_]*",
+    "must be ships, airplanes or clouds, or an application of the image's own, as package.module:function",
+)
+_SIGNED = rf":-?{_DECIMAL}"
+CONTEXT = _matching(
+    rf"[^=;\x00-\x20]+=(map({_SIGNED}){{4}}|({'|'.join(Index)})({_SIGNED}){{2}})",
+    f"must be a rule, such as water=ndwi:0.1:1 or here=map:W:S:E:N; there are map, {', '.join(Index)}",
+)
+COMPUTE = Check(
+    message="must have either target, the name of a hardware target, or profile, what orbitloop profile wrote",
+    cel="(has(self.target) && self.target != '') != has(self.profile)",
+    holds=lambda compute: bool(compute.get("target")) != (compute.get("profile") is not None),
+)
+_OF_A_TARGET = {one.name: one.default is MISSING for one in fields(HardwareTarget)}
+
+
+def _is_profile(given: Mapping[str, Any]) -> bool:
+    needed = {name for name, is_needed in _OF_A_TARGET.items() if is_needed}
+    if not needed <= set(given) <= set(_OF_A_TARGET) or not isinstance(given["seconds"], Mapping):
+        return False
+    try:
+        HardwareTarget(**given)
+    except (BadInput, TypeError, ValueError):
+        return False
+    return True
+
+
+PROFILE = Check(
+    message="must be what orbitloop profile wrote: " + ", ".join(_OF_A_TARGET),
+    cel="",
+    holds=_is_profile,
 )
 
 _KEPT: Mapping[str, Any] = {"type": "object", "x-kubernetes-preserve-unknown-fields": True}

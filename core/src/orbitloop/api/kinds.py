@@ -8,6 +8,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from orbitloop.api.orbitloop_v1alpha1.application_transformation import ApplicationTransformation
 from orbitloop.api.orbitloop_v1alpha1.contact_plan import ContactPlan
 from orbitloop.api.orbitloop_v1alpha1.ground_station import GroundStation
 from orbitloop.api.orbitloop_v1alpha1.link_policy import LinkPolicy
@@ -172,6 +173,17 @@ KINDS: tuple[Kind, ...] = (
             Column(heading="Satellites", path=".spec.satellites"),
             Column(heading="State", path=".status.state"),
             Column(heading="Version", path=".status.version", type="integer"),
+        ),
+    ),
+    Kind(
+        resource=ApplicationTransformation,
+        plural="applicationtransformations",
+        short="at",
+        columns=(
+            Column(heading="Application", path=".spec.application"),
+            Column(heading="Satellite", path=".spec.satellite"),
+            Column(heading="Phase", path=".status.phase"),
+            Column(heading="Density", path=".status.density.fitted"),
         ),
     ),
 )

@@ -157,6 +157,8 @@ _CHECKS: Mapping[str, Mapping[str, tuple[Check, ...]]] = {
         "spec.nodeName": (checks.NODE_NAME,),
         "spec.elements": (checks.ELEMENTS_FORM, checks.ELEMENTS),
         "spec.linkPolicy": (checks.OPTIONAL_NAME,),
+        "spec.compute": (checks.COMPUTE,),
+        "spec.compute.profile": (checks.PROFILE,),
     },
     "ContactPlan": {
         "spec.satellites[]": (checks.RESOURCE_NAME,),
@@ -173,6 +175,15 @@ _CHECKS: Mapping[str, Mapping[str, tuple[Check, ...]]] = {
         "spec.satellites[]": (checks.RESOURCE_NAME,),
         "spec.url": (checks.GROUND_FILE, checks.WITHIN),
         "spec.digest": (checks.DIGEST,),
+    },
+    "ApplicationTransformation": {
+        "spec.application": (checks.APPLICATION,),
+        "spec.dataset": (checks.OPTIONAL_NAME,),
+        "spec.model": (checks.OPTIONAL_NAME,),
+        "spec.satellite": (checks.RESOURCE_NAME,),
+        "spec.contexts[]": (checks.CONTEXT,),
+        "spec.outputUrl": (checks.GROUND_FOLDER, checks.WITHIN),
+        "spec.template": (checks.CONTAINER_NAMES, checks.TEMPLATE_NODE),
     },
 }
 

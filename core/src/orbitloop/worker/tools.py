@@ -31,7 +31,7 @@ _FAILED, _MISUSED = 1, 2
 _LONGEST_WAIT_S = 7 * 86_400
 
 _ABOUT = """\
-Tools for the pods of an IncrementalLearningJob. Each says what went wrong in one line on standard error. 'deploy' also
+Tools for the pods of workers. Each says what went wrong in one line on standard error. 'deploy' also
 leaves its result as JSON in the file that ORBITLOOP_TERMINATION_LOG names, if it is set.
 
 Exit codes: 0 it is done, 1 it failed, 2 it was called wrongly. Every call may be repeated: it then gives the same
@@ -63,6 +63,12 @@ Waits until a name has an address: the pods of a worker that is several pods beg
 
 example:
   python -m orbitloop.worker.tools await-name --name helmets-train-1-1.default.svc
+"""
+_GIVE = """\
+Makes a folder, if it is not there, and gives it to the user that a worker runs as, which then writes to it.
+
+example:
+  python -m orbitloop.worker.tools give --folder /data/ships --to 65532:65532
 """
 _BETWEEN_LOOKS_S = 1.0
 
@@ -98,6 +104,7 @@ def _parser() -> argparse.ArgumentParser:
     _add_cut_round(
         verbs.add_parser("cut-round", help="list the samples of a round", description=_CUT, formatter_class=raw)
     )
+    _add_give(verbs.add_parser("give", help="make a folder somebody's", description=_GIVE, formatter_class=raw))
     _add_await(verbs.add_parser("await-name", help="wait for a name", description=_AWAIT, formatter_class=raw))
     _add_deploy(
         verbs.add_parser("deploy", help="put a model where it is served", description=_DEPLOY, formatter_class=raw)
@@ -119,6 +126,12 @@ def _add_cut_round(verb: argparse.ArgumentParser) -> None:
     verb.add_argument("--give", metavar="FOLDER", help="a folder, made if it is not there, that the worker writes to")
     verb.add_argument("--to", metavar="UID:GID", help="whose that folder becomes")
     verb.set_defaults(run=_cut_round)
+
+
+def _add_give(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("--folder", required=True, metavar="FOLDER", help="the folder")
+    verb.add_argument("--to", required=True, metavar="UID:GID", help="whose it becomes")
+    verb.set_defaults(run=_give_alone)
 
 
 def _add_await(verb: argparse.ArgumentParser) -> None:
@@ -150,6 +163,11 @@ def _cut_round(options: argparse.Namespace) -> int:
     return 0
 
 
+def _give_alone(options: argparse.Namespace) -> int:
+    _give(local_path(options.folder), options.to)
+    return 0
+
+
 def _give(folder: Path, to: str | None) -> None:
     found = re.fullmatch(r"(\d+):(\d+)", to or "")
     if found is None:
@@ -159,14 +177,14 @@ def _give(folder: Path, to: str | None) -> None:
         if os.geteuid() == 0:  # as a process on somebody's own machine it gives nothing away
             _chown(folder, int(found[1]), int(found[2]))
     except OSError as error:
-        raise BadInput(f"{folder} cannot be given to {to}: {error.strerror}; correct outputDir") from error
+        raise BadInput(f"{folder} cannot be given to {to}: {error.strerror}; correct the output folder") from error
 
 
 def _chown(folder: Path, user: int, group: int) -> None:
     """Only what is empty, or the user's already, is given: a link on the node may lead to any folder of it."""
     if folder.stat().st_uid != user and any(folder.iterdir()):
         raise BadInput(
-            f"{folder} is not empty and somebody else's; it is not given to {user}: see what outputDir leads to"
+            f"{folder} is not empty and somebody else's; it is not given to {user}: see what the output folder leads to"
         )
     os.chown(folder, user, group, follow_symlinks=False)
 

@@ -29,7 +29,14 @@ from orbitloop_mission.local_run.deployments import Deployments
 from orbitloop_mission.local_run.observations import Observations
 from orbitloop_mission.local_run.reports import taking_reports
 from orbitloop_mission.local_run.verdicts import Done, Goal, Verdict, verdict
-from orbitloop_mission.local_run.wanted import CARRIED_OUT, JOB, check_wanted, not_carried_out, put_wanted
+from orbitloop_mission.local_run.wanted import (
+    CARRIED_OUT,
+    JOB,
+    TRANSFORMATION,
+    check_wanted,
+    not_carried_out,
+    put_wanted,
+)
 from orbitloop_mission.manifests.reading import Manifest, read_manifests
 from orbitloop_operators.adapters.memory_cluster import MemoryCluster
 from orbitloop_operators.adapters.metrics import Metrics
@@ -173,11 +180,12 @@ def _loop(cluster: MemoryCluster, clock: WallClock, server: str, state: Path) ->
         host_names=False,
     )
     agenda = Agenda(BackOff(first=timedelta(seconds=1)))
+    carried_out = {kind: one for kind, one in reconcilers(rules, contact_windows).items() if kind != TRANSFORMATION}
     return Loop(
         Surroundings(
             objects=Store(),
             writes=cluster,
-            reconcilers={**reconcilers(rules, contact_windows), DEPLOYMENT: Deployments()},
+            reconcilers={**carried_out, DEPLOYMENT: Deployments()},
             clock=clock,
             monotonic=time.monotonic,
             meter=Metrics(lambda: len(agenda)),

@@ -14,6 +14,7 @@ from orbitloop_operators.handlers.changes import Document, Key
 JOB = ("sedna.io/v1alpha1", "IncrementalLearningJob")
 SERVICE = ("sedna.io/v1alpha1", "JointInferenceService")
 CARRIED_OUT = (JOB, SERVICE)
+TRANSFORMATION = ("orbitloop.io/v1alpha1", "ApplicationTransformation")
 _SEDNA = "sedna.io/v1alpha1"
 _DATA = {"Dataset", "Model"}
 _READY = {"conditions": [{"type": "Ready", "status": "True", "reason": "ThisMachine"}]}
@@ -38,6 +39,8 @@ def not_carried_out(manifests: Sequence[Manifest]) -> Iterator[str]:
         name = manifest.document["metadata"]["name"]
         if version == _SEDNA and (version, kind) not in CARRIED_OUT and kind not in _DATA:
             yield f"{manifest.place}: {kind} {name} is not carried out: there are {JOB[1]} and {SERVICE[1]}"
+        elif (version, kind) == TRANSFORMATION:
+            yield f"{manifest.place}: {kind} {name} is not carried out; `orbitloop transform` does it on one machine"
         elif kind == "Satellite":
             yield f"{manifest.place}: Satellite {name} has no link here: what is to fly waits; see `orbitloop demo`"
 

@@ -36,7 +36,12 @@ def admit(document: Document) -> None:
 
 
 def pod_specs(document: Document) -> Iterator[tuple[Path, Any]]:
-    """The pod specs of a document: its own, if it is a Pod, and those of its templates; with their paths."""
+    """The pod specs of a document: its own, if it is a Pod, and those of its templates; with their paths.
+
+    The template of an ApplicationTransformation is none: what it leaves out is filled in.
+    """
+    if document["kind"] == "ApplicationTransformation":
+        return
     if document["kind"] == "Pod":
         yield ("spec",), document.get("spec")
     else:

@@ -17,6 +17,8 @@ from orbitloop_operators.handlers.nodes import is_known, node_of, unknown_node
 
 API_VERSION, KIND = "sedna.io/v1alpha1", "Dataset"
 COUNTED, MISSING = "Counted", "FileMissing"
+ANNOTATIONS = "json"
+"""Format of a Dataset that lists no samples, one a line."""
 _COUNT = ("numberOfSamples", "updateTime")
 
 
@@ -41,6 +43,9 @@ class Datasets:
         dataset = checked(document)
         assert isinstance(dataset, Dataset)
         node = dataset.spec.node_name
+        if dataset.spec.format.lower() == ANNOTATIONS:
+            message = "annotations are read by transformations, and nobody counts them"
+            return conditioned(document, {}, [Finding(holds=True, reason="Annotations", message=message)], now)
         report = report_of(view, node)
         said = None if report is None else report.dataset(dataset.namespace, dataset.name)
         if said is None or said.url not in {"", dataset.spec.url}:

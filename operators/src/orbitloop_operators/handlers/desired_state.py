@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from orbitloop_operators.handlers.changes import Document, Key, View
+from orbitloop_operators.handlers.dataset import ANNOTATIONS
 from orbitloop_operators.handlers.stage_pods import HOT_UPDATE, hot_update_folder
 
 _SEDNA, _ORBITLOOP = "sedna.io/v1alpha1", "orbitloop.io/v1alpha1"
@@ -51,6 +52,8 @@ class _Wanted:
 
 def _watched(dataset: Document) -> dict[str, Any]:
     spec = dataset.get("spec") or {}
+    if str(spec.get("format", "")).lower() == ANNOTATIONS:
+        return {}
     return {_name_of(dataset): {name: str(spec.get(name, "")) for name in ("url", "format")}}
 
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from orbitloop.wire.update_files import HOT_UPDATES
+from orbitloop_operators.handlers.application_transformation import ApplicationTransformations
 from orbitloop_operators.handlers.changes import Reconciler
 from orbitloop_operators.handlers.contact_plan import ContactPlans
 from orbitloop_operators.handlers.dataset import Datasets
@@ -29,6 +30,7 @@ class Rules:
     Args:
         local_controller: what workers are told their Local Controller is at.
         tools_image: image with orbitloop's worker tools, for init containers.
+        transformer_image: of transformations whose template names none.
         autoscaling_version: of HorizontalPodAutoscalers, ``v2`` or ``v2beta2``.
         hot_updates: folder of the nodes for new models.
         indexed_jobs: whether the cluster has Jobs whose pods have numbers and host names.
@@ -38,6 +40,7 @@ class Rules:
     local_controller: str
     tools_image: str
     autoscaling_version: str
+    transformer_image: str = ""
     hot_updates: str = HOT_UPDATES
     indexed_jobs: bool = False
     host_names: bool = True
@@ -63,6 +66,9 @@ def reconcilers(rules: Rules, predict: Predictor) -> Mapping[tuple[str, str], Re
             local_controller=rules.local_controller, autoscaling_version=rules.autoscaling_version
         ),
         ("sedna.io/v1alpha1", "Model"): Models(),
+        ("orbitloop.io/v1alpha1", "ApplicationTransformation"): ApplicationTransformations(
+            image=rules.transformer_image, tools_image=rules.tools_image
+        ),
         ("orbitloop.io/v1alpha1", "ContactPlan"): ContactPlans(predict=predict),
         ("orbitloop.io/v1alpha1", "GroundStation"): GroundStations(),
         ("orbitloop.io/v1alpha1", "LinkPolicy"): LinkPolicies(),

@@ -66,8 +66,8 @@ class Owner:
         )
 
     def labels(self, worker_type: str) -> dict[str, str]:
-        """Sedna's labels."""
-        prefix = f"{self.kind.lower()}.sedna.io"
+        """Labels in Sedna's form."""
+        prefix = f"{self.kind.lower()}.{self.api_version.partition('/')[0]}"
         return {f"{prefix}/name": self.name, f"{prefix}/uid": self.uid, f"{prefix}/worker-type": worker_type}
 
     def reference(self) -> dict[str, Any]:

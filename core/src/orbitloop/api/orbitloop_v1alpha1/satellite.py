@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
-from orbitloop.api.parts import ConditionedStatus, Resource, Spec
+from orbitloop.api.parts import ConditionedStatus, Opaque, Resource, Spec
 
 
 class RadioSpec(Spec):
@@ -21,6 +21,18 @@ class RadioSpec(Spec):
     uplink_bits_per_second: int = Field(default=1_000_000, ge=1)
 
 
+class ComputeSpec(Spec):
+    """Its computer: one of the two.
+
+    Attributes:
+        target: name of a hardware target that comes along: one-core, raspberry-pi-4, jetson-15w.
+        profile: what orbitloop profile wrote, as it is: name, provenance, source, seconds, memory and watts.
+    """
+
+    target: str = ""
+    profile: Opaque | None = None
+
+
 class SatelliteSpec(Spec):
     """A satellite.
 
@@ -29,12 +41,14 @@ class SatelliteSpec(Spec):
         elements: the two lines of its two-line element set; without them, contacts are given, not computed.
         radio: what its radio carries.
         link_policy: name of a LinkPolicy in its namespace.
+        compute: its computer, for which applications are transformed.
     """
 
     node_name: str = Field(min_length=1)
     elements: tuple[str, ...] = Field(default=(), max_length=2)
     radio: RadioSpec = RadioSpec()
     link_policy: str = ""
+    compute: ComputeSpec | None = None
 
 
 class SatelliteStatus(ConditionedStatus):
