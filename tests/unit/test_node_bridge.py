@@ -13,7 +13,8 @@ from orbitloop.domain.errors import BadInput, NotYet, OrbitloopError
 from orbitloop_operators.adapters.store import Store
 from orbitloop_operators.handlers.changes import Document, Key
 from orbitloop_operators.handlers.desired_state import desired_state, encoded
-from orbitloop_operators.handlers.node_reports import report_of
+from orbitloop_operators.handlers.logic_claims import Claim
+from orbitloop_operators.handlers.node_reports import LogicOffered, LogicOnBoard, LogicReport, report_of
 from orbitloop_operators.handlers.offers import Offered, offered
 from orbitloop_operators.usecases.bridge import Away, Export, Moved, NodeBridge, NodeNews, Position, Shores, UnknownNode
 
@@ -26,6 +27,8 @@ class MemoryGateway:
 
     wanted: list[tuple[str, bytes]] = field(default_factory=list)
     offers: list[Offered] = field(default_factory=list)
+    fitted: list[Claim] = field(default_factory=list)
+    unfitted: list[str] = field(default_factory=list)
     errors: list[OrbitloopError] = field(default_factory=list)
 
     async def moved(self, since: Position, wait: float) -> Moved:
@@ -38,6 +41,15 @@ class MemoryGateway:
     async def offer(self, offer: Offered) -> None:
         self._fail()
         self.offers.append(offer)
+
+    async def fit(self, claim: Claim) -> LogicOffered:
+        self._fail()
+        self.fitted.append(claim)
+        return LogicOffered(source=claim.digest, digest=digest_of(claim.url.encode()), version=len(self.fitted))
+
+    async def unfit(self, node: str) -> None:
+        self._fail()
+        self.unfitted.append(node)
 
     def _fail(self) -> None:
         if self.errors:
@@ -73,13 +85,17 @@ class Scene:
         self.now += after_s
         asyncio.run(self.bridge.tend())
 
+    def logic(self, node: str = "sat-1") -> LogicReport | None:
+        report = report_of(self.store, node)
+        return None if report is None else report.logic()
+
     def satellite(self, node: str) -> Any:
         report = report_of(self.store, node)
         return None if report is None else report.satellite()
 
 
 def a_document(kind: str, name: str, version: int = 1, **fields: Any) -> Document:
-    group = "orbitloop.io" if kind == "Satellite" else "sedna.io"
+    group = "orbitloop.io" if kind in {"Satellite", "SelectionLogic"} else "sedna.io"
     metadata = {"name": name, "namespace": "default", "uid": f"{kind}/{name}", "resourceVersion": str(version)}
     return {"apiVersion": f"{group}/v1alpha1", "kind": kind, "metadata": metadata, **fields}
 
@@ -292,3 +308,114 @@ def test_what_is_no_longer_wanted_is_not_tried_for_ever(scene: Scene) -> None:
     scene.tend(after_s=5)
     assert scene.gateway.wanted == []
     assert scene.bridge.next_try() is None
+
+
+LOGIC = digest_of(b"logic")
+SATELLITE = a_document("Satellite", "one", spec={"nodeName": "sat-1"})
+
+
+def a_logic(name: str = "ships", version: int = 1, digest: str = LOGIC, **metadata: str) -> Document:
+    made = a_document(
+        "SelectionLogic",
+        name,
+        version,
+        spec={"satellites": ["one"], "url": f"/data/{name}.ols", "digest": digest},
+    )
+    return {**made, "metadata": {**made["metadata"], **metadata}}
+
+
+def offers(source: str = LOGIC, version: int = 1, **more: Any) -> NodeNews:
+    held = LogicOffered(source=source, digest=digest_of(b"signed"), version=version)  # type: ignore[arg-type]
+    return news(selection=LogicReport(offered=held, **more))
+
+
+def test_a_logic_is_left_once_and_the_cluster_knows_what_became_of_it(scene: Scene) -> None:
+    scene.store.put(SATELLITE)
+    scene.store.put(a_logic())
+    scene.heard(news(selection=LogicReport(fetched=digest_of(b"before"))))
+    for _ in range(3):
+        scene.tend()
+    assert [(claim.node, claim.url, claim.digest) for claim in scene.gateway.fitted] == [
+        ("sat-1", "/data/ships.ols", LOGIC)
+    ]
+    report = scene.logic()
+    assert report is not None
+    assert report.offered is not None
+    assert (report.fetched, report.offered.source, report.offered.version) == (digest_of(b"before"), LOGIC, 1)
+
+
+def test_an_operator_that_was_restarted_leaves_no_logic_that_is_on_offer_and_withdraws_what_nobody_wants(
+    scene: Scene,
+) -> None:
+    scene.store.put(SATELLITE)
+    scene.store.put(a_logic())
+    scene.heard(offers(), NodeNews(node="sat-9", observed={}, selection=offers().selection))
+    scene.tend()
+    assert (scene.gateway.fitted, scene.gateway.unfitted) == ([], ["sat-9"])
+    scene.tend()
+    assert scene.gateway.unfitted == ["sat-9"]
+
+
+def test_a_logic_that_went_is_withdrawn_and_the_next_one_by_age_takes_its_place(scene: Scene) -> None:
+    scene.store.put(SATELLITE)
+    older, newer = a_logic("zebra", creationTimestamp="2026-01-01T00:00:00Z"), a_logic("ant", digest=digest_of(b"ant"))
+    newer = {**newer, "metadata": {**newer["metadata"], "creationTimestamp": "2026-01-02T00:00:00Z"}}
+    for each in (older, newer):
+        scene.store.put(each)
+    scene.heard(news(selection=LogicReport()))
+    scene.tend()
+    scene.store.drop(Key.of(older), older["metadata"]["uid"])
+    scene.tend()
+    assert [claim.logic.name for claim in scene.gateway.fitted] == ["zebra", "ant"]
+    scene.store.drop(Key.of(newer), newer["metadata"]["uid"])
+    scene.tend()
+    assert scene.gateway.unfitted == ["sat-1"]
+
+
+def test_one_that_the_satellite_would_not_take_any_more_is_left_again(scene: Scene) -> None:
+    """It flies something else that is as new: the gateway counts on from there."""
+    scene.store.put(SATELLITE)
+    scene.store.put(a_logic())
+    scene.heard(offers(version=3, on_board=LogicOnBoard(flying=digest_of(b"by hand"), version=2)))
+    scene.tend()
+    assert scene.gateway.fitted == [], "it is newer, and on its way"
+    scene.heard(offers(version=3, on_board=LogicOnBoard(flying=digest_of(b"signed"), version=3)), sequence=2)
+    scene.tend()
+    assert scene.gateway.fitted == [], "it flies"
+    scene.heard(offers(version=3, on_board=LogicOnBoard(flying=digest_of(b"by hand"), version=3)), sequence=3)
+    scene.tend()
+    assert len(scene.gateway.fitted) == 1
+
+
+@pytest.mark.parametrize(
+    ("error", "refused", "put_off"),
+    [
+        (BadInput("no such file"), {LOGIC: "no such file"}, ""),
+        (UnknownNode("no keys"), {LOGIC: "no keys"}, ""),
+        (NotYet("the disk is full"), {}, "the disk is full"),
+        (Away("nobody answers"), {}, "nobody answers"),
+    ],
+    ids=["refused", "unknown", "not yet", "away"],
+)
+def test_what_keeps_a_logic_from_being_offered_is_said_even_of_a_node_that_was_never_heard(
+    scene: Scene, error: OrbitloopError, refused: dict[str, str], put_off: str
+) -> None:
+    scene.heard()
+    scene.tend()
+    scene.store.put(SATELLITE)
+    scene.tend()
+    scene.store.put(a_logic())
+    scene.gateway.errors.append(error)
+    scene.tend()
+    report = scene.logic()
+    assert report is not None
+    assert (report.refused, report.put_off) == (refused, put_off)
+    scene.tend(after_s=4_000)
+    assert (report := scene.logic()) is not None
+    assert (report.refused, report.put_off, report.offered is not None) == ({}, "", True)
+
+
+def test_of_a_gateway_that_knows_no_logics_nothing_is_said(scene: Scene) -> None:
+    scene.heard(news())
+    scene.tend()
+    assert scene.logic() is None

@@ -18,6 +18,8 @@ from pydantic.alias_generators import to_camel
 from orbitloop.domain.errors import BadInput, NotYet, Refused, Untrusted
 from orbitloop.domain.units import Digest
 from orbitloop.wire.complaints import first_complaint
+from orbitloop_operators.handlers.logic_claims import Claim
+from orbitloop_operators.handlers.node_reports import LogicOffered, LogicReport
 from orbitloop_operators.handlers.offers import Offered
 from orbitloop_operators.usecases.bridge import Away, Export, Moved, NodeNews, Position, UnknownNode
 
@@ -56,6 +58,7 @@ class _Node(_Said):
     samples: int = 0
     drift: float | None = None
     wanted: Digest | None = None
+    selection: LogicReport | None = None
     outcomes: dict[Digest, str] = Field(default_factory=dict)
     events: tuple[_Event, ...] = ()
     exports: tuple[_Export, ...] = ()
@@ -69,6 +72,7 @@ class _Node(_Said):
             flying=self.flying,
             outcomes=self.outcomes,
             exports=tuple(Export(path=each.path, lines=each.lines, at=each.at) for each in self.exports),
+            selection=self.selection,
         )
 
     def _observed(self) -> dict[str, Any]:
@@ -137,6 +141,19 @@ class HttpGateway:
         body = json.dumps({"path": offer.url}).encode()
         await _unhurried(lambda: self._ask("PUT", path, body, patience=_UPDATE_S))
 
+    async def fit(self, claim: Claim) -> LogicOffered:
+        """Have a satellite offered the selection logic whose file the gateway finds at the claim's URL."""
+        body = json.dumps({"path": claim.url, "digest": claim.digest}).encode()
+        answer = await _unhurried(lambda: self._ask("PUT", _selection(claim.node), body, patience=_UPDATE_S))
+        try:
+            return LogicOffered.model_validate_json(answer)
+        except ValidationError as error:
+            raise BadInput(f"gateway {self._url}: an answer that cannot be read: {first_complaint(error)}") from None
+
+    async def unfit(self, node: str) -> None:
+        """Offer a satellite no selection logic any more."""
+        await _unhurried(lambda: self._ask("DELETE", _selection(node)))
+
     def close(self) -> None:
         """Let go of its connections."""
         self._pool.clear()
@@ -159,6 +176,10 @@ class HttpGateway:
             return self._token.read_text(encoding="ascii").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise BadInput(f"{self._token}: the gateway's token cannot be read ({error})") from error
+
+
+def _selection(node: str) -> str:
+    return f"/v1/operator/nodes/{quote(node, safe='')}/selection"
 
 
 def _fault(gateway: str, status: int, body: bytes) -> NotYet | Refused:

@@ -100,17 +100,17 @@ class LogicOnBoard(Status):
     """What a satellite says of the selection logics on board.
 
     Attributes:
-        flying: digest of the file that frames go by; empty: they go by none.
+        flying: digest of the file that frames go by; ``None``: they go by none.
         version: of that file.
         application: whose logic that is.
-        refused: digest of the file that was refused last; empty: none since the last good one.
+        refused: digest of the file that was refused last; ``None``: none since the last good one.
         reason: why it was refused.
     """
 
-    flying: str = ""
+    flying: Digest | None = None
     version: Count | None = None
     application: str = ""
-    refused: str = ""
+    refused: Digest | None = None
     reason: str = ""
 
 
@@ -125,27 +125,33 @@ class LogicOffered(Status):
         target: the computer that it was made for.
     """
 
-    source: str
-    digest: str
+    source: Digest
+    digest: Digest
     version: Count
     application: str = ""
     target: str = ""
+
+    def is_outrun(self, said: LogicOnBoard | None) -> bool:
+        """Whether a satellite that says this would not take it, since something else as new flies there."""
+        return said is not None and said.flying != self.digest and (said.version or 0) >= self.version
 
 
 class LogicReport(Status):
     """Where a node is with selection logics.
 
     Attributes:
-        fetched: digest of the file that it fetched last; empty: none.
+        fetched: digest of the file that it fetched last; ``None``: it has fetched none.
         on_board: what flies and what was refused; ``None``: it does not say.
         offered: what the gateway offers it; ``None``: nothing of the cluster's.
-        not_offered: why logics that it is to be offered are not on offer, by the digest of their files.
+        refused: why the gateway does not offer what it is told to, by the digest of the file.
+        put_off: why the gateway has not taken it yet; empty where nothing is in the way.
     """
 
-    fetched: str = ""
+    fetched: Digest | None = None
     on_board: LogicOnBoard | None = None
     offered: LogicOffered | None = None
-    not_offered: Mapping[str, str] = Field(default_factory=dict)
+    refused: Mapping[Digest, str] = Field(default_factory=dict)
+    put_off: str = ""
 
 
 class _Node(Status):
@@ -156,6 +162,8 @@ class _Bridge(Status):
     not_offered: Mapping[Digest, str] = Field(default_factory=dict)
 
 
+_OF_OTHERS = frozenset({"notOffered", "selection"})
+"""Subjects that somebody else than the node may speak of."""
 _Said = TypeVar("_Said", bound=Status)
 
 
@@ -172,6 +180,11 @@ class NodeReport:
 
     node: str
     observed: Mapping[str, Any]
+
+    @property
+    def has_spoken(self) -> bool:
+        """Whether the node itself has said anything."""
+        return not _OF_OTHERS.issuperset(self.observed)
 
     def last_contact(self) -> datetime | None:
         """When it was heard last."""

@@ -128,7 +128,7 @@ def _ready(document: Document, satellite: Satellite, view: View, report: NodeRep
     if policy and view.get(_policy_key(satellite, policy)) is None:
         message = f"spec.linkPolicy: its namespace has no LinkPolicy {policy}; create it, or leave the field out"
         return Finding(holds=False, reason="MissingLinkPolicy", message=message)
-    if report is not None:
+    if report is not None and report.has_spoken:
         return Finding(holds=True, reason=_HEARD, message=f"node {node} has reported")
     if (before := still_said(document, _HEARD)) is not None:
         return before

@@ -17,6 +17,7 @@ from orbitloop.api.orbitloop_v1alpha1.selection_logic import (
 )
 from orbitloop.api.rules import checked
 from orbitloop.domain.errors import BadInput, Refused
+from orbitloop.domain.units import Digest
 from orbitloop_operators.handlers.changes import Changes, Document, Key, View
 from orbitloop_operators.handlers.conditions import Finding, conditioned, refusal, still_said
 from orbitloop_operators.handlers.logic_claims import (
@@ -133,12 +134,12 @@ def _place(
     return _progress(entry, said or LogicReport(), document["spec"]["digest"])
 
 
-def _progress(entry: SatelliteLogic, said: LogicReport, source: str) -> _Place:
+def _progress(entry: SatelliteLogic, said: LogicReport, source: Digest) -> _Place:
     """How far the file ``source`` has come at a satellite that is to have it."""
     offered = said.offered
     if offered is None or offered.source != source:
-        why = said.not_offered.get(source)
-        message = why or "the gateway has not offered it yet"
+        why = said.refused.get(source)
+        message = why or said.put_off or "the gateway has not offered it yet"
         reason = str(LogicState.WAITING) if why is None else "NotOffered"
         return _Place(entry=entry.model_copy(update={"message": message}), reason=reason)
     state, message = _on_board(said, offered)

@@ -14,7 +14,8 @@ from orbitloop.domain.errors import NotYet, OrbitloopError, Refused
 from orbitloop.domain.units import Digest
 from orbitloop_operators.handlers.changes import Document, Key, View
 from orbitloop_operators.handlers.desired_state import desired_state, desired_states, encoded
-from orbitloop_operators.handlers.node_reports import report_document
+from orbitloop_operators.handlers.logic_claims import Claim, claimed
+from orbitloop_operators.handlers.node_reports import LogicOffered, LogicReport, report_document
 from orbitloop_operators.handlers.offers import Offered, offered
 
 _LOG = logging.getLogger(__name__)
@@ -27,7 +28,7 @@ _GATHER_S = 0.5
 """Changes of so long are looked at together: a thousand jobs that move at once are one look."""
 _UNKNOWN_S = 3_600.0
 """Rest for nodes that have no keys, as most nodes of a cluster; one that is heard is not among them any more."""
-_KINDS = frozenset({"Dataset", "Satellite", "IncrementalLearningJob", "Model"})
+_KINDS = frozenset({"Dataset", "Satellite", "IncrementalLearningJob", "Model", "SelectionLogic"})
 
 
 class Away(NotYet):
@@ -57,6 +58,7 @@ class NodeNews:
         flying: digest of what it flies.
         outcomes: what became of models and updates, by digest.
         exports: where its samples were exported to.
+        selection: where it is with selection logics; ``None``: the gateway knows none.
     """
 
     node: str
@@ -65,6 +67,7 @@ class NodeNews:
     flying: Digest | None = None
     outcomes: Mapping[Digest, str] = field(default_factory=dict)
     exports: tuple[Export, ...] = ()
+    selection: LogicReport | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -98,12 +101,21 @@ class Gateway(Protocol):
         """Have a satellite offered a model, as an update of what it flies. Idempotent."""
         ...
 
+    async def fit(self, claim: Claim) -> LogicOffered:
+        """Have a satellite offered a selection logic; what is on offer then. Idempotent."""
+        ...
+
+    async def unfit(self, node: str) -> None:
+        """Offer a satellite no selection logic any more. Idempotent."""
+        ...
+
 
 @dataclass(slots=True)
 class _Rest:
     due: float
     length: float
     why: str
+    refused: bool
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -137,6 +149,7 @@ class NodeBridge:
         self._version = 0
         self._left: dict[str, Digest | None] = {}
         self._offered: set[tuple[Offered, Digest | None]] = set()
+        self._fitted: dict[str, LogicOffered] = {}
         self._rests: dict[object, _Rest] = {}
         self._poked = asyncio.Event()
 
@@ -174,7 +187,7 @@ class NodeBridge:
     def take(self, moved: Moved) -> None:
         """Note what the gateway said; one with a ledger made anew is left everything again."""
         if moved.position.ledger != self._position.ledger:
-            for known in (self._left, self._offered, self._rests):
+            for known in (self._left, self._offered, self._fitted, self._rests):
                 known.clear()
             self._poked.set()
         self._position = moved.position
@@ -183,6 +196,7 @@ class NodeBridge:
                 self._rests.clear()  # it may have been unknown before
             self._news[news.node] = news
             self._left[news.node] = news.wanted
+            self._holds(news.node, None if news.selection is None else news.selection.offered)
             self._poked.set()
 
     async def _tend(self) -> None:
@@ -224,6 +238,11 @@ class NodeBridge:
             await self._want(node, encoded(desired_state(node, self._view)))
         for offer in offered(self._view):
             await self._offer(offer)
+        claims = claimed(self._view)
+        for claim in claims.values():
+            await self._fit(claim)
+        for node in [node for node in self._fitted if node not in claims]:
+            await self._unfit(node)
 
     async def _want(self, node: str, document: bytes) -> None:
         digest = digest_of(document)
@@ -258,6 +277,46 @@ class NodeBridge:
         self._rests.pop((offer, flying), None)
         _LOG.info("model_offered", extra={"node": offer.node, "model": offer.digest, "base": flying})
 
+    async def _fit(self, claim: Claim) -> None:
+        held, news = self._fitted.get(claim.node), self._news.get(claim.node)
+        said = None if news is None or news.selection is None else news.selection.on_board
+        if held is not None and held.source == claim.digest and not held.is_outrun(said):
+            return
+        if self._is_resting((claim,)):
+            return
+        try:
+            made = await self._gateway.fit(claim)
+        except Away:
+            raise
+        except OrbitloopError as error:
+            self._put_off((claim,), error)
+            return
+        self._holds(claim.node, made)
+        self._rests.pop((claim,), None)
+        fields = {"node": claim.node, "selection": made.digest, "version": made.version}
+        _LOG.info("selection_left", extra=fields)
+
+    async def _unfit(self, node: str) -> None:
+        if self._is_resting((node, "selection")):
+            return
+        try:
+            await self._gateway.unfit(node)
+        except Away:
+            raise
+        except OrbitloopError as error:
+            self._put_off((node, "selection"), error)
+            return
+        self._holds(node, None)
+        self._rests.pop((node, "selection"), None)
+        _LOG.info("selection_withdrawn", extra={"node": node})
+
+    def _holds(self, node: str, logic: LogicOffered | None) -> None:
+        """What the gateway offers a node of what the cluster wants flown."""
+        if logic is None:
+            self._fitted.pop(node, None)
+        else:
+            self._fitted[node] = logic
+
     def _is_resting(self, what: object) -> bool:
         rest = self._rests.get(what)
         return rest is not None and rest.due > self._monotonic()
@@ -269,14 +328,19 @@ class NodeBridge:
             length = _UNKNOWN_S
         if before is None or before.why != str(error):
             _LOG.warning("gateway_refuses", extra={"why": str(error), "rest_s": length})
-        self._rests[what] = _Rest(due=self._monotonic() + length, length=length, why=str(error))
+        self._rests[what] = _Rest(
+            due=self._monotonic() + length, length=length, why=str(error), refused=isinstance(error, Refused)
+        )
 
     def _tell(self) -> None:
         """Give the cluster the report of each node whose report is another than before."""
         indexes = self._indexes()
-        for node, news in self._news.items():
+        claims = claimed(self._view)
+        for node in dict.fromkeys((*self._news, *self._told, *claims)):
+            news = self._news.get(node, NodeNews(node=node, observed={}))
             observed = _with_exports(news, indexes.get(node, [])) | self._with_complaints(news)
-            if self._told.get(node) == observed:
+            observed |= self._with_logic(news, claims.get(node))
+            if self._told.get(node, {} if node not in self._news else None) == observed:
                 continue
             self._told[node] = observed
             self._version += 1
@@ -299,6 +363,20 @@ class NodeBridge:
             if isinstance(what, tuple) and isinstance(what[0], Offered) and what[0].node == news.node
         }
         return {"notOffered": why} if why else {}
+
+    def _with_logic(self, news: NodeNews, claim: Claim | None) -> dict[str, Any]:
+        """Where it is with selection logics, and what keeps the gateway from offering what it is to fly."""
+        held = self._fitted.get(news.node)
+        report = news.selection or LogicReport()
+        report = report.model_copy(update={"offered": held})
+        if claim is not None and (held is None or held.source != claim.digest):
+            rest = self._rests.get((claim,)) or self._rests.get("gateway")
+            if rest is not None:
+                told = {"refused": {claim.digest: rest.why}} if rest.refused else {"put_off": rest.why}
+                report = report.model_copy(update=told)
+        if news.selection is None and report == LogicReport():
+            return {}
+        return {"selection": report.model_dump(mode="json", by_alias=True, exclude_none=True)}
 
 
 def _with_exports(news: NodeNews, indexes: list[tuple[str, str]]) -> dict[str, Any]:
