@@ -22,7 +22,16 @@ TARGET = HardwareTarget(
     name="toy",
     provenance=Provenance.MEASURED,
     source="made up",
-    seconds={"shrink": 0.001, "cut": 0.0001, "engine": 0.0001, "tiny": 0.001, "small": 0.002, "reference": 0.02},
+    seconds={
+        "shrink": 0.001,
+        "cut": 0.0001,
+        "engine": 0.0001,
+        "tiny": 0.001,
+        "small": 0.002,
+        "medium": 0.004,
+        "large": 0.01,
+        "reference": 0.02,
+    },
     memory=2**30,
     watts=5.0,
 )

@@ -39,7 +39,7 @@ from orbitloop_ground.adapters.transformation.choosing import choose, half_of_th
 from orbitloop_ground.adapters.transformation.fitting import Fitted, Fitting
 from orbitloop_ground.adapters.yolo.export import export_graph
 from orbitloop_ground.adapters.yolo.network import YoloTiny, weights_of
-from orbitloop_ground.app import compose, gateway_thread, offer_selection, open_authority
+from orbitloop_ground.app import Dependencies, compose, gateway_thread, offer_selection, open_authority
 from orbitloop_ground.settings import GroundSettings
 from orbitloop_mission.transformation.making import package_of
 
@@ -191,13 +191,13 @@ def test_a_newer_logic_takes_over_and_the_last_good_one_stays(tmp_path: Path, pa
             pack_selection(
                 replace(package, version=3, parts={**package.parts, "engine": package.parts["tiny"]}), key.sign
             ),
-            "apart",
+            "does not take tiles",
         ),
         (
             pack_selection(
                 replace(package, version=3, parts={**package.parts, "tiny": package.parts["engine"]}), key.sign
             ),
-            "value map",
+            "does not take tiles",
         ),
     ):
         put(bad)
@@ -232,8 +232,10 @@ def test_a_logic_goes_up_in_a_contact_and_flies(tmp_path: Path, package: Selecti
         up = contact()
         assert (up.bytes_up, up.complete) == (first.stat().st_size, True)
         assert contact().bytes_up == 0
+        assert told(parts) == (digest_of(first.read_bytes()), None, None, None), "it is on board, and no frame came"
         satellite.observe(frame)
         contact()
+        assert told(parts) == (digest_of(first.read_bytes()), digest_of(first.read_bytes()), 1, None)
         wanted = [each for each in parts.ledger.received("sat-1") if each.sample.reason is Reason.VALUE]
         assert wanted
         assert {each.sample.model for each in wanted} == {digest_of(first.read_bytes())}
@@ -243,7 +245,20 @@ def test_a_logic_goes_up_in_a_contact_and_flies(tmp_path: Path, package: Selecti
         assert contact().bytes_up == second.stat().st_size
         with pytest.raises(BadInput, match="no newer than 2, which sat-1 is offered"):
             offer_selection(parts.settings, "sat-1", first)
+
+        (settings.folder / "selection" / "new.ols").write_bytes(b"damaged by the disk")
+        satellite.observe(frame.rename(tmp_path / "next.png"))
+        contact()
+        assert told(parts)[1:] == (digest_of(first.read_bytes()), 1, digest_of(b"damaged by the disk"))
     parts.ledger.close()
+
+
+def told(parts: Dependencies) -> tuple[object, ...]:
+    """Digest of what sat-1 fetched last, digest and version of what flies, and digest of what was refused."""
+    (report,) = [report for report in parts.ledger.node_reports(0) if report.node == "sat-1"]
+    logic = report.logic
+    assert logic is not None
+    return report.fetched, logic.flying, logic.flying_version, logic.refused
 
 
 def test_what_would_not_fly_is_not_offered(tmp_path: Path, package: SelectionPackage, key_of: KeyOf) -> None:

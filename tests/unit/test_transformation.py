@@ -15,7 +15,7 @@ from tests.small_application import EFFORT, GEOMETRY, TARGET, small_application,
 from orbitloop.adapters.signatures import SigningKey, VerifyingKey
 from orbitloop.domain.contexts import Index, IndexRule
 from orbitloop.domain.errors import BadInput
-from orbitloop.domain.resampling import as_input
+from orbitloop.domain.resampling import as_input, glimpses
 from orbitloop.domain.selection import Discard, Raw, Run
 from orbitloop.wire.selection_file import unpack_selection
 from orbitloop_edge.adapters.imagery import resampled
@@ -24,6 +24,7 @@ from orbitloop_ground.adapters.transformation.applications import Application, F
 from orbitloop_ground.adapters.transformation.choosing import choose, half_of_the_value, judge
 from orbitloop_ground.adapters.transformation.fitting import Fitted, Fitting
 from orbitloop_ground.adapters.transformation.graphs import Reach, engine_graph, value_graph
+from orbitloop_ground.adapters.transformation.networks import Size
 from orbitloop_ground.adapters.transformation.training import Schedule, features_of, train_engine, train_values
 from orbitloop_mission.transformation.making import ARTEFACT, PAGE, REPORT, Wish, expert_rules, transform
 
@@ -59,8 +60,8 @@ def test_there_are_networks_for_all_contexts_and_an_engine_that_tells_them_apart
 
 def test_what_is_unlike_all_contexts_is_unknown(fitted: Fitted) -> None:
     engine = OnnxNetwork(fitted.engine)
-    strange = np.random.default_rng(0).random((1, 3, 128, 128)) > 0.5
-    _, distances = engine(strange.repeat(8, axis=2)[:, :, :128].astype(np.float32))
+    strange = np.random.default_rng(0).random((1, 3, 32, 32)) > 0.5
+    _, distances = engine(strange.repeat(4, axis=2)[:, :, :32].astype(np.float32))
     assert distances[0] > fitted.reach
 
 
@@ -191,9 +192,9 @@ def test_an_action_for_each_context_and_nothing_else(fitted: Fitted) -> None:
 
 @pytest.mark.parametrize("steps", [5, 10, 20, 30])
 def test_however_few_steps_there_are_a_network_is_trained(steps: int) -> None:
-    tiles = np.random.default_rng(0).integers(0, 256, (4, 3, 128, 128), np.uint8)
-    network = train_engine(tiles, np.array([0, 1, 0, 1]), Schedule(steps=steps, batch=4))
-    again = train_engine(tiles, np.array([0, 1, 0, 1]), Schedule(steps=steps, batch=4))
+    seen = np.random.default_rng(0).integers(0, 256, (4, 3, 32, 32), np.uint8)
+    network = train_engine(seen, np.array([0, 1, 0, 1]), Schedule(steps=steps, batch=4))
+    again = train_engine(seen, np.array([0, 1, 0, 1]), Schedule(steps=steps, batch=4))
     reach = Reach(centres=np.zeros((2, 8), np.float32), whitening=np.eye(8, dtype=np.float32), limit=1.0)
     assert engine_graph(network, reach) == engine_graph(again, reach)
 
@@ -202,15 +203,17 @@ def test_graphs_answer_as_the_networks_that_they_were_made_of() -> None:
     tiles = np.random.default_rng(0).integers(0, 256, (5, 3, 128, 128), np.uint8)
     wanted = np.zeros((5, 16, 16), np.float32)
     wanted[:2, :8] = 1
-    network = train_values(tiles, wanted, Schedule(steps=5, batch=4), width=8)
+    network = train_values(tiles, wanted, Schedule(steps=5, batch=4), size=Size(8, 2))
     given = as_input(tiles)
     with torch.no_grad():
         expected = torch.sigmoid(network(torch.from_numpy(given)))[:, 0].numpy()
     assert np.allclose(OnnxNetwork(value_graph(network))(given)[0], expected, atol=1e-5)
 
-    engine = train_engine(tiles, np.array([0, 1, 2, 0, 1]), Schedule(steps=5, batch=4))
-    found = features_of(tiles)
+    seen = glimpses(tiles)
+    engine = train_engine(seen, np.array([0, 1, 2, 0, 1]), Schedule(steps=5, batch=4))
+    found = features_of(seen)
     reach = Reach(centres=found[:3], whitening=np.eye(8, dtype=np.float32), limit=1.0)
+    given = as_input(seen)
     logits, distances = OnnxNetwork(engine_graph(engine, reach))(given)
     with torch.no_grad():
         assert np.allclose(logits, engine(torch.from_numpy(given)).numpy(), atol=1e-5)

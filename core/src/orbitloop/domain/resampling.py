@@ -13,6 +13,9 @@ from orbitloop.domain.errors import BadInput
 
 INPUT = 128
 """Side of the networks' input, pixels."""
+GLIMPSE = 32
+"""Side of the context engine's input, pixels."""
+_EVERY = INPUT // GLIMPSE
 
 Pixels: TypeAlias = NDArray[np.uint8]
 Resample: TypeAlias = Callable[[Pixels, int], Pixels]
@@ -37,6 +40,15 @@ def cut_tiles(whole: Pixels, tiles: int) -> Pixels:
     side = height // tiles
     parts = whole.reshape(tiles, side, tiles, side, bands).transpose(0, 2, 4, 1, 3)
     return np.ascontiguousarray(parts.reshape(tiles * tiles, bands, side, side))
+
+
+def glimpses(tiles: Pixels) -> Pixels:
+    """What the context engine sees of tiles ``(n, 3, 128, 128)``: every fourth pixel, ``(n, 3, 32, 32)``.
+
+    Not their means: what ground it is shows in a sixteenth of the pixels, and reading the others takes longer than the
+    engine.
+    """
+    return np.ascontiguousarray(tiles[:, :, _EVERY // 2 :: _EVERY, _EVERY // 2 :: _EVERY])
 
 
 def as_input(tiles: Pixels) -> Floats:

@@ -15,14 +15,15 @@ from orbitloop.adapters.durable import copy_durably, naming_full_disk, write_dur
 from orbitloop.domain.contexts import engine_answer
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, Refused
-from orbitloop.domain.resampling import INPUT
+from orbitloop.domain.resampling import GLIMPSE, INPUT
 from orbitloop.domain.units import Digest
 from orbitloop.domain.value_map import regrid
-from orbitloop.wire.messages import DigestText
+from orbitloop.wire.messages import DigestText, LogicOnBoard
 from orbitloop.wire.model_folder import read_file
 from orbitloop.wire.selection_file import ENGINE, SelectionPackage, unpack_selection
 from orbitloop.wire.update import Verify
 from orbitloop_edge.adapters.onnx_networks import OnnxNetwork
+from orbitloop_edge.adapters.selection_word import SelectionWord
 from orbitloop_edge.adapters.slot_state import Checked
 from orbitloop_edge.adapters.starts import FileStarts
 from orbitloop_edge.usecases.select import BATCH
@@ -86,10 +87,16 @@ class SelectionFile:
     def __init__(self, path: Path, kept: Path, verify: Verify, *, deaths: int = 2) -> None:
         self._path, self._kept, self._verify, self._deaths = path, kept, verify, deaths
         self._starts = FileStarts(kept.parent / "starts.json")
+        self._word = SelectionWord(kept.parent / "refused.json")
         self._seen: tuple[int, int] | None = None
         self._version = 0
         self._told = self._lives = False
         self._flying: Digest | None = None
+
+    @property
+    def said(self) -> LogicOnBoard:
+        """What became of logics on board; any thread may ask."""
+        return self._word.said
 
     def kept(self) -> Arrived | None:
         """The last good one, as it was left by the process before; ``None`` where there is none.
@@ -101,10 +108,12 @@ class SelectionFile:
         if not self._kept.exists():
             self._told = True
             return None
+        data = read_file(self._kept)
         try:
-            arrived = self._checked(read_file(self._kept))
-        except Refused:
+            arrived = self._checked(data)
+        except Refused as error:
             self._told = True
+            self._word.refused(digest_of(data), str(error))
             raise
         self._told = True
         return self._flies(arrived)
@@ -125,10 +134,12 @@ class SelectionFile:
         now = stat.st_mtime_ns, stat.st_size
         if now == self._seen:
             return None
+        data = read_file(self._path)
         try:
-            arrived = self._newer(read_file(self._path))
-        except Refused:
+            arrived = self._newer(data)
+        except Refused as error:
             self._seen = now
+            self._word.refused(digest_of(data), str(error))
             raise
         self._seen = now
         return arrived
@@ -154,6 +165,8 @@ class SelectionFile:
 
     def _newer(self, data: bytes) -> Arrived | None:
         if self._kept.exists() and data == read_file(self._kept):
+            if self._flying is not None:
+                self._word.accepted()
             return None
         arrived = self._checked(data)
         if arrived.package.version <= self._version:
@@ -162,10 +175,12 @@ class SelectionFile:
                 "transform again with a higher --version"
             )
         write_durably(self._kept, data)
+        self._word.accepted()
         return self._flies(arrived)
 
     def _flies(self, arrived: Arrived) -> Arrived:
         self._version, self._flying, self._lives = arrived.package.version, arrived.digest, False
+        self._word.flies(arrived.digest, arrived.package)
         return arrived
 
     def _checked(self, data: bytes) -> Arrived:
@@ -187,9 +202,11 @@ def prove(package: SelectionPackage) -> None:
     Raises:
         BadInput: one does not load, or answers in another form than it should.
     """
-    logic, tiles = package.logic, np.zeros((BATCH, 3, INPUT, INPUT), np.float32)
+    logic = package.logic
     for name, graph in package.parts.items():
         network = OnnxNetwork(graph)
+        side = GLIMPSE if name == ENGINE else INPUT
+        tiles = np.zeros((BATCH, 3, side, side), np.float32)
         for count in (1, BATCH):
             outputs = network(tiles[:count])
             if any(not np.issubdtype(output.dtype, np.floating) for output in outputs):

@@ -17,7 +17,7 @@ from orbitloop.domain.detection import Detections, Floats
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.pace import Pace
 from orbitloop.domain.policy import LinkPolicy
-from orbitloop.domain.resampling import INPUT, Pixels, Resample, as_input, cut_tiles
+from orbitloop.domain.resampling import INPUT, Pixels, Resample, as_input, cut_tiles, glimpses
 from orbitloop.domain.samples import Reason, Sample
 from orbitloop.domain.selection import REFERENCE, UNKNOWN, Grade, Run
 from orbitloop.domain.tiling import PAD, Window
@@ -31,6 +31,8 @@ from orbitloop_edge.usecases.observe import Imagery, inside_of
 
 BATCH = 16
 """Tiles that a network sees at once."""
+GLIMPSED = 128
+"""Tiles that the context engine sees at once."""
 
 
 class Networks(Protocol):
@@ -207,7 +209,7 @@ class SelectFrames:
     def outcomes(self, pixels: Pixels) -> list[TileOutcome]:
         """What becomes of each tile of a frame."""
         logic = self._package.logic
-        tiles = as_input(cut_tiles(self._board.resample(pixels, logic.tiles * INPUT), logic.tiles))
+        tiles = cut_tiles(self._board.resample(pixels, logic.tiles * INPUT), logic.tiles)
         contexts = self._contexts(tiles)
         part = logic.cells // logic.tiles
         values = np.zeros((len(tiles), part, part), np.float32)
@@ -226,21 +228,21 @@ class SelectFrames:
             for index, context in enumerate(contexts)
         ]
 
-    def _contexts(self, tiles: Floats) -> list[str]:
+    def _contexts(self, tiles: Pixels) -> list[str]:
         engine, names = self._networks.get(ENGINE), self._package.contexts
         found: list[str] = []
-        for at in range(0, len(tiles), BATCH):
-            logits, distances = engine(tiles[at : at + BATCH])
+        for at in range(0, len(tiles), GLIMPSED):
+            logits, distances = engine(as_input(glimpses(tiles[at : at + GLIMPSED])))
             answer = engine_answer(logits, distances, self._package.reach)
             found.extend(UNKNOWN if index == UNLIKE else names[index] for index in answer.contexts)
         return found
 
-    def _values(self, model: str, pixels: Pixels, tiles: Floats, places: Sequence[int]) -> Floats:
+    def _values(self, model: str, pixels: Pixels, tiles: Pixels, places: Sequence[int]) -> Floats:
         """How sure a model is of the cells of the tiles at ``places``, ``(n, cells / tiles, cells / tiles)``."""
         if model == REFERENCE and self._package.reference is not None:
             return self._by_detector(pixels, places, self._package.reference)
         network, mine = self._networks.get(model), tiles[list(places)]
-        said = np.concatenate([network(mine[at : at + BATCH])[0] for at in range(0, len(mine), BATCH)])
+        said = np.concatenate([network(as_input(mine[at : at + BATCH]))[0] for at in range(0, len(mine), BATCH)])
         return regrid(said, self._package.logic.cells // self._package.logic.tiles, highest=self._package.highest)
 
     def _by_detector(self, pixels: Pixels, places: Sequence[int], view: ReferenceView) -> Floats:

@@ -84,11 +84,18 @@ def profile(
     memory: Annotated[int, typer.Option(help="Bytes that loaded networks may take.")] = 2**30,
     model: Annotated[Path, typer.Option(help="Folder of a detector to time.")] = MODEL,
     out: Annotated[Path, typer.Option(help="File to write.")] = Path("build/target.json"),
+    also: Annotated[
+        Path | None,
+        typer.Option(help="Folder for the computers that are scaled from this one by published figures."),
+    ] = None,
 ) -> None:
     """Time this computer, one thread, for `transform --target FILE`; nothing else should run meanwhile."""
-    from orbitloop_mission.transformation.profiles import profile, write_target
+    from orbitloop_mission.transformation.profiles import profile, scaled, write_target
 
-    measured, _ = profile(name, source, model=model, watts=watts, memory=memory)
+    measured, published = profile(name, source, model=model, watts=watts, memory=memory)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_target(out, measured)
+    for computer in [] if also is None else scaled(measured, published):
+        also.mkdir(parents=True, exist_ok=True)
+        write_target(also / f"{computer.name}.json", computer)
     Console().print_json(out.read_text())

@@ -68,7 +68,7 @@ def application(
     match name:
         case Applications.SHIPS:
             frames = coco_frames(_there(data or SHIPS_DATA), SHIPS, margin=_SHIP_MARGIN)
-            return Application(name=name, geometry=SHIPS, frames=held_out(frames), reference_tiles=2)
+            return Application(name=name, geometry=SHIPS, frames=held_out(frames), reference_tiles=4)
         case Applications.AIRPLANES:
             frames = coco_frames(_there(data or AIRPLANES_DATA), AIRPLANES, margin=_AIRPLANE_MARGIN)
             launched = read_model(model or AIRPLANES_MODEL)

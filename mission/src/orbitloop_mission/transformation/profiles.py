@@ -14,14 +14,14 @@ from orbitloop.adapters.durable import write_durably
 from orbitloop.adapters.model_files import read_model
 from orbitloop.domain.errors import BadInput
 from orbitloop.domain.hardware import HardwareTarget, Provenance
-from orbitloop.domain.resampling import INPUT, as_input, cut_tiles
+from orbitloop.domain.resampling import INPUT, Pixels, as_input, cut_tiles, glimpses
 from orbitloop.wire.complaints import first_complaint
 from orbitloop_edge.adapters.imagery import resampled
 from orbitloop_edge.adapters.onnx_detector import OnnxDetector
 from orbitloop_edge.adapters.onnx_networks import OnnxNetwork
 from orbitloop_ground.adapters.transformation.fitting import Effort
 from orbitloop_ground.adapters.transformation.graphs import Reach, engine_graph, value_graph
-from orbitloop_ground.adapters.transformation.networks import FEATURES, WIDTHS, EngineNet, ValueNet
+from orbitloop_ground.adapters.transformation.networks import FEATURES, SIZES, EngineNet, ValueNet
 
 TARGETS = Path(__file__).parent / "targets"
 _BATCH = 16
@@ -115,19 +115,20 @@ def profile(name: str, source: str, *, model: Path, watts: float, memory: int) -
     whole = resampled(frame, _FRAME // 2)
     launched = read_model(model)
     detector = OnnxDetector(launched.graph, launched.weights, launched.spec, threads=1)
-    tiles = as_input(cut_tiles(whole, 10))[:_BATCH]
+    tiles = cut_tiles(whole, 10)
     seconds = {
         "shrink": _least(lambda: resampled(frame, _FRAME // 2)) / (_FRAME * _FRAME / 1e6),
-        "cut": _least(lambda: as_input(cut_tiles(whole, whole.shape[0] // INPUT))) / (whole.shape[0] // INPUT) ** 2,
+        "cut": _least(lambda: cut_tiles(whole, whole.shape[0] // INPUT)) / (whole.shape[0] // INPUT) ** 2,
         f"detector:{_FRAME // 2}": _least(lambda: detector.detect(whole), times=3),
     }
     reach = Reach(
         centres=np.zeros((_CONTEXTS, FEATURES), np.float32), whitening=np.eye(FEATURES, dtype=np.float32), limit=1.0
     )
-    networks = {size: value_graph(ValueNet(width).eval()) for size, width in WIDTHS.items()}
-    networks["engine"] = engine_graph(EngineNet(_CONTEXTS).eval(), reach)
-    for size, graph in networks.items():
-        seconds[size] = _timed(OnnxNetwork(graph), tiles) / len(tiles)
+    engine = OnnxNetwork(engine_graph(EngineNet(_CONTEXTS).eval(), reach))
+    seconds["engine"] = _least(lambda: engine(as_input(glimpses(tiles))), times=20) / len(tiles)
+    for size, layers in SIZES.items():
+        network = OnnxNetwork(value_graph(ValueNet(layers).eval()))
+        seconds[size] = _timed(network, tiles[:_BATCH]) / _BATCH
     picture = chance.random((1, 3, 416, 416), np.float32)
     published = _least(lambda: detector.forward(picture))
     measured = HardwareTarget(
@@ -169,5 +170,5 @@ def _least(run: Callable[[], object], times: int = 7) -> float:
     return min(taken)
 
 
-def _timed(network: OnnxNetwork, tiles: np.ndarray[tuple[int, ...], np.dtype[np.float32]]) -> float:
-    return _least(lambda: network(tiles), times=20)
+def _timed(network: OnnxNetwork, tiles: Pixels) -> float:
+    return _least(lambda: network(as_input(tiles)), times=20)

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from orbitloop.domain.contexts import UNLIKE, ExpertRule, engine_answer, expert_context
 from orbitloop.domain.detection import Floats
 from orbitloop.domain.errors import BadInput
-from orbitloop.domain.resampling import Resample, as_input
+from orbitloop.domain.resampling import Resample, as_input, glimpses
 from orbitloop.domain.selection import REFERENCE
 from orbitloop_ground.adapters.transformation.applications import (
     Application,
@@ -24,7 +24,7 @@ from orbitloop_ground.adapters.transformation.applications import (
 from orbitloop_ground.adapters.transformation.clusters import Clusters, cluster, joined, whitening
 from orbitloop_ground.adapters.transformation.evidence import Evidence
 from orbitloop_ground.adapters.transformation.graphs import Reach, engine_graph, value_graph
-from orbitloop_ground.adapters.transformation.networks import SPECIALISED, WIDTHS, ValueNet
+from orbitloop_ground.adapters.transformation.networks import SIZES, SPECIALISED, ValueNet
 from orbitloop_ground.adapters.transformation.tiles import Tiles, sent_by_reference, tiles_of_frames
 from orbitloop_ground.adapters.transformation.training import Schedule, features_of, train_engine, train_values
 
@@ -187,7 +187,7 @@ class Fitting:
         tiles = self._tiles_by(frames, [np.asarray(frame.truth, np.float32) for frame in frames])
         pixels, wanted = self._pool(tiles, {key: part.wanted() for key, part in tiles.items()})
         schedule = Schedule(steps=self._effort.reference, rate=_RATE, seed=self._effort.seed)
-        return value_graph(train_values(pixels, wanted, schedule, width=WIDTHS[REFERENCE]))
+        return value_graph(train_values(pixels, wanted, schedule, size=SIZES[REFERENCE]))
 
     def _reference(self, varied: bool) -> Reference | None:
         given = self._application
@@ -257,8 +257,9 @@ class Fitting:
     def _engine(self, train: Mapping[int, Tiles], labels: Mapping[int, NDArray[np.int64]]) -> tuple[bytes, float]:
         self._told("training the context engine")
         pixels, named = self._pool(train, labels)
-        network = train_engine(pixels, named, Schedule(steps=self._effort.engine, batch=48, seed=self._effort.seed))
-        found = features_of(pixels)
+        seen = glimpses(pixels)
+        network = train_engine(seen, named, Schedule(steps=self._effort.engine, batch=48, seed=self._effort.seed))
+        found = features_of(seen)
         centres = np.stack([found[named == index].mean(axis=0) for index in range(int(named.max()) + 1)])
         matrix = whitening(np.asarray(found - centres[named], np.float32))
         whitened, middles = found @ matrix, centres @ matrix
@@ -281,7 +282,7 @@ class Fitting:
         for size in SPECIALISED:
             self._told(f"training network {size}")
             schedule = Schedule(steps=self._effort.general, rate=_RATE, seed=self._effort.seed)
-            general = train_values(pixels, wanted, schedule, width=WIDTHS[size])
+            general = train_values(pixels, wanted, schedule, size=SIZES[size])
             self._graphs[size] = value_graph(general)
             for index, name in enumerate(names):
                 if self._special(size, name, (pixels[where == index], wanted[where == index]), general):
@@ -301,7 +302,7 @@ class Fitting:
             return False
         self._told(f"training network {size}@{name} on {len(pixels)} tiles")
         schedule = Schedule(steps=self._effort.special, rate=1.5e-3, seed=self._effort.seed)
-        network = train_values(pixels, wanted, schedule, width=WIDTHS[size], start=general)
+        network = train_values(pixels, wanted, schedule, size=SIZES[size], start=general)
         self._graphs[f"{size}@{name}"] = value_graph(network)
         return True
 
@@ -319,10 +320,10 @@ class Fitting:
         )
 
 
-def contexts_of(runner: Runner, reach: float, tiles: NDArray[np.uint8], batch: int = 16) -> NDArray[np.int64]:
+def contexts_of(runner: Runner, reach: float, tiles: NDArray[np.uint8], batch: int = 128) -> NDArray[np.int64]:
     """The engine's word on tiles ``(n, 3, 128, 128)``: ``(n,)`` indices, -1 for unknown."""
     found = []
     for at in range(0, len(tiles), batch):
-        logits, distances = runner(as_input(tiles[at : at + batch]))
+        logits, distances = runner(as_input(glimpses(tiles[at : at + batch])))
         found.append(engine_answer(logits, distances, reach).contexts)
     return np.concatenate(found) if found else np.full(0, UNLIKE, np.int64)

@@ -12,7 +12,7 @@ from onnx import TensorProto, helper, numpy_helper
 from torch import Tensor, nn
 
 from orbitloop.domain.detection import Floats
-from orbitloop.domain.resampling import INPUT
+from orbitloop.domain.resampling import GLIMPSE, INPUT
 from orbitloop_ground.adapters.transformation.networks import GRID, THUMBNAIL, EngineNet, ValueNet
 
 OPSET = 17
@@ -36,12 +36,14 @@ class Reach:
 
 def value_graph(network: ValueNet) -> bytes:
     """ONNX bytes; input ``tiles`` ``(b, 3, 128, 128)``, output ``values`` ``(b, 16, 16)`` probabilities."""
-    graph = _Graph("value-map")
+    graph = _Graph("value-map", INPUT)
     value = "tiles"
     for index, step in enumerate(network.down):
         value = graph.step(f"down.{index}", step, value)
     mean = graph.add("GlobalAveragePool", [value])
     value = graph.add("Add", [value, graph.conv("whole", network.whole, mean)])
+    for index, block in enumerate(network.further):
+        value = graph.add("Add", [value, graph.step(f"further.{index}", block, value)])
     value = graph.conv("head", network.head, graph.step("mix", network.mix, value))
     squeezed = graph.add("Squeeze", [value, graph.constant("axis", np.array([1], np.int64))])
     graph.add("Sigmoid", [squeezed], output="values")
@@ -49,8 +51,8 @@ def value_graph(network: ValueNet) -> bytes:
 
 
 def engine_graph(network: EngineNet, reach: Reach) -> bytes:
-    """ONNX bytes; input ``tiles``, outputs ``logits`` ``(b, contexts)`` and ``distances`` ``(b,)``."""
-    graph = _Graph("context-engine")
+    """ONNX bytes; input ``tiles`` ``(b, 3, 32, 32)``, outputs ``logits`` ``(b, contexts)``, ``distances`` ``(b,)``."""
+    graph = _Graph("context-engine", GLIMPSE)
     side = [THUMBNAIL, THUMBNAIL]
     small = graph.add("AveragePool", ["tiles"], kernel_shape=side, strides=side)
     value = small
@@ -73,7 +75,7 @@ def _features(graph: _Graph, small: str) -> str:
     means = graph.add("ReduceMean", [small], axes=[2, 3], keepdims=1)
     contrast = graph.add("Abs", [graph.add("Sub", [small, means])])
     grey = graph.add("ReduceMean", [small], axes=[1], keepdims=1)
-    last = INPUT // THUMBNAIL
+    last = GLIMPSE // THUMBNAIL
     steps = []
     for axis in (3, 2):
         ahead = graph.part(grey, axis, 1, last)
@@ -85,8 +87,8 @@ def _features(graph: _Graph, small: str) -> str:
 
 
 class _Graph:
-    def __init__(self, name: str) -> None:
-        self.name = name
+    def __init__(self, name: str, side: int) -> None:
+        self.name, self.side = name, side
         self.nodes: list[onnx.NodeProto] = []
         self.tensors: dict[str, onnx.TensorProto] = {}
 
@@ -124,11 +126,12 @@ class _Graph:
         inputs = [value, self.constant(f"{name}.weight", kernel), self.constant(f"{name}.bias", bias)]
         side, stride, pad = layer.kernel_size[0], layer.stride[0], layer.padding[0]
         assert isinstance(pad, int)
-        return self.add("Conv", inputs, kernel_shape=[side, side], strides=[stride, stride], pads=[pad] * 4)
+        shape = {"kernel_shape": [side, side], "strides": [stride, stride], "dilations": list(layer.dilation)}
+        return self.add("Conv", inputs, pads=[pad] * 4, **shape)
 
     def model(self, outputs: dict[str, list[Any]]) -> bytes:
         infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()]
-        tiles = helper.make_tensor_value_info("tiles", TensorProto.FLOAT, ["batch", 3, INPUT, INPUT])
+        tiles = helper.make_tensor_value_info("tiles", TensorProto.FLOAT, ["batch", 3, self.side, self.side])
         graph = helper.make_graph(self.nodes, self.name, [tiles], infos, list(self.tensors.values()))
         opset = [helper.make_opsetid("", OPSET)]
         made = helper.make_model(graph, opset_imports=opset, ir_version=IR_VERSION, producer_name="orbitloop")

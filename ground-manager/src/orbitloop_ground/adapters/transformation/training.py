@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from orbitloop.domain.detection import Floats
-from orbitloop_ground.adapters.transformation.networks import EngineNet, ValueNet, features
+from orbitloop_ground.adapters.transformation.networks import EngineNet, Size, ValueNet, features
 
 _WARM = 0.1
 """Share of the steps in which the learning rate rises."""
@@ -54,18 +54,18 @@ def repeatable(seed: int) -> Iterator[torch.Generator]:
 
 
 def train_values(
-    tiles: NDArray[np.uint8], wanted: Floats, schedule: Schedule, *, width: int, start: ValueNet | None = None
+    tiles: NDArray[np.uint8], wanted: Floats, schedule: Schedule, *, size: Size, start: ValueNet | None = None
 ) -> ValueNet:
     """A network that makes value maps.
 
     Args:
         tiles: ``(n, 3, 128, 128)`` uint8.
         wanted: ``(n, 16, 16)`` float32 in [0, 1]: truth, or what the reference thinks.
-        width: channels of the first layer.
+        size: of the network.
         start: where to go on from; random weights without one.
     """
     with repeatable(schedule.seed) as chance:
-        network = ValueNet(width)
+        network = ValueNet(size)
         if start is not None:
             network.load_state_dict(start.state_dict())
         targets = torch.from_numpy(wanted)
@@ -79,8 +79,8 @@ def train_values(
         return _Fitting(tiles, _evenly(valuable), schedule, chance).run(network, loss)
 
 
-def train_engine(tiles: NDArray[np.uint8], contexts: NDArray[np.int64], schedule: Schedule) -> EngineNet:
-    """A network that tells contexts apart; ``contexts`` ``(n,)`` from 0, each at least once."""
+def train_engine(seen: NDArray[np.uint8], contexts: NDArray[np.int64], schedule: Schedule) -> EngineNet:
+    """A network that tells contexts ``(n,)``, from 0, each at least once, apart by glimpses ``(n, 3, 32, 32)``."""
     with repeatable(schedule.seed) as chance:
         network = EngineNet(int(contexts.max()) + 1)
         targets = torch.from_numpy(contexts)
@@ -88,12 +88,12 @@ def train_engine(tiles: NDArray[np.uint8], contexts: NDArray[np.int64], schedule
         def loss(picked: Tensor, batch: Tensor, _: int) -> Tensor:
             return nn.functional.cross_entropy(network(batch), targets[picked])
 
-        return _Fitting(tiles, _evenly(contexts), schedule, chance).run(network, loss)
+        return _Fitting(seen, _evenly(contexts), schedule, chance).run(network, loss)
 
 
-def features_of(tiles: NDArray[np.uint8]) -> Floats:
-    """:func:`~orbitloop_ground.adapters.transformation.networks.features` of many tiles."""
-    parts = [features(_inputs(torch.from_numpy(tiles[at : at + 256]))) for at in range(0, len(tiles), 256)]
+def features_of(seen: NDArray[np.uint8]) -> Floats:
+    """:func:`~orbitloop_ground.adapters.transformation.networks.features` of many glimpses."""
+    parts = [features(_inputs(torch.from_numpy(seen[at : at + 256]))) for at in range(0, len(seen), 256)]
     return np.asarray(torch.cat(parts).numpy(), np.float32)
 
 
@@ -125,8 +125,7 @@ class _Fitting:
         for _ in range(steps):
             picked = torch.multinomial(self.weights, self.schedule.batch, replacement=True, generator=chance)
             turn = int(torch.randint(8, (1,), generator=chance))
-            light = 0.85 + 0.3 * torch.rand(len(picked), 1, 1, 1, generator=chance)
-            batch = _turned(_inputs(every[picked]) * light, turn).contiguous(memory_format=torch.channels_last)
+            batch = _turned(_lit(_inputs(every[picked]), chance), turn).contiguous(memory_format=torch.channels_last)
             optimiser.zero_grad()
             loss(picked, batch, turn).backward()
             optimiser.step()
@@ -136,6 +135,17 @@ class _Fitting:
 
 def _inputs(tiles: Tensor) -> Tensor:
     return tiles.to(torch.float32) * (1 / 255)
+
+
+def _lit(tiles: Tensor, chance: torch.Generator) -> Tensor:
+    """Tiles in another light, air and camera: contrast, gain, tint and haze drawn for each."""
+
+    def drawn(low: float, high: float, bands: int = 1) -> Tensor:
+        return low + (high - low) * torch.rand(len(tiles), bands, 1, 1, generator=chance)
+
+    means = tiles.mean(dim=(2, 3), keepdim=True)
+    contrasted = means + (tiles - means) * drawn(0.7, 1.3)
+    return contrasted * drawn(0.75, 1.25) * drawn(0.9, 1.1, bands=3) + drawn(-0.05, 0.07)
 
 
 def _turned(images: Tensor, turn: int) -> Tensor:
