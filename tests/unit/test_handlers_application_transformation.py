@@ -444,7 +444,7 @@ def test_what_is_missing_is_named_until_it_is_there(gone: Document, reason: str,
     changes = world.reconcile(ships())
     assert (condition(changes), changes.create) == (("False", reason), ())
     assert says in message(changes)
-    world.put(gone | {"metadata": gone["metadata"] | {"uid": "another"}})
+    world.put({**gone, "metadata": {**gone["metadata"], "uid": "another"}})
     assert world.related(gone) == {"ships"}
     assert world.reconcile(ships()).create
 

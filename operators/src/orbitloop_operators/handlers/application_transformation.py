@@ -91,6 +91,7 @@ class ApplicationTransformations:
         spec = written.spec
         satellite = _named(view, written, "Satellite", spec.satellite)
         assert isinstance(satellite, Satellite)
+        compute = _compute_of(satellite)
         dataset = _named(view, written, "Dataset", spec.dataset) if spec.dataset else None
         assert dataset is None or isinstance(dataset, Dataset)
         model = _named(view, written, "Model", spec.model) if spec.model else None
@@ -98,7 +99,7 @@ class ApplicationTransformations:
         return Transformation(
             owner=Owner.of(document),
             spec=spec,
-            compute=_compute_of(satellite),
+            compute=compute,
             dataset=dataset,
             model=model,
             place=_place(dataset, view),
