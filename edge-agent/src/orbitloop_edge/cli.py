@@ -139,6 +139,9 @@ def _in_words(status: dict[str, Any]) -> str:
     }
     if (trust := status["trust"]) is not None:
         lines["trust"] = trust["reason"] or f"{trust['found']} damages found, {trust['repaired']} made good"
+    if (logic := status["selection"]) is not None and (logic["flying"] or logic["refused"]):
+        flies = f"{logic['application']}, version {logic['flying_version']}" if logic["flying"] else "none"
+        lines["selection"] = flies + (f"; refused {logic['refused']}: {logic['reason']}" if logic["refused"] else "")
     if status["update"] is not None:
         lines["update"] = status["update"]
     return "".join(f"{name:<14}{value}\n" for name, value in lines.items())

@@ -200,6 +200,7 @@ class Controller:
             budget=budget,
             telemetry=None if status is None else status.telemetry,
             damaged=() if status is None else status.damaged,
+            logic=None if status is None else status.logic,
         )
 
     def contact(

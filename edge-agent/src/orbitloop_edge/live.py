@@ -202,6 +202,8 @@ class Agent:
         if known is not None and known.telemetry.trust is not None:
             trust = known.telemetry.trust
             self._status["trust"] = trust.model_dump(mode="json", exclude={"version", "scrubbed", "rounds"})
+        if known is not None and known.logic is not None:
+            self._status["selection"] = known.logic.model_dump(mode="json", exclude={"version"})
         if known is not None and known.last is not None:
             self._status["last_report"] = known.last.model_dump(mode="json")
         if self._status == self._written:
@@ -363,7 +365,7 @@ def read_status(file: SatelliteFile) -> dict[str, Any]:
         raise BadInput(f"{path}: no status ({error}); start orbitloop-edge run first") from error
     pid = status.pop("pid", None)
     empty: dict[str, Any] = dict.fromkeys(
-        ("last_contact", "next_window", "last_report", "flying", "shaping", "update", "trust")
+        ("last_contact", "next_window", "last_report", "flying", "shaping", "update", "trust", "selection")
     )
     answer: dict[str, Any] = empty | status | {"running": pid is not None and is_running(pid)}
     return answer

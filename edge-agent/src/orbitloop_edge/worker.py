@@ -242,7 +242,13 @@ class Worker:
         state = self.slots.state()
         telemetry = self.results.telemetry().model_copy(update={"trust": self._scrubber.trust()})
         damaged = self._scrubber.missing[:MOST_DAMAGED]
-        return WorkerStatus(flying=state.flying, telemetry=telemetry, last=state.last, damaged=damaged)
+        return WorkerStatus(
+            flying=state.flying,
+            telemetry=telemetry,
+            last=state.last,
+            damaged=damaged,
+            logic=self._selections.said,
+        )
 
     def prove(self, path: Path, offer: Offer) -> UpdateReport:
         """Prove an update and swap it in; errors as :class:`ProveUpdate`. One that the worker has died of again and

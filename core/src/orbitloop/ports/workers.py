@@ -8,7 +8,16 @@ from typing import Protocol
 from pydantic import Field
 
 from orbitloop.domain.units import Bytes, Digest
-from orbitloop.wire.messages import MOST_DAMAGED, DamagedChunk, DigestText, Message, Offer, Telemetry, UpdateReport
+from orbitloop.wire.messages import (
+    MOST_DAMAGED,
+    DamagedChunk,
+    DigestText,
+    LogicOnBoard,
+    Message,
+    Offer,
+    Telemetry,
+    UpdateReport,
+)
 
 
 class WorkerStatus(Message):
@@ -19,12 +28,14 @@ class WorkerStatus(Message):
         telemetry: counts since launch.
         last: what became of the last update, if there was one.
         damaged: chunks of models on board that only the ground may have.
+        logic: what became of selection logics; ``None`` from workers that go by none.
     """
 
     flying: DigestText
     telemetry: Telemetry
     last: UpdateReport | None = None
     damaged: tuple[DamagedChunk, ...] = Field(default=(), max_length=MOST_DAMAGED)
+    logic: LogicOnBoard | None = None
 
 
 class InferenceWorker(Protocol):

@@ -25,6 +25,7 @@ from orbitloop.wire.messages import (
     Goodbye,
     Hello,
     LedgerPosition,
+    LogicOnBoard,
     Offer,
     OfferedSelection,
     Telemetry,
@@ -115,12 +116,14 @@ class Occasion:
         budget: most bytes of bundles that may go down.
         telemetry: counters since launch; ``None`` where nobody knows them now.
         damaged: chunks of models that the ground is asked for.
+        logic: what became of selection logics; ``None`` where nobody knows.
     """
 
     flying: Digest | None
     budget: Bytes
     telemetry: Telemetry | None
     damaged: tuple[DamagedChunk, ...] = ()
+    logic: LogicOnBoard | None = None
 
 
 class ContactSession:
@@ -190,6 +193,7 @@ class ContactSession:
             desired=None if self._aboard.desired is None else self._aboard.desired.shelf.digest(),
             damaged=occasion.damaged,
             selection=None if self._aboard.selection is None else self._aboard.selection.shelf.digest(),
+            logic=occasion.logic,
         )
 
     def _settle(self, welcome: Welcome, tally: Tally) -> None:
