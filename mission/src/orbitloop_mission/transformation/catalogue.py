@@ -33,7 +33,7 @@ AIRPLANES = Geometry(side=2560, cells=40, grain=160, tilings=(5, 10, 20), metres
 CLOUDS = Geometry(side=1024, cells=16, grain=16, tilings=(1, 2, 4, 8), metres=3.0, highest=False, across=8)
 """3.07 km a side, sent in chips of 192 m; eight beside each other are a swath of 24.6 km (PlanetScope)."""
 
-_SHIP_MARGIN, _AIRPLANE_MARGIN = 2.0, 8.0
+SHIP_MARGIN, _AIRPLANE_MARGIN = 2.0, 8.0
 """Pixels around an object that are of value too."""
 _AROUND = 32
 """Pixels of 1 m around a tile in which an airplane may go on."""
@@ -67,7 +67,7 @@ def application(
     """
     match name:
         case Applications.SHIPS:
-            frames = coco_frames(_there(data or SHIPS_DATA), SHIPS, margin=_SHIP_MARGIN)
+            frames = coco_frames(_there(data or SHIPS_DATA), SHIPS, margin=SHIP_MARGIN)
             return Application(name=name, geometry=SHIPS, frames=held_out(frames), reference_tiles=4)
         case Applications.AIRPLANES:
             frames = coco_frames(_there(data or AIRPLANES_DATA), AIRPLANES, margin=_AIRPLANE_MARGIN)

@@ -27,9 +27,9 @@ class Size(NamedTuple):
 SIZES: Mapping[str, Size] = {
     "tiny": Size(8, 0),
     "small": Size(16, 0),
-    "medium": Size(16, 2),
+    "medium": Size(16, 3),
     "large": Size(24, 3),
-    "reference": Size(32, 2),
+    "reference": Size(32, 3),
 }
 """By name; the reference is what an application gets that is nothing but labelled frames."""
 SPECIALISED = ("tiny", "small", "medium", "large")
