@@ -27,10 +27,11 @@ def collect(context: Context, folder: Path) -> Path:
     key = hashlib.sha256(repr(context.definition.requirements()).encode())
     for name in inputs:
         key.update((context.root / name).read_bytes())
-    found = folder / f"{packages[-1].name}-{key.hexdigest()[:16]}"
+    whose = "+".join(dict.fromkeys(package.name for package in packages))
+    found = folder / f"{whose}-{key.hexdigest()[:16]}"
     if not found.exists():
         folder.mkdir(parents=True, exist_ok=True)
-        for old in folder.glob(f"{packages[-1].name}-*"):
+        for old in folder.glob(f"{whose}-*"):
             shutil.rmtree(old)
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             _fill(context, Path(scratch)).rename(found)

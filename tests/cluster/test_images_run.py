@@ -47,7 +47,7 @@ def confined(docker: str, target: str, *command: str, options: tuple[str, ...] =
     return ask(docker, "run", *fixed, *options, images()[target].name, *command)
 
 
-@pytest.mark.parametrize("target", ["edge", "operators", "ground", "trainer"])
+@pytest.mark.parametrize("target", ["edge", "operators", "ground", "trainer", "transformer"])
 def test_an_image_runs_its_program(docker: str, target: str) -> None:
     assert confined(docker, target, "--help").startswith(f"usage: orbitloop-{target} ")
 
@@ -70,6 +70,7 @@ print("all")
         ("operators", ["orbitloop_operators"]),
         ("ground", ["orbitloop_ground"]),
         ("trainer", ["orbitloop_ground", "sedna", "torch.distributed.run"]),
+        ("transformer", ["orbitloop_ground", "orbitloop_mission.transformation", "orbitloop_mission.transformer"]),
     ],
 )
 def test_nothing_that_a_program_imports_was_taken_out(docker: str, target: str, packages: list[str]) -> None:
