@@ -60,6 +60,26 @@ def test_what_it_said_is_shown() -> None:
     assert condition(world.ask(a_satellite())) == ("True", "Heard")
 
 
+def test_the_selection_logic_that_its_frames_go_by_is_shown_and_stays() -> None:
+    world = a_world(a_node("sat-1"))
+    flying = {"flying": a_digest(1), "version": 3, "application": "ships"}
+    world.report("sat-1", lastContact=at(-1), selection={"onBoard": flying})
+    shown = {"digest": a_digest(1), "version": 3, "application": "ships"}
+    assert status(world.reconcile(a_satellite()))["selection"] == shown
+    world.report("sat-1", lastContact=at(-1), selection={"onBoard": None})
+    assert status(world.reconcile(a_satellite()))["selection"] == shown, "it has not said anything else"
+    world.report("sat-1", selection={"onBoard": flying | {"refused": a_digest(2), "reason": "too old"}})
+    assert status(world.reconcile(a_satellite()))["selection"] == shown | {"refused": a_digest(2), "reason": "too old"}
+    world.report("sat-1", selection={"onBoard": {"flying": None, "application": ""}})
+    assert "selection" not in status(world.reconcile(a_satellite()))
+
+
+def test_what_the_bridge_says_of_it_is_no_word_of_its_own() -> None:
+    world = a_world(a_node("sat-1"))
+    world.report("sat-1", selection={"putOff": "the gateway is away"})
+    assert condition(world.ask(a_satellite())) == ("Unknown", "WaitingForContact")
+
+
 def test_what_it_said_stays_while_there_is_no_report() -> None:
     world = a_world()
     world.report("sat-1", lastContact=at(-60), satellite={"flying": a_digest(1), "queuedSamples": 4})

@@ -141,6 +141,7 @@ def test_what_came_and_what_went_is_said() -> None:
     ("status", "said"),
     [
         ({"flying": a_digest(3)}, "flies"),
+        ({"selection": {"application": "ships", "version": 3, "digest": a_digest(4)}}, "frames go by ships 3"),
         ({"queuedSamples": 5, "queuedBytes": 900}, "5 samples wait on board (900 B)"),
         ({"conditions": [{"type": "InContact", "status": "True"}]}, "in contact"),
         ({"lastContact": stamp(NOON)}, "last heard 01 Mar 12:00:00 UTC"),

@@ -106,7 +106,7 @@ def _satellites(scene: Scene, now: datetime | None) -> Iterator[Table | Text]:
         samples = "–" if one.queued_samples is None else f"{one.queued_samples} samples, {size(one.queued_bytes)}"
         table.add_row(
             Text(f"{one.namespace}/{one.name}"),
-            Text(short(one.flying)),
+            Text("\n".join(filter(None, (short(one.flying), one.selection)))),
             Text(short(one.offered)),
             samples,
             Text(heard, style="green" if one.in_contact else ""),

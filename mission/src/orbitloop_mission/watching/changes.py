@@ -141,6 +141,8 @@ def _satellite_lines(old: SatelliteView, one: SatelliteView) -> Iterator[str]:
         yield one.trouble
     if one.flying != old.flying:
         yield f"{short(one.flying)} flies"
+    if one.selection not in {old.selection, ""}:
+        yield f"frames go by {one.selection}"
     if one.offered not in {old.offered, ""}:
         yield f"{short(one.offered)} is on its way up"
     if (one.in_contact, one.last_contact) != (old.in_contact, old.last_contact):

@@ -89,6 +89,7 @@ class SatelliteView:
         in_contact: ``None``: a pass is on, and it has not been heard yet, or nothing is known.
         trouble: why it is not ready; empty if it is, or if nothing is known yet.
         flying: digest of what it said last it flies.
+        selection: the selection logic that its frames go by, by application and version; empty where it goes by none.
         offered: digest of the model that is on its way up.
         station: over which the next contact is, until ``next_end``; empty where no ContactPlan says so.
     """
@@ -99,6 +100,7 @@ class SatelliteView:
     in_contact: bool | None = None
     trouble: str = ""
     flying: str = ""
+    selection: str = ""
     offered: str = ""
     last_contact: datetime | None = None
     next_contact: datetime | None = None
@@ -230,6 +232,7 @@ def _satellite(
         in_contact={"True": True, "False": False}.get("" if contact is None else contact.status),
         trouble=ready.message if ready is not None and ready.status == "False" else "",
         flying=status.flying,
+        selection=_selection(status),
         offered=offers.get(here, ""),
         last_contact=status.last_contact,
         next_contact=status.next_contact,
@@ -238,6 +241,11 @@ def _satellite(
         queued_samples=status.queued_samples,
         queued_bytes=status.queued_bytes,
     )
+
+
+def _selection(status: SatelliteStatus) -> str:
+    logic = status.selection
+    return f"{logic.application} {logic.version}" if logic is not None and logic.digest else ""
 
 
 def _understood(kind: type[Read], given: Any) -> Read:

@@ -14,13 +14,13 @@ from orbitloop.domain.errors import Refused
 from orbitloop_operators.handlers.changes import Changes, Document, Key, View
 from orbitloop_operators.handlers.conditions import Finding, conditioned, kept, refusal, stamp, still_said
 from orbitloop_operators.handlers.contact_plan import windows_of_satellite
-from orbitloop_operators.handlers.node_reports import NodeReport, report_of
+from orbitloop_operators.handlers.node_reports import LogicOnBoard, NodeReport, report_of
 from orbitloop_operators.handlers.nodes import is_in_cluster, node_of, satellites_on
 
 API_VERSION, KIND = "orbitloop.io/v1alpha1", "Satellite"
 IN_CONTACT = "InContact"
 _HEARD = "Heard"
-_SAID = ("flying", "lastContact", "queuedSamples", "queuedBytes", "driftPercent")
+_SAID = ("flying", "lastContact", "queuedSamples", "queuedBytes", "driftPercent", "selection")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -89,6 +89,9 @@ class Satellites:
                 "driftPercent": None if said.drift is None else round(100 * said.drift),
             }
             fields |= {name: value for name, value in new.items() if value not in {None, ""}}
+        logic = None if report is None else report.logic()
+        if logic is not None and logic.on_board is not None:
+            fields["selection"] = _selection(logic.on_board)
         heard, known = None if report is None else report.last_contact(), _moment(fields["lastContact"])
         if heard is not None and (known is None or (heard > known and now >= known + self.grain)):
             fields["lastContact"] = stamp(heard)
@@ -111,6 +114,18 @@ class Satellites:
             message = "no ContactPlan of its namespace has a window of it, so that its next contact is not known"
             return _contact(False, "NoPlan", message), None
         return _contact(False, "BetweenPasses", "status.nextContact says when it can be heard"), None
+
+
+def _selection(said: LogicOnBoard) -> dict[str, Any] | None:
+    """What became of selection logics on board; ``None``: there was none yet."""
+    written = {
+        "application": said.application,
+        "version": said.version,
+        "digest": said.flying,
+        "refused": said.refused,
+        "reason": said.reason,
+    }
+    return {name: value for name, value in written.items() if value} or None
 
 
 def _contact(holds: bool | None, reason: str, message: str) -> Finding:

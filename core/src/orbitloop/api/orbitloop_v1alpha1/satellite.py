@@ -6,7 +6,7 @@ from typing import ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
-from orbitloop.api.parts import ConditionedStatus, Opaque, Resource, Spec
+from orbitloop.api.parts import ConditionedStatus, Opaque, Resource, Spec, Status
 
 
 class RadioSpec(Spec):
@@ -51,6 +51,24 @@ class SatelliteSpec(Spec):
     compute: ComputeSpec | None = None
 
 
+class SatelliteSelection(Status):
+    """What a satellite said last of selection logics on board.
+
+    Attributes:
+        application: whose logic frames go by.
+        version: that it was signed with.
+        digest: sha256 of its file; empty: frames go by none.
+        refused: sha256 of the file that was refused last; empty: none since the last good one.
+        reason: why it was refused.
+    """
+
+    application: str = ""
+    version: int | None = None
+    digest: str = ""
+    refused: str = ""
+    reason: str = ""
+
+
 class SatelliteStatus(ConditionedStatus):
     """What is known of a satellite.
 
@@ -61,6 +79,7 @@ class SatelliteStatus(ConditionedStatus):
         queued_samples: samples that waited on board then.
         queued_bytes: their size.
         drift_percent: how far what it sees has moved since its model began to fly, in hundredths: 25 is much.
+        selection: the selection logic that it said last its frames go by.
     """
 
     flying: str = ""
@@ -69,6 +88,7 @@ class SatelliteStatus(ConditionedStatus):
     queued_samples: int | None = None
     queued_bytes: int | None = None
     drift_percent: int | None = None
+    selection: SatelliteSelection | None = None
 
 
 class Satellite(Resource):
