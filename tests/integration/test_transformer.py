@@ -16,6 +16,7 @@ from tests.small_application import TARGET
 from orbitloop.domain.digests import digest_of
 from orbitloop.wire.selection_file import SIGNATURE, unpack_selection
 from orbitloop_mission.transformer import main
+from orbitloop_mission.transformer_settings import TransformerSettings
 
 ROOT = Path(__file__).parents[2]
 OWN = "tests.small_application:of_ones_own"
@@ -111,3 +112,9 @@ def test_a_mistake_in_the_application_is_told_by_its_name(tmp_path: Path) -> Non
 def test_it_is_called_without_arguments() -> None:
     with pytest.raises(SystemExit, match="2"):
         main(["ships"])
+
+
+def test_every_variable_stands_in_the_page_that_people_read() -> None:
+    page = (ROOT / "docs" / "reference" / "transformer.md").read_text()
+    missing = [name for name in TransformerSettings.model_fields if f"`{name.upper()}`" not in page]
+    assert missing == []

@@ -178,10 +178,8 @@ def test_what_a_satellite_saw_is_worked_on_on_the_ground() -> None:
 
 def test_a_template_of_the_users_is_kept() -> None:
     container = {"name": "mine", "image": "lab/mine:2", "env": [{"name": "OMP_NUM_THREADS", "value": "4"}]}
-    template = {
-        "metadata": {"labels": {"team": "ships"}},
-        "spec": {"containers": [container], "nodeSelector": {"disk": "large"}, "hostNetwork": True},
-    }
+    own = {"containers": [container], "nodeSelector": {"disk": "large"}, "hostNetwork": True, "securityContext": {}}
+    template = {"metadata": {"labels": {"team": "ships"}}, "spec": own}
     pod = made(a_world(template=template))["spec"]["template"]
     assert pod["metadata"]["labels"]["team"] == "ships"
     assert pod["spec"]["nodeSelector"] == {"disk": "large"}
@@ -190,7 +188,7 @@ def test_a_template_of_the_users_is_kept() -> None:
     [one] = pod["spec"]["containers"]
     assert (one["name"], one["image"]) == ("mine", "lab/mine:2")
     assert {"name": "OMP_NUM_THREADS", "value": "4"} in one["env"]
-    assert "securityContext" not in pod["spec"], "whom their image runs as is theirs to say"
+    assert (pod["spec"]["securityContext"], "initContainers" in pod["spec"]) == ({}, False), "theirs to say"
 
 
 def test_a_template_may_say_resources_alone() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from itertools import pairwise
@@ -24,6 +25,7 @@ from orbitloop.domain.mining import DEFAULTS
 from orbitloop.domain.triggers import OPERATORS
 
 MANIFESTS = Path(__file__).parents[1] / "golden" / "manifests"
+PAGE = Path(__file__).parents[2] / "docs" / "howto" / "fit-an-application.md"
 DOCUMENTS: list[dict[str, Any]] = [
     document for path in sorted(MANIFESTS.iterdir()) for document in yaml.safe_load_all(path.read_text())
 ]
@@ -68,6 +70,18 @@ def named(document: dict[str, Any]) -> str:
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=named)
 def test_what_users_write_keeps_every_rule(document: dict[str, Any]) -> None:
+    assert checked(document) == parse(document)
+    assert server_says(document) == set()
+
+
+def shown() -> Iterator[Any]:
+    """The manifests that a how-to shows whole."""
+    for block in re.findall(r"```yaml\n(.*?)```", PAGE.read_text(), re.DOTALL):
+        yield from yaml.safe_load_all(block)
+
+
+@pytest.mark.parametrize("document", list(shown()), ids=named)
+def test_what_the_page_shows_keeps_every_rule(document: dict[str, Any]) -> None:
     assert checked(document) == parse(document)
     assert server_says(document) == set()
 

@@ -106,7 +106,7 @@ def job_for(wanted: Transformation) -> dict[str, Any]:
         },
         "spec": {
             "backoffLimit": _RETRIES,
-            "podFailurePolicy": {  # servers before Kubernetes 1.25 leave it out, and try again what cannot succeed
+            "podFailurePolicy": {  # servers before Kubernetes 1.26 leave it out, and try again what cannot succeed
                 "rules": [
                     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
                     {"action": "FailJob", "onExitCodes": {"operator": "In", "values": _ON_PURPOSE}},
@@ -170,18 +170,17 @@ def _merged(mounts: tuple[Mount, ...]) -> tuple[Mount, ...]:
 
 
 def _filled(given: Mapping[str, Any], image: str) -> dict[str, Any]:
-    """A template with what it leaves out: a container, its image, and for ours whom it runs as."""
-    spec = dict(given.get("spec") or {})
+    """A template with what it leaves out: a container, its image, whom it runs as, and where it may write."""
+    spec = {"securityContext": _NOBODY, "automountServiceAccountToken": False, **(given.get("spec") or {})}
     first, *others = spec.get("containers") or [{}]
-    if "image" not in first:
-        first = {"image": image, "securityContext": _CONFINED, **first}
-        first["volumeMounts"] = [*(first.get("volumeMounts") or ()), {"name": _SCRATCH, "mountPath": "/tmp"}]  # noqa: S108  # of the container
+    first = {"name": "transformer", "image": image, "securityContext": _CONFINED, **first}
+    mounts = first.get("volumeMounts") or ()
+    if all(one.get("mountPath") != _SHORT_LIVED for one in mounts):
+        first["volumeMounts"] = [*mounts, {"name": _SCRATCH, "mountPath": _SHORT_LIVED}]
         spec["volumes"] = [*(spec.get("volumes") or ()), {"name": _SCRATCH, "emptyDir": {}}]
-        spec = {"securityContext": _NOBODY, "automountServiceAccountToken": False, **spec}
-    spec["containers"] = [{"name": "transformer", **first}, *others]
-    return {**given, "spec": spec}
+    return {**given, "spec": spec | {"containers": [first, *others]}}
 
 
-_SCRATCH = "orbitloop-tmp"
+_SHORT_LIVED, _SCRATCH = "/tmp", "orbitloop-tmp"  # noqa: S108  # of the container
 _NOBODY = {"runAsUser": _USER, "runAsGroup": _USER, "runAsNonRoot": True}
 _CONFINED = {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
