@@ -241,6 +241,7 @@ BAD = [
     ("JointInferenceService", "spec.cloudWorker.hpa.maxReplicas", 0, "must have 1 <= minReplicas <= maxReplicas"),
     ("Satellite", "spec.elements", ["1 25544U", "2 25544"], "two lines of a two-line element set"),
     ("ContactPlan", "spec.windows.0.los", "2026-03-01T11:00:00Z", "must end after it begins"),
+    ("SelectionLogic", "spec.digest", "md5:0", "must be the SHA-256 digest of the file"),
     ("LinkPolicy", "spec.codec", "heic", "must be an image codec: one of webp, jpeg, png, avif"),
 ]
 

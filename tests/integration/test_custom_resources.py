@@ -52,6 +52,7 @@ def test_nothing_of_a_manifest_is_pruned(applied: Cluster, document: dict[str, A
     [
         pytest.param("il", "NAME STAGE STATE ROUND FLYING NEXT-CONTACT QUEUED AGE", id="jobs by their short name"),
         pytest.param("sat", "NAME NODE FLYING LAST-CONTACT NEXT-CONTACT QUEUED AGE", id="satellites"),
+        pytest.param("sel", "NAME SATELLITES STATE VERSION AGE", id="selection logics"),
         pytest.param("datasets", "NAME NODE SAMPLES URL AGE", id="datasets"),
         pytest.param("ji", "NAME STATE AGE", id="services"),
     ],

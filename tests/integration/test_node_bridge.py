@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.integration.test_selection_offers import a_package, unsigned
 
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, Untrusted
@@ -23,13 +24,15 @@ from orbitloop.testing.clocks import VirtualClock
 from orbitloop.testing.samples import LAUNCH
 from orbitloop.wire.messages import Hello
 from orbitloop.wire.node_messages import NodeEvent, NodeEvents
+from orbitloop.wire.selection_file import pack_selection
 from orbitloop_ground.app import admin_thread, compose, opened_ledger
 from orbitloop_ground.settings import GroundSettings
 from orbitloop_operators.adapters.nodes import HttpGateway
 from orbitloop_operators.adapters.store import Store
-from orbitloop_operators.handlers.changes import Document
+from orbitloop_operators.handlers.changes import Document, Key
 from orbitloop_operators.handlers.desired_state import desired_state, encoded
-from orbitloop_operators.handlers.node_reports import NodeReport, report_of
+from orbitloop_operators.handlers.logic_claims import Claim
+from orbitloop_operators.handlers.node_reports import LogicReport, NodeReport, report_of
 from orbitloop_operators.handlers.offers import Offered
 from orbitloop_operators.usecases.bridge import Away, NodeBridge, Position, Shores, UnknownNode
 
@@ -246,9 +249,32 @@ def test_a_node_that_the_gateway_does_not_know_is_an_error_that_says_so(tmp_path
 
 def test_nobody_at_the_gateways_address_is_to_be_asked_again(ground: Ground) -> None:
     gateway = HttpGateway(f"http://127.0.0.1:{ground.port}", ground.token)
-    for asked in (gateway.want("sat-1", b"{}"), gateway.offer(Offered(node="sat-1", digest=FLYING, url="/x"))):
+    offer, claim = Offered(node="sat-1", digest=FLYING, url="/x"), a_claim("/x")
+    for asked in (gateway.want("sat-1", b"{}"), gateway.offer(offer), gateway.fit(claim), gateway.unfit("sat-1")):
         with pytest.raises(Away, match="is it running"):
             asyncio.run(asked)
+
+
+def a_claim(url: str, digest: Digest = FLYING) -> Claim:
+    key = Key(api_version="orbitloop.io/v1alpha1", kind="SelectionLogic", namespace="default", name="ships")
+    return Claim(logic=key, node="sat-1", digest=digest, url=url)
+
+
+def test_a_logic_is_left_told_of_and_withdrawn_over_http(tmp_path: Path, keys: Path) -> None:
+    path = tmp_path / "selection.ols"
+    path.write_bytes(data := pack_selection(a_package(), unsigned))
+    with served(tmp_path, keys) as (gateway, ledger):
+        ledger.set_desired("sat-1", b"{}")
+        made = asyncio.run(gateway.fit(a_claim(str(path), digest_of(data))))
+        assert (made.source, made.version, made.application) == (digest_of(data), 1, "ships")
+        (news,) = asyncio.run(gateway.moved(Position(), 0)).nodes
+        assert news.selection == LogicReport(offered=made)
+        with pytest.raises(BadInput, match="cannot be read"):
+            asyncio.run(gateway.fit(a_claim("/missing.ols")))
+        for _ in range(2):
+            asyncio.run(gateway.unfit("sat-1"))
+        (news,) = asyncio.run(gateway.moved(Position(), 0)).nodes
+        assert news.selection == LogicReport()
 
 
 @pytest.mark.parametrize("url", ["", "gateway:8401", "ftp://gateway", "http://gateway/path"])

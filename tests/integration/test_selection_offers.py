@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -231,6 +231,19 @@ def test_a_file_that_cannot_fly_is_refused_and_what_was_offered_stays(
     assert (answer.status_code, why in answer.json()["detail"]) == (status, True), answer.text
     assert ground.parts.selections.commissioned("sat-1") is not None
     assert ground.offers(a_package()) == before
+
+
+def test_one_that_a_digit_of_its_version_makes_too_large_is_refused(ground: Station) -> None:
+    ground.says(flying=a_digest("by hand"), flying_version=9)
+    small = len(pack_selection(a_package(), unsigned)) - len(b"an engine")
+    whole = pack_selection(replace(a_package(), parts={"engine": bytes(MOST_SELECTION - small - 8)}), unsigned)
+    longer = MOST_SELECTION - len(whole)  # its size is written in it
+    package = replace(a_package(), parts={"engine": bytes(MOST_SELECTION - small - 8 + longer)})
+    file = ground.file(package)
+    assert file.stat().st_size == MOST_SELECTION
+    answer = ground.put(file)
+    assert (answer.status_code, "67108865 bytes are more than" in answer.json()["detail"]) == (413, True)
+    assert ground.parts.selections.offered("sat-1") is None
 
 
 def test_another_file_than_was_said_is_refused(ground: Station) -> None:

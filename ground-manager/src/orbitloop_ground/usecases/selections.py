@@ -12,9 +12,10 @@ from typing import Protocol
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, Refused
 from orbitloop.domain.units import Digest
-from orbitloop.wire.messages import LogicOnBoard
+from orbitloop.wire.messages import MOST_SELECTION, LogicOnBoard
 from orbitloop.wire.selection_file import SelectionPackage, pack_selection, unpack_selection
 from orbitloop.wire.update import Sign
+from orbitloop_ground.usecases.nodes import TooLarge
 
 _log = logging.getLogger(__name__)
 
@@ -107,6 +108,8 @@ class OfferSelections:
                 raise BadInput(f"{path}: its bytes are {actual}, not {source}; it was replaced or damaged since")
             package = _read(data, path)
             signed, version = self._signed(satellite, package)
+            if (size := len(signed)) > MOST_SELECTION:  # by a digit of its version
+                raise TooLarge(f"{path}: {size} bytes are more than the {MOST_SELECTION} that a satellite fetches")
             made = OnOffer(
                 source=source,
                 digest=digest_of(signed),

@@ -41,8 +41,8 @@ def not_carried_out(manifests: Sequence[Manifest]) -> Iterator[str]:
             yield f"{manifest.place}: {kind} {name} is not carried out: there are {JOB[1]} and {SERVICE[1]}"
         elif (version, kind) == TRANSFORMATION:
             yield f"{manifest.place}: {kind} {name} is not carried out; `orbitloop transform` does it on one machine"
-        elif kind == "Satellite":
-            yield f"{manifest.place}: Satellite {name} has no link here: what is to fly waits; see `orbitloop demo`"
+        elif kind in {"Satellite", "SelectionLogic"}:
+            yield f"{manifest.place}: {kind} {name} has no link here: what is to fly waits; see `orbitloop demo`"
 
 
 def put_wanted(cluster: MemoryCluster, manifests: Sequence[Manifest], node: str) -> None:
