@@ -16,7 +16,7 @@ from tests.small_application import EFFORT, GEOMETRY, TARGET, small_application,
 
 from orbitloop.adapters.signatures import SigningKey, VerifyingKey
 from orbitloop.domain.digests import digest_of
-from orbitloop.domain.errors import BadInput, Refused
+from orbitloop.domain.errors import BadInput, NoSpace, Refused
 from orbitloop.domain.policy import LinkPolicy
 from orbitloop.domain.samples import Reason, Sample
 from orbitloop.domain.selection import Run
@@ -35,7 +35,7 @@ from orbitloop_edge.app import LocalController
 from orbitloop_edge.settings import EdgeSettings
 from orbitloop_edge.usecases.tally import SessionSummary
 from orbitloop_edge.worker import Worker
-from orbitloop_ground.adapters.transformation.choosing import choose, half_of_the_value
+from orbitloop_ground.adapters.transformation.choosing import half_of_the_value, search
 from orbitloop_ground.adapters.transformation.fitting import Fitted, Fitting
 from orbitloop_ground.adapters.yolo.export import export_graph
 from orbitloop_ground.adapters.yolo.network import YoloTiny, weights_of
@@ -59,7 +59,7 @@ def fitted(fitting: Fitting) -> Fitted:
 
 @pytest.fixture(scope="module")
 def package(fitted: Fitted) -> SelectionPackage:
-    only = choose(fitted, TARGET, half_of_the_value(fitted), allowed=lambda action: isinstance(action, Run))
+    only = search(fitted, TARGET, half_of_the_value(fitted), allowed=lambda action: isinstance(action, Run))
     made = package_of(fitted, only, 1)
     return replace(made, parts={**made.parts, "tiny": fitted.graphs["tiny"]})
 
@@ -152,6 +152,39 @@ def test_a_frame_that_was_put_off_is_selected_once(
         for _ in range(3):
             worker.observe(path)
     assert [record.getMessage() for record in caplog.records].count("frame_selected") == 1
+
+
+def test_a_logic_flies_as_soon_as_it_is_there_but_not_in_the_midst_of_a_frame(
+    tmp_path: Path, package: SelectionPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ship = Ship(tmp_path, package)
+    path = tmp_path / "frame.png"
+    Image.fromarray(FRAMES[0].pixels).save(path)
+    key = SigningKey(tmp_path / "authority" / "ground" / "signing.key")
+
+    def put(version: int) -> None:
+        (tmp_path / "selection.ols").unlink(missing_ok=True)
+        (tmp_path / "selection.ols").write_bytes(pack_selection(replace(package, version=version), key.sign))
+
+    with ship.worker as worker:
+        worker.look()
+        assert worker.status().logic == worker._selections.said
+        assert worker._selections.said.flying_version == 1
+
+        def full(*_: object) -> bool:
+            raise NoSpace("the spool is full")
+
+        monkeypatch.setattr(ship.spool, "add", full)
+        with pytest.raises(NoSpace):
+            worker.observe(path)
+        monkeypatch.undo()
+        put(2)
+        worker.look()
+        assert worker._selections.said.flying_version == 1
+        worker.observe(path)
+        worker.look()
+        assert worker._selections.said.flying_version == 2
+    assert {sample.model for sample in value_samples(ship)} == {digest_of(pack_selection(package, key.sign))}
 
 
 def value_samples(ship: Ship) -> list[Sample]:

@@ -270,7 +270,7 @@ def test_a_frame_that_comes_again_after_a_kill_makes_the_same_samples(tmp_path: 
         flown.select.select(path)
     flown.spool.add = taken  # type: ignore[method-assign]
     decisions = FileDecisions(tmp_path / "frame.json")
-    assert decisions.is_under_way("late.png")
+    assert decisions.frame == "late.png"
     again = SelectFrames(flown.package, a_digest("logic"), flown, replace(flown.board, decisions=decisions))
     assert not again.select(path).processed
     assert flown.spool.state().samples == 4

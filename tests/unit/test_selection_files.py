@@ -22,7 +22,7 @@ from orbitloop_edge.adapters import selection_files
 from orbitloop_edge.adapters.selection_files import FileDecisions, SelectionFile, prove
 from orbitloop_edge.adapters.starts import FileStarts
 
-INPUTS = [helper.make_tensor_value_info("tiles", TensorProto.FLOAT, ["b", 3, 128, 128])]
+INPUTS = [helper.make_tensor_value_info("tiles", TensorProto.FLOAT, ["b", 3, "side", "side"])]
 
 
 def network(nodes: list[NodeProto], outputs: list[str], *, inputs: Sequence[ValueInfoProto] = INPUTS) -> bytes:
@@ -247,4 +247,4 @@ def test_a_damaged_note_of_the_frame_in_hand_counts_as_none(tmp_path: Path) -> N
     assert FileDecisions(path).decided("a.png", digest) is False
     assert FileDecisions(path).decided("a.png", digest_of(b"other")) is None
     path.write_bytes(path.read_bytes().replace(b"false", b"true"))
-    assert not FileDecisions(path).is_under_way("a.png")
+    assert not FileDecisions(path).frame

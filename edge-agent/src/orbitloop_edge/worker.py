@@ -139,7 +139,7 @@ class Worker:
         verify = VerifyingKey(credentials_of(settings).ground_key).verify
         self._intake = intake
         self._selection: SelectFrames | None = None
-        self._selected = ""
+        self._selected = self._done_with = self._complaint = ""
         self._selections = SelectionFile(
             selection_path(settings),
             folder / "selection" / "kept.ols",
@@ -179,6 +179,7 @@ class Worker:
         """
         self._select(frame)
         result = self._frames.observe(frame)
+        self._done_with = frame.name
         self._scrubber.served()
         return result
 
@@ -186,7 +187,7 @@ class Worker:
         """A frame that the logic is not made for is left to the others; it goes first, so that it may go again."""
         if frame.name == self._selected:  # and was put off by the others
             return
-        if not self._decisions.is_under_way(frame.name):
+        if self._decisions.frame != frame.name:
             self._renew_selection(self._selections.new)
         if self._selection is None:
             return
@@ -206,8 +207,11 @@ class Worker:
         try:
             new = arrived()
         except OrbitloopError as error:
-            _log.warning("selection_refused", extra={"why": str(error)})
+            if str(error) != self._complaint:  # the same again is no event
+                self._complaint = str(error)
+                _log.warning("selection_refused", extra={"why": self._complaint})
             return
+        self._complaint = ""
         if new is not None:
             self._selection = self._going_by(new)
             fields = {"selection": new.digest, "version": new.package.version, "application": new.package.application}
@@ -234,7 +238,12 @@ class Worker:
         return SelectFrames(package, arrived.digest, networks, board)
 
     def look(self) -> None:
-        """Look over some of the models on board; errors as :meth:`Scrubber.look`."""
+        """Between frames: fly a selection logic that has arrived, look over some of the models on board; errors as
+        :meth:`Scrubber.look`.
+        """
+        if self._decisions.frame in {"", self._done_with} or self._decisions.frame in self.results.done():
+            self._done_with = self._decisions.frame
+            self._renew_selection(self._selections.new)
         self._scrubber.look()
 
     def status(self) -> WorkerStatus:

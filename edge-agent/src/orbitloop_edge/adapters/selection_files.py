@@ -241,9 +241,10 @@ class FileDecisions:
             except BadInput as error:
                 _log.warning("begun_anew", extra={"path": str(path), "why": str(error)})
 
-    def is_under_way(self, frame: str) -> bool:
-        """Whether something of ``frame``, the latest, has been sent."""
-        return self._last is not None and self._last.frame == frame
+    @property
+    def frame(self) -> str:
+        """The latest frame of which something has been sent; empty where there is none."""
+        return "" if self._last is None else self._last.frame
 
     def decided(self, frame: str, logic: Digest) -> bool | None:
         """Whether ``frame`` was processed by ``logic``; ``None`` where nothing of it has been sent."""
