@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from tests.unit.test_selection_file import PACKAGE
+from tests.unit.test_selection_files import Board
 
 from orbitloop.adapters.signatures import SigningKey, VerifyingKey
 from orbitloop.domain.digests import digest_of
@@ -96,3 +97,25 @@ def test_what_flew_and_cannot_any_more_is_refused_too(tmp_path: Path, key: Signi
         file.kept()
     assert file.new() is None, "it was looked at"
     assert (file.said.flying, file.said.refused) == (None, digest_of(data))
+
+
+def test_a_good_one_is_an_answer_to_what_was_refused_before(tmp_path: Path) -> None:
+    board = Board(tmp_path)
+    board.put()
+    first = board.process()
+    assert first.new() is not None
+    flying = first.said.flying
+    good = (tmp_path / "new.ols").read_bytes()
+    assert (flying, first.said.flying_version, first.said.application) == (digest_of(good), 1, "ships")
+    board.put(target="another")
+    with pytest.raises(BadInput, match="no newer than 1"):
+        first.new()
+    again = board.process()
+    assert again.kept() is not None
+    assert (again.said.flying, again.said.refused) == (flying, first.said.refused), "across a restart"
+    (tmp_path / "new.ols").write_bytes(good)
+    assert again.new() is None, "it flies already"
+    assert (again.said.flying, again.said.refused) == (flying, None)
+    board.put(version=2, application="clouds")
+    assert again.new() is not None
+    assert (again.said.flying_version, again.said.application, again.said.refused) == (2, "clouds", None)
