@@ -95,7 +95,8 @@ def profile(
     measured, published = profile(name, source, model=model, watts=watts, memory=memory)
     out.parent.mkdir(parents=True, exist_ok=True)
     write_target(out, measured)
-    for computer in [] if also is None else scaled(measured, published):
+    if also is not None:
         also.mkdir(parents=True, exist_ok=True)
-        write_target(also / f"{computer.name}.json", computer)
+        for computer in scaled(measured, published):
+            write_target(also / f"{computer.name}.json", computer)
     Console().print_json(out.read_text())
