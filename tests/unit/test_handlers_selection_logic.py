@@ -75,7 +75,7 @@ PROGRESS: dict[str, tuple[dict[str, Any] | None, str, tuple[str, str], str]] = {
         {"offered": OFFERED, "fetched": SIGNED},
         "Fetched",
         ("Unknown", "Fetched"),
-        "of a version that says no more",
+        "whether it flies is not said",
     ),
     "fetched": (
         {"offered": OFFERED, "fetched": SIGNED, "onBoard": on_board(flying=OTHER, version=2)},

@@ -156,7 +156,7 @@ def _on_board(said: LogicReport, offered: LogicOffered) -> tuple[LogicState, str
     if said.fetched != offered.digest:
         return LogicState.OFFERED, f"version {offered.version} goes up in the next contacts"
     if there is None:
-        return LogicState.FETCHED, "it is on board, and the satellite's orbitloop is of a version that says no more"
+        return LogicState.FETCHED, "it is on board; whether it flies is not said: the worker there is away, or older"
     return LogicState.FETCHED, "it is on board, and flies once it has proved good"
 
 
