@@ -46,10 +46,11 @@ from orbitloop_ground.adapters.transformation.applications import (
     Reference,
     network_reference,
 )
-from orbitloop_ground.adapters.transformation.choosing import Chosen, Verdict, choose, half_of_the_value, judge
+from orbitloop_ground.adapters.transformation.choosing import Chosen, Verdict, half_of_the_value, judge, search
 from orbitloop_ground.adapters.transformation.evidence import Evidence
 from orbitloop_ground.adapters.transformation.fitting import Effort, Fitted, Fitting
 from orbitloop_ground.adapters.transformation.frames import coco_frames
+from orbitloop_ground.adapters.transformation.holding_out import choose
 from orbitloop_mission.transformation.catalogue import (
     CLOUDS_DATA,
     SHIP_MARGIN,
@@ -80,7 +81,8 @@ class Technique:
 
 def techniques(given: Application) -> dict[str, Technique]:
     """The techniques one by one, for an application."""
-    own = (given.reference_tiles if given.reference is None else given.geometry.tilings[-2],)
+    is_a_network = given.reference is None or given.reference.graph is not None
+    own = (given.reference_tiles if is_a_network else given.geometry.tilings[-2],)
     return {
         "tiling": Technique(tilings=None, allowed=lambda action: isinstance(action, Run) and _is_reference(action)),
         "specialisation": Technique(tilings=own, allowed=lambda action: isinstance(action, Run)),
@@ -202,7 +204,7 @@ def figures_of(fitted: Fitted, test: Evidence, target: HardwareTarget) -> Figure
         "logic": logic_text(chosen),
     }
     for name, technique in techniques(fitted.application).items():
-        only = choose(fitted, target, main, allowed=technique.allowed, tilings=technique.tilings)
+        only = search(fitted, target, main, allowed=technique.allowed, tilings=technique.tilings)
         found[f"alone_{name}"] = judge(fitted, only, test).density
     for name, factor in LINKS.items():
         link = Downlink(capacity=min(1.0, main.capacity * factor), deadline=main.deadline)

@@ -21,9 +21,10 @@ from orbitloop.wire.selection_file import unpack_selection
 from orbitloop_edge.adapters.imagery import resampled
 from orbitloop_edge.adapters.onnx_networks import OnnxNetwork
 from orbitloop_ground.adapters.transformation.applications import Application, Frame, Frames, Geometry
-from orbitloop_ground.adapters.transformation.choosing import choose, half_of_the_value, judge
+from orbitloop_ground.adapters.transformation.choosing import half_of_the_value, judge, search
 from orbitloop_ground.adapters.transformation.fitting import Fitted, Fitting
 from orbitloop_ground.adapters.transformation.graphs import Reach, engine_graph, value_graph
+from orbitloop_ground.adapters.transformation.holding_out import choose
 from orbitloop_ground.adapters.transformation.networks import Size
 from orbitloop_ground.adapters.transformation.training import Schedule, features_of, train_engine, train_values
 from orbitloop_mission.transformation.making import ARTEFACT, PAGE, REPORT, Wish, expert_rules, transform
@@ -184,7 +185,7 @@ def test_rules_are_read_as_people_write_them() -> None:
 
 
 def test_an_action_for_each_context_and_nothing_else(fitted: Fitted) -> None:
-    chosen = choose(fitted, TARGET, half_of_the_value(fitted), allowed=lambda action: not isinstance(action, Run))
+    chosen = search(fitted, TARGET, half_of_the_value(fitted), allowed=lambda action: not isinstance(action, Run))
     kinds = {type(action) for name, action in chosen.logic.table.items() if name != "unknown"}
     assert kinds <= {Raw, Discard}
     assert set(chosen.logic.table) == {*fitted.contexts, "unknown"}
@@ -218,3 +219,34 @@ def test_graphs_answer_as_the_networks_that_they_were_made_of() -> None:
     with torch.no_grad():
         assert np.allclose(logits, engine(torch.from_numpy(given)).numpy(), atol=1e-5)
     assert np.allclose(distances, ((found[:, None] - found[None, :3]) ** 2).sum(axis=2).min(axis=1), atol=1e-6)
+
+
+def _fickle(frames: Sequence[Frame]) -> list[Frame]:
+    """In every other fourth of the frames those on dark ground are of value, in the others those on light ground."""
+    nothing = np.zeros((GEOMETRY.grain, GEOMETRY.grain), np.bool_)
+    each = len(frames) // 4
+    return [
+        replace(frame, truth=nothing if (index // each + index) % 2 else frame.truth)
+        for index, frame in enumerate(frames)
+    ]
+
+
+def test_what_does_not_hold_on_other_frames_does_not_fly_but_the_reference_as_it_is() -> None:
+    """Two of three parts of the frames always say the opposite of the fourth."""
+    frames = Frames(train=squares(12, seed=1), val=_fickle(squares(24, seed=2)))
+    fitted = fitting(small_application(frames)).run()
+    link = replace(half_of_the_value(fitted), deadline=10.0)
+    lucky, chosen = search(fitted, TARGET, link), choose(fitted, TARGET, link)
+    assert lucky.point.density >= chosen.point.density
+    assert any("the reference flies as it is" in note for note in chosen.notes)
+    assert set(chosen.logic.table.values()) == {Run(model="reference", threshold=0.5)}
+    assert len(set(chosen.logic.grades.values())) == 1, "nothing of it goes first"
+    verdict = judge(fitted, chosen, fitted.val)
+    assert verdict.density == pytest.approx(verdict.peers.direct_deploy)
+    assert chosen.point.density == pytest.approx(verdict.peers.direct_deploy)
+
+
+def test_what_holds_on_other_frames_flies(fitted: Fitted) -> None:
+    chosen = choose(fitted, TARGET, replace(half_of_the_value(fitted), deadline=0.004))
+    assert any("each in turn" in note for note in chosen.notes)
+    assert not any("as it is:" in note for note in chosen.notes)

@@ -18,8 +18,9 @@ from orbitloop.wire.update import Sign
 from orbitloop_edge.adapters.imagery import resampled
 from orbitloop_edge.adapters.onnx_networks import OnnxNetwork
 from orbitloop_ground.adapters.transformation.applications import Application
-from orbitloop_ground.adapters.transformation.choosing import Chosen, choose, half_of_the_value, judge
+from orbitloop_ground.adapters.transformation.choosing import Chosen, half_of_the_value, judge
 from orbitloop_ground.adapters.transformation.fitting import Effort, Fitted, Fitting
+from orbitloop_ground.adapters.transformation.holding_out import choose
 from orbitloop_mission.transformation.report import as_text, document_of, page_of, swept
 
 ARTEFACT, REPORT, PAGE = "selection.ols", "report.json", "report.html"

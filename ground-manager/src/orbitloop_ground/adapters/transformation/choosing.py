@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -147,18 +147,19 @@ def _mixed(product: Product, prior: float, cells: int) -> Product:
     return Product(size=product.size, value=product.size * (product.value * cells + prior * _DOUBT) / (seen + _DOUBT))
 
 
+def _mixture(products: Iterable[Product]) -> Product:
+    """Of equal worth: nothing of it goes first."""
+    given = list(products)
+    return Product(size=sum(product.size for product in given), value=sum(product.value for product in given))
+
+
 def _anywhere(fitted: Fitted, tiles: int, action: Run) -> list[Product]:
     """What a network that serves every context makes of all of them together."""
     parts = [fitted.val.products(tiles, index, action, THRESHOLDS) for index in range(len(fitted.contexts))]
-    return rising(
-        [
-            Product(size=sum(product.size for product in part), value=sum(product.value for product in part))
-            for part in zip(*parts, strict=True)
-        ]
-    )
+    return rising([_mixture(part) for part in zip(*parts, strict=True)])
 
 
-def choose(
+def search(
     fitted: Fitted,
     target: HardwareTarget,
     link: Downlink,
@@ -167,7 +168,7 @@ def choose(
     tilings: Sequence[int] | None = None,
     progress: Progress = lambda done, total: None,
 ) -> Chosen:
-    """The best logic of a target under a link.
+    """The best logic of a target under a link, by the frames to choose by.
 
     Args:
         allowed: which actions may be chosen; to see what a technique alone is worth.
@@ -273,7 +274,7 @@ def judge(fitted: Fitted, chosen: Chosen, evidence: Evidence) -> Verdict:
     seconds = overhead(fitted, target, tiles) + sum(
         seconds_of(fitted, target, action, tiles=tiles, count=count) for action, count in counts.items()
     )
-    ordered = [product for _, product in sorted(made, key=lambda entry: -entry[0])]
+    ordered = [_mixture(product for at, product in made if at == worth) for worth in sorted(dict(made), reverse=True)]
     return Verdict(
         density=density(ordered, seconds, evidence.prevalence, chosen.link, ordered=True),
         seconds=seconds,

@@ -43,6 +43,23 @@ class Evidence:
     runners: Mapping[str, Runner]
     highest: bool
     _seen: dict[tuple[int, str, int], Floats] = field(default_factory=dict)
+    _whole: tuple[Evidence, NDArray[np.bool_]] | None = None
+
+    @property
+    def frames(self) -> int:
+        """How many there are."""
+        tiles, part = next(iter(self.tiles.items()))
+        return len(part) // tiles**2
+
+    def of(self, frames: NDArray[np.bool_]) -> Evidence:
+        """Evidence of some of the frames, ``(frames,)``; networks are not asked again."""
+        return Evidence(
+            tiles={key: part.of(frames) for key, part in self.tiles.items()},
+            contexts={key: found[frames.repeat(key**2)] for key, found in self.contexts.items()},
+            runners=self.runners,
+            highest=self.highest,
+            _whole=(self, frames),
+        )
 
     @property
     def prevalence(self) -> float:
@@ -69,7 +86,7 @@ class Evidence:
             case Raw():
                 return [Product(size=truth.size / cells, value=float(truth.sum() / cells))]
             case Run(model=model):
-                values = self._values(tiles, context, model)
+                values = self.values(tiles, context, model)
                 sent = [(values >= low) & (values < high) for low, high in pairwise([*thresholds, np.inf])]
                 return [
                     Product(size=float(part.sum() / cells), value=float((part & truth).sum() / cells)) for part in sent
@@ -82,7 +99,7 @@ class Evidence:
         truth = self._truth(tiles, context)
         if not truth.size:
             return Accuracy(accuracy=1.0, precision=1.0, recall=1.0)
-        sent = self._values(tiles, context, model) >= 0.5
+        sent = self.values(tiles, context, model) >= 0.5
         hits = float((sent & truth).sum())
         return Accuracy(
             accuracy=float((sent == truth).mean()),
@@ -93,8 +110,13 @@ class Evidence:
     def _truth(self, tiles: int, context: int) -> Truths:
         return np.asarray(self.tiles[tiles].maps[self.contexts[tiles] == context] >= 0.5)
 
-    def _values(self, tiles: int, context: int, model: str) -> Floats:
+    def values(self, tiles: int, context: int, model: str) -> Floats:
+        """How sure a model is of the cells of a context's tiles, ``(n, cells / tiles, cells / tiles)``."""
         key = (tiles, model, context)
+        if self._whole is not None:
+            whole, frames = self._whole
+            mine = frames.repeat(tiles**2)[whole.contexts[tiles] == context]
+            return np.asarray(whole.values(tiles, context, model)[mine])
         if key not in self._seen:
             mine = self.contexts[tiles] == context
             here = self.tiles[tiles]

@@ -193,6 +193,11 @@ class Fitting:
         given = self._application
         if given.reference is not None or not varied:
             return given.reference
+        if given.reference_tiles not in given.geometry.tilings:
+            raise BadInput(
+                f"{given.name}: the reference looks at {given.reference_tiles} tiles a side, which is none of "
+                f"{', '.join(map(str, given.geometry.tilings))} to choose from; let it be one of them"
+            )
         graph = self.trained_reference()
         return network_reference(graph, self._load(graph), given.geometry, given.reference_tiles, self._resample)
 

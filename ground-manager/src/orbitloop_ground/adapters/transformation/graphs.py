@@ -126,8 +126,14 @@ class _Graph:
         inputs = [value, self.constant(f"{name}.weight", kernel), self.constant(f"{name}.bias", bias)]
         side, stride, pad = layer.kernel_size[0], layer.stride[0], layer.padding[0]
         assert isinstance(pad, int)
-        shape = {"kernel_shape": [side, side], "strides": [stride, stride], "dilations": list(layer.dilation)}
-        return self.add("Conv", inputs, pads=[pad] * 4, **shape)
+        return self.add(
+            "Conv",
+            inputs,
+            kernel_shape=[side, side],
+            strides=[stride, stride],
+            dilations=list(layer.dilation),
+            pads=[pad] * 4,
+        )
 
     def model(self, outputs: dict[str, list[Any]]) -> bytes:
         infos = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name, shape in outputs.items()]

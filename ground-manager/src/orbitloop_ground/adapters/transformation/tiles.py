@@ -37,7 +37,19 @@ class Tiles:
     views: Sequence[TileView]
 
     def __len__(self) -> int:
-        return len(self.pixels)
+        return len(self.maps)
+
+    def of(self, frames: NDArray[np.bool_]) -> Tiles:
+        """Of some frames only, ``(frames,)``, without what networks and rules look at."""
+        kept = frames.repeat(self.tiles**2)
+        return Tiles(
+            tiles=self.tiles,
+            pixels=self.pixels[:0],
+            maps=self.maps[kept],
+            thought=self.thought[kept],
+            vectors=self.vectors[:0],
+            views=(),
+        )
 
     def wanted(self) -> Floats:
         """What a network should answer, ``(n, 16, 16)``: the reference's opinion at its resolution."""
