@@ -16,8 +16,8 @@ rm -f zstandard/_cffi.*.so
 rm -rf kubernetes/aio
 # Programs that try and build C++; what is left there passes tensors between processes.
 rm -rf torch/test torch/bin/protoc* torch/bin/test_* torch/bin/*Test torch/lib/*_test.so
-# Compilers of extensions.
-rm -rf numpy/distutils numpy/f2py
+# Compilers of extensions; the one of Fortran is looked at by all that takes every name of numpy, as SciPy does.
+rm -rf numpy/distutils
 # A format of pictures that nothing here reads.
 rm -f PIL/_avif.*.so pillow.libs/libavif-*
 

@@ -71,7 +71,7 @@ def test_an_application_of_ones_own_is_fitted_and_what_came_of_it_is_told(tmp_pa
     ("told", "said"),
     [
         ({"APPLICATION": "submarines"}, "application 'submarines' is unknown"),
-        ({"APPLICATION": ""}, "the variable APPLICATION: "),
+        ({"APPLICATION": ""}, "the variable APPLICATION is not set; see docs/reference/transformer.md"),
         ({"APPLICATION": "nowhere.at_all:ships"}, "nowhere.at_all cannot be imported (No module named 'nowhere')"),
         ({"APPLICATION": "tests.small_application:GEOMETRY"}, "tests.small_application has no function 'GEOMETRY'"),
         ({"APPLICATION": "tests.small_application:of_something_else"}, "gives a str, no Application"),

@@ -58,6 +58,8 @@ class TransformerSettings(BaseModel):
             return cls.model_validate(told)
         except ValidationError as error:
             name = str(error.errors()[0]["loc"][0]).upper()
+            if not given.get(name):
+                raise BadInput(f"the variable {name} is not set; see docs/reference/transformer.md") from None
             raise BadInput(
                 f"the variable {name}: {first_complaint(error)}; see docs/reference/transformer.md"
             ) from None
