@@ -31,6 +31,8 @@ from orbitloop_edge.usecases.observe import Imagery, inside_of
 
 BATCH = 16
 """Tiles that a network sees at once."""
+RAW_SIDE = 512
+"""Pixels of a side of what a frame without a look is sent in: each part is written durably, which takes time."""
 GLIMPSED = 128
 """Tiles that the context engine sees at once."""
 
@@ -89,7 +91,7 @@ class SelectedFrame:
         captured: when, UTC.
         seconds: that it took, reading and encoding included.
         processed: whether there was time; a frame without is sent raw.
-        contexts: tiles by context.
+        contexts: tiles by context; none of a frame that was not looked at.
         samples: how many tiles, or parts of them of one grade, entered the spool.
     """
 
@@ -171,7 +173,7 @@ class SelectFrames:
     def select(self, path: Path) -> SelectedFrame:
         """Look at one frame and spool what its logic sends, with its value.
 
-        A frame for which no time is left is spooled raw, tile by tile, at what a raw frame is worth. One that comes
+        A frame for which no time is left is spooled raw, in few parts, at what a raw frame is worth. One that comes
         again, because it was put off or the process was killed, makes the samples that it made before.
 
         Raises:
@@ -189,20 +191,22 @@ class SelectFrames:
             )
         decided = board.decisions.decided(path.name, self._version)
         processed = self._pace.has_time if decided is None else decided
-        outcomes = self.outcomes(pixels) if processed else self._untouched()
+        outcomes, tiles = (self.outcomes(pixels), self._package.logic.tiles) if processed else self._untouched()
         parts = [(outcome.index, grade, sent) for outcome in outcomes for grade, sent in outcome.parts()]
         if parts and decided is None:
             board.decisions.decide(path.name, self._version, processed=processed)
-        for part in parts:
-            self._keep(path.name, captured, pixels, part)
+        for index, grade, sent in parts:
+            self._keep(
+                (path.name, captured), self._cropped(pixels, tiles, index, sent), grade.worth * float(sent.sum())
+            )
         seconds = board.seconds() - begun
-        self._pace = self._pace.after(seconds if processed else 0.0)  # less than sending it raw cannot be done
+        self._pace = self._pace.after(seconds, processed=processed)
         return SelectedFrame(
             frame=path.name,
             captured=captured,
             seconds=seconds,
             processed=processed,
-            contexts=dict(Counter(outcome.context for outcome in outcomes)),
+            contexts=dict(Counter(outcome.context for outcome in outcomes)) if processed else {},
             samples=len(parts),
         )
 
@@ -222,9 +226,7 @@ class SelectFrames:
         return [
             TileOutcome(index=index, context=context, values=values[index], grades=logic.grades[context])
             if np.isfinite(values[index]).all()
-            else self._raw(
-                index, context
-            )  # the model has no answer: better too much is sent than what is of value lost
+            else self._raw(index, context, logic.tiles)  # no answer: better too much is sent than value lost
             for index, context in enumerate(contexts)
         ]
 
@@ -258,39 +260,47 @@ class SelectFrames:
         found_in = seen.look(self._board.detect, [divmod(place, logic.tiles) for place in places])
         return np.stack([map_of_detections(found, (side, side), part, margin=view.margin) for found in found_in])
 
-    def _untouched(self) -> list[TileOutcome]:
-        return [self._raw(index, UNKNOWN) for index in range(self._package.logic.tiles**2)]
+    def _untouched(self) -> tuple[list[TileOutcome], int]:
+        """A frame without a look, in parts of at most :data:`RAW_SIDE` pixels a side, and how many of them a side."""
+        cells, side = self._package.logic.cells, self._package.side
+        parts = next(
+            parts
+            for parts in range(1, cells + 1)
+            if cells % parts == 0 and side // parts <= max(RAW_SIDE, side // cells)
+        )
+        return [self._raw(index, UNKNOWN, parts) for index in range(parts**2)], parts
 
-    def _raw(self, index: int, context: str) -> TileOutcome:
-        """A tile that nobody has looked at."""
-        part = self._package.logic.cells // self._package.logic.tiles
+    def _raw(self, index: int, context: str, tiles: int) -> TileOutcome:
+        """A tile, one of so many a side, that nobody has looked at."""
+        part = self._package.logic.cells // tiles
         grade = Grade(threshold=0.0, worth=self._package.prevalence)
         return TileOutcome(index=index, context=context, values=np.zeros((part, part), np.float32), grades=(grade,))
 
-    def _keep(self, frame: str, captured: datetime, pixels: Pixels, what: tuple[int, Grade, Truths]) -> bool:
-        index, grade, sent = what
-        window, part = self._cropped(pixels, index, sent)
+    def _keep(self, frame: tuple[str, datetime], what: tuple[Window, Pixels], value: float) -> bool:
+        (name, captured), (window, part) = frame, what
         policy = self._board.policy
         encoded = self._board.imagery.encode(part, policy.codec, policy.quality)
         sample = Sample(
-            id=sample_id(self._board.satellite, frame, window, encoded),
-            frame=frame,
+            id=sample_id(self._board.satellite, name, window, encoded),
+            frame=name,
             window=window,
             captured=captured,
             model=self._version,
             reason=Reason.VALUE,
-            value=grade.worth * float(sent.sum()),
+            value=value,
             found=Detections.none(),
             codec=policy.codec,
             size=len(encoded),
         )
         return self._board.spool.add(sample, encoded)
 
-    def _cropped(self, pixels: Pixels, index: int, sent: Truths) -> tuple[Window, Pixels]:
-        """The smallest window around the cells that are sent; what else lies in it is grey, which takes few bytes."""
-        logic, side = self._package.logic, self._package.side
-        tile, cell = side // logic.tiles, side // logic.cells
-        top, left = (place * tile for place in divmod(index, logic.tiles))
+    def _cropped(self, pixels: Pixels, tiles: int, index: int, sent: Truths) -> tuple[Window, Pixels]:
+        """The smallest window around the cells that are sent, of the ``index``-th part of ``tiles`` a side; what else
+        lies in it is grey, which takes few bytes.
+        """
+        side = self._package.side
+        tile, cell = side // tiles, side // self._package.logic.cells
+        top, left = (place * tile for place in divmod(index, tiles))
         rows, columns = np.flatnonzero(sent.any(axis=1)), np.flatnonzero(sent.any(axis=0))
         y0, y1 = int(rows[0]) * cell, int(rows[-1] + 1) * cell
         x0, x1 = int(columns[0]) * cell, int(columns[-1] + 1) * cell
