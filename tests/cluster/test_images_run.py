@@ -122,8 +122,24 @@ def test_our_code_is_a_small_layer_on_top(docker: str) -> None:
     assert float(newest.rstrip("kMB")) < 10 or newest.endswith("kB")
 
 
-def test_the_trainer_shares_the_grounds_layers(docker: str) -> None:
-    below, above = (inspect(docker, images()[target].name) for target in ("ground", "trainer"))
+def test_the_transformer_fits_the_ships_that_it_brings(docker: str) -> None:
+    told = {
+        "APPLICATION": "ships",
+        "TARGET": "raspberry-pi-4",
+        "MODEL_URL": "/tmp/ships",
+        "EFFORT": "0.02",
+        "ORBITLOOP_TERMINATION_LOG": "/dev/stdout",
+    }
+    variables = tuple(word for name, value in told.items() for word in ("-e", f"{name}={value}"))
+    words = json.loads(confined(docker, "transformer", options=variables))
+    [made] = words["results"]
+    assert (words["status"], made["url"]) == ("completed", "/tmp/ships/selection.ols")
+    assert made["metrics"]["density"] >= made["metrics"]["bent_pipe"]
+
+
+@pytest.mark.parametrize("target", ["trainer", "transformer"])
+def test_what_workers_run_shares_the_grounds_layers(docker: str, target: str) -> None:
+    below, above = (inspect(docker, images()[name].name) for name in ("ground", target))
     assert below is not None
     assert above is not None
     shared = below["RootFS"]["Layers"]
