@@ -15,8 +15,11 @@ from tests.small_application import TARGET
 
 from orbitloop.domain.digests import digest_of
 from orbitloop.wire.selection_file import SIGNATURE, unpack_selection
+from orbitloop.wire.worker_messages import WorkerKind
 from orbitloop_mission.transformer import main
 from orbitloop_mission.transformer_settings import TransformerSettings
+from orbitloop_operators.handlers.transformation_state import DENSITIES
+from orbitloop_operators.handlers.worker_results import read_last_words
 
 ROOT = Path(__file__).parents[2]
 OWN = "tests.small_application:of_ones_own"
@@ -60,6 +63,9 @@ def test_an_application_of_ones_own_is_fitted_and_what_came_of_it_is_told(tmp_pa
     assert made["metrics"]["density"] == pytest.approx(report["density"]["ours"], abs=1e-4)
     assert made["metrics"]["deadline_seconds"] == report["link"]["deadline_seconds"] == 2.5
     assert made["metrics"]["oracle"] >= made["metrics"]["bent_pipe"]
+    said = read_last_words([json.dumps(words)], WorkerKind.TRAIN)
+    assert said is not None
+    assert set(said.models[0].numbers()) == {*DENSITIES.values(), "frame_seconds", "deadline_seconds"}, "as it is read"
     package = unpack_selection(artefact.read_bytes(), accept)
     assert (package.application, package.target, package.link.capacity) == ("squares", "toy", 0.05)
     assert "bright" in package.contexts

@@ -29,12 +29,13 @@ COMPLETED = "Completed"
 _BLOCKED = "WorkerBlocked"
 _FOR_WORDS = timedelta(seconds=30)
 """How long after a Job's end its pod may still be on its way: kinds are watched one by one."""
-_DENSITIES: Mapping[str, str] = {
+DENSITIES: Mapping[str, str] = {
     "fitted": "density",
     "bentPipe": "bent_pipe",
     "directDeploy": "direct_deploy",
     "oracle": "oracle",
 }
+"""Densities of a status, by the worker's metrics."""
 _RESULT = ("artefact", "density", "frameMilliseconds", "deadlineMilliseconds", "notes")
 
 
@@ -176,7 +177,7 @@ def _read(wanted: Transformation, result: Result) -> State:
         "phase": str(TransformationPhase.COMPLETED),
         "job": wanted.name,
         "artefact": {"url": made.url, "digest": made.digest},
-        "density": {name: f"{numbers[metric]:.4f}" for name, metric in _DENSITIES.items() if metric in numbers},
+        "density": {name: f"{numbers[metric]:.4f}" for name, metric in DENSITIES.items() if metric in numbers},
         "frameMilliseconds": _milliseconds(numbers.get("frame_seconds")),
         "deadlineMilliseconds": _milliseconds(numbers.get("deadline_seconds")),
         "notes": [note for note in result.why.splitlines() if note],
