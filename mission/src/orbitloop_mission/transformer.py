@@ -60,7 +60,7 @@ def fit(told: TransformerSettings) -> LastWords:
     data = local_path(told.train_dataset_url) if told.train_dataset_url else None
     application = application_given(told.application, data, model=_detector(told.base_model_url), seed=told.seed)
     LOGGER.info("fits %s to %s", application.name, wish.target.name)
-    chosen = transform(application, wish, out, unsigned, told=_line, progress=_searched)
+    chosen = transform(application, wish, out, unsigned, told=_line, progress=_done)
     for note in chosen.notes:
         LOGGER.warning("%s", note)
     LOGGER.info("expected density %.3f; see %s", chosen.point.density, out / PAGE)
@@ -92,9 +92,9 @@ def _line(text: str) -> None:
     LOGGER.info("%s", text)
 
 
-def _searched(done: int, total: int) -> None:
+def _done(done: int, total: int) -> None:
     if done == total or done % max(1, total // _TOLD) == 0:
-        LOGGER.info("searched %d of %d numbers of tiles", done, total)
+        LOGGER.info("%d of %d", done, total)
 
 
 def _words(chosen: Chosen, artefact: Path) -> LastWords:

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TimeElapsedColumn
 
 from orbitloop_mission.cli.commands import MODEL, app
 
@@ -57,14 +58,17 @@ def transform(
         rules=expert_rules(context or []),
     )
     given = application_given(application, data, model=model, seed=seed)
-    chosen = transform(
-        given,
-        wish,
-        out,
-        SigningKey(key).sign,
-        told=lambda line: console.print(line, highlight=False),
-        progress=lambda done, total: console.print(f"{done} of {total} numbers of tiles", highlight=False),
-    )
+    columns = SpinnerColumn(), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn()
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("", total=None)
+        chosen = transform(
+            given,
+            wish,
+            out,
+            SigningKey(key).sign,
+            told=lambda line: console.print(line, highlight=False),
+            progress=lambda done, total: bar.update(task, completed=done, total=total),
+        )
     for note in chosen.notes:
         console.print(f"note: {note}", highlight=False)
     peers = chosen.peers

@@ -70,10 +70,14 @@ def transform(
 
     The same application, wish and key make the same artefact, byte for byte, on the same computer.
 
+    Args:
+        told: of what is done, a line at a time.
+        progress: of each network's training, in steps, and of the search, in numbers of tiles.
+
     Raises:
         BadInput: there is too little to learn from, or the target was never timed for what it should run.
     """
-    fitting = Fitting(application, wish.effort, OnnxNetwork, resampled, rules=wish.rules, told=told)
+    fitting = Fitting(application, wish.effort, OnnxNetwork, resampled, rules=wish.rules, told=told, progress=progress)
     fitted = fitting.run()
     half = half_of_the_value(fitted)
     link = Downlink(capacity=wish.capacity or half.capacity, deadline=wish.deadline or half.deadline)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from orbitloop.domain.contexts import UNLIKE, ExpertRule, engine_answer, expert_context
 from orbitloop.domain.detection import Floats
 from orbitloop.domain.errors import BadInput
+from orbitloop.domain.optimum import Progress
 from orbitloop.domain.resampling import Resample, as_input, glimpses
 from orbitloop.domain.selection import REFERENCE
 from orbitloop_ground.adapters.transformation.applications import (
@@ -98,6 +99,7 @@ class Fitting:
         resample: resamples frames as the satellite does.
         rules: contexts of experts; without any they are found by clustering.
         told: of what is done, a line at a time.
+        progress: of each network's training.
     """
 
     def __init__(
@@ -109,9 +111,10 @@ class Fitting:
         *,
         rules: Sequence[ExpertRule] = (),
         told: Told = lambda line: None,
+        progress: Progress = lambda done, total: None,
     ) -> None:
         self._application, self._effort, self._load, self._resample = application, effort, load, resample
-        self._rules, self._told = rules, told
+        self._rules, self._told, self._progress = rules, told, progress
         self._notes: list[str] = []
         self._graphs: dict[str, bytes] = {}
 
@@ -187,7 +190,8 @@ class Fitting:
         tiles = self._tiles_by(frames, [np.asarray(frame.truth, np.float32) for frame in frames])
         pixels, wanted = self._pool(tiles, {key: part.wanted() for key, part in tiles.items()})
         schedule = Schedule(steps=self._effort.reference, rate=_RATE, seed=self._effort.seed)
-        return value_graph(train_values(pixels, wanted, schedule, size=SIZES[REFERENCE]))
+        network = train_values(pixels, wanted, schedule, size=SIZES[REFERENCE], progress=self._progress)
+        return value_graph(network)
 
     def _reference(self, varied: bool) -> Reference | None:
         given = self._application
@@ -263,7 +267,8 @@ class Fitting:
         self._told("training the context engine")
         pixels, named = self._pool(train, labels)
         seen = glimpses(pixels)
-        network = train_engine(seen, named, Schedule(steps=self._effort.engine, batch=48, seed=self._effort.seed))
+        schedule = Schedule(steps=self._effort.engine, batch=48, seed=self._effort.seed)
+        network = train_engine(seen, named, schedule, self._progress)
         found = features_of(seen)
         centres = np.stack([found[named == index].mean(axis=0) for index in range(int(named.max()) + 1)])
         matrix = whitening(np.asarray(found - centres[named], np.float32))
@@ -287,7 +292,7 @@ class Fitting:
         for size in SPECIALISED:
             self._told(f"training network {size}")
             schedule = Schedule(steps=self._effort.general, rate=_RATE, seed=self._effort.seed)
-            general = train_values(pixels, wanted, schedule, size=SIZES[size])
+            general = train_values(pixels, wanted, schedule, size=SIZES[size], progress=self._progress)
             self._graphs[size] = value_graph(general)
             for index, name in enumerate(names):
                 if self._special(size, name, (pixels[where == index], wanted[where == index]), general):
@@ -307,7 +312,7 @@ class Fitting:
             return False
         self._told(f"training network {size}@{name} on {len(pixels)} tiles")
         schedule = Schedule(steps=self._effort.special, rate=1.5e-3, seed=self._effort.seed)
-        network = train_values(pixels, wanted, schedule, size=SIZES[size], start=general)
+        network = train_values(pixels, wanted, schedule, size=SIZES[size], start=general, progress=self._progress)
         self._graphs[f"{size}@{name}"] = value_graph(network)
         return True
 

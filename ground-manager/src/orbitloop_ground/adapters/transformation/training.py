@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from orbitloop.domain.detection import Floats
+from orbitloop.domain.optimum import Progress
 from orbitloop_ground.adapters.transformation.networks import EngineNet, Size, ValueNet, features
 
 _WARM = 0.1
@@ -20,6 +21,11 @@ _WARM = 0.1
 _RISING = 2.5
 """Steps that it takes at least: the schedule divides by one less."""
 _DECAY = 1e-3
+
+
+def _untold(done: int, total: int) -> None:
+    """Nobody wants to know."""
+
 
 Network = TypeVar("Network", bound=nn.Module)
 
@@ -54,7 +60,13 @@ def repeatable(seed: int) -> Iterator[torch.Generator]:
 
 
 def train_values(
-    tiles: NDArray[np.uint8], wanted: Floats, schedule: Schedule, *, size: Size, start: ValueNet | None = None
+    tiles: NDArray[np.uint8],
+    wanted: Floats,
+    schedule: Schedule,
+    *,
+    size: Size,
+    start: ValueNet | None = None,
+    progress: Progress = _untold,
 ) -> ValueNet:
     """A network that makes value maps.
 
@@ -63,6 +75,7 @@ def train_values(
         wanted: ``(n, 16, 16)`` float32 in [0, 1]: truth, or what the reference thinks.
         size: of the network.
         start: where to go on from; random weights without one.
+        progress: told of every step.
     """
     with repeatable(schedule.seed) as chance:
         network = ValueNet(size)
@@ -76,10 +89,12 @@ def train_values(
             return nn.functional.binary_cross_entropy_with_logits(logits, aim)
 
         valuable = wanted.reshape(len(wanted), -1).max(axis=1) >= 0.5
-        return _Fitting(tiles, _evenly(valuable), schedule, chance).run(network, loss)
+        return _Fitting(tiles, _evenly(valuable), schedule, chance, progress).run(network, loss)
 
 
-def train_engine(seen: NDArray[np.uint8], contexts: NDArray[np.int64], schedule: Schedule) -> EngineNet:
+def train_engine(
+    seen: NDArray[np.uint8], contexts: NDArray[np.int64], schedule: Schedule, progress: Progress = _untold
+) -> EngineNet:
     """A network that tells contexts ``(n,)``, from 0, each at least once, apart by glimpses ``(n, 3, 32, 32)``."""
     with repeatable(schedule.seed) as chance:
         network = EngineNet(int(contexts.max()) + 1)
@@ -88,7 +103,7 @@ def train_engine(seen: NDArray[np.uint8], contexts: NDArray[np.int64], schedule:
         def loss(picked: Tensor, batch: Tensor, _: int) -> Tensor:
             return nn.functional.cross_entropy(network(batch), targets[picked])
 
-        return _Fitting(seen, _evenly(contexts), schedule, chance).run(network, loss)
+        return _Fitting(seen, _evenly(contexts), schedule, chance, progress).run(network, loss)
 
 
 def features_of(seen: NDArray[np.uint8]) -> Floats:
@@ -109,6 +124,7 @@ class _Fitting:
     weights: Tensor
     schedule: Schedule
     chance: torch.Generator
+    progress: Progress
 
     def run(self, network: Network, loss: Callable[[Tensor, Tensor, int], Tensor]) -> Network:
         network.train()
@@ -122,7 +138,7 @@ class _Fitting:
             cycle_momentum=False,
         )
         every = torch.from_numpy(self.tiles)
-        for _ in range(steps):
+        for step in range(steps):
             picked = torch.multinomial(self.weights, self.schedule.batch, replacement=True, generator=chance)
             turn = int(torch.randint(8, (1,), generator=chance))
             batch = _turned(_lit(_inputs(every[picked]), chance), turn).contiguous(memory_format=torch.channels_last)
@@ -130,6 +146,7 @@ class _Fitting:
             loss(picked, batch, turn).backward()
             optimiser.step()
             rates.step()
+            self.progress(step + 1, steps)
         return network.eval()
 
 
