@@ -70,7 +70,7 @@ def test_an_application_of_ones_own_is_fitted_and_what_came_of_it_is_told(tmp_pa
     assert (package.application, package.target, package.link.capacity) == ("squares", "toy", 0.05)
     assert "bright" in package.contexts
     assert any("training network tiny" in line for line in log)
-    assert any("numbers of tiles" in line for line in log)
+    assert any("10 of 10" in line for line in log), "steps of a training"
 
 
 @pytest.mark.parametrize(
