@@ -151,6 +151,10 @@ def test_a_frame_that_was_put_off_is_selected_once(
     with ship.worker as worker:
         for _ in range(3):
             worker.observe(path)
+        assert worker._networks is not None
+        assert worker._networks.warm
+        worker.rest()
+        assert not worker._networks.warm
     assert [record.getMessage() for record in caplog.records].count("frame_selected") == 1
 
 

@@ -405,6 +405,15 @@ def test_the_engine_is_let_go_last() -> None:
     assert networks.warm == ("b", "engine")
 
 
+def test_networks_at_rest_take_nothing_and_come_back() -> None:
+    networks = WarmNetworks({"a": identity(1000)}, memory=2**30)
+    networks.get("a")
+    networks.rest()
+    assert networks.warm == ()
+    networks.get("a")
+    assert networks.loads == 2
+
+
 def test_small_networks_take_more_than_their_files() -> None:
     """What is kept for a batch is the most of it: memory for one is not memory for a hundred."""
     graphs = {str(index): identity(1) for index in range(100)}

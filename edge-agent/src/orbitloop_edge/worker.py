@@ -139,6 +139,7 @@ class Worker:
         verify = VerifyingKey(credentials_of(settings).ground_key).verify
         self._intake = intake
         self._selection: SelectFrames | None = None
+        self._networks: WarmNetworks | None = None
         self._selected = self._done_with = self._complaint = ""
         self._selections = SelectionFile(
             selection_path(settings),
@@ -223,7 +224,9 @@ class Worker:
 
     def _going_by(self, arrived: Arrived) -> SelectFrames:
         settings, package = self._settings, arrived.package
-        networks = WarmNetworks(package.parts, memory=settings.selection_memory, threads=settings.threads)
+        networks = self._networks = WarmNetworks(
+            package.parts, memory=settings.selection_memory, threads=settings.threads
+        )
         board = Board(
             satellite=settings.satellite,
             detect=self._see,
@@ -301,6 +304,8 @@ class Worker:
     def rest(self) -> None:
         """Take less memory until the next frame comes."""
         self._scrubber.rest()
+        if self._networks is not None:
+            self._networks.rest()
         give_memory_back()
 
     def _load(self, model: Model) -> _Loaded:

@@ -96,6 +96,10 @@ class WarmNetworks:
         self.loads += 1
         return self._loaded[name]
 
+    def rest(self) -> None:
+        """Let go of all; whoever is asked for next is loaded again, in some hundredths of a second."""
+        self._loaded.clear()
+
     @property
     def warm(self) -> tuple[str, ...]:
         """The networks that are loaded, the one used longest ago first."""
