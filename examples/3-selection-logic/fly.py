@@ -139,7 +139,7 @@ def fly(flight: Flight, captured: list[Frame]) -> dict[str, Any]:
     """Launch, offer the logic, look at frames, and hold the passes; beside it a bent pipe over a link of its own."""
     ground, (first, port) = launch(flight)
     stop(first)
-    look(flight, captured)
+    looked = look(flight, captured)
     lasts = timedelta(seconds=sum(len(frame.png) for frame in captured) * SHARE * 8 / RATE / PASSES)
     begins = LAUNCH + timedelta(seconds=LEAD_S)
     plan = flight.plan(begins, lasts, passes=PASSES, name="passes-of-the-link.csv")
@@ -161,6 +161,7 @@ def fly(flight: Flight, captured: list[Frame]) -> dict[str, Any]:
         f"{PASSES} of {lasts.total_seconds():.1f} s at {RATE:,} bit/s; {len(products(down))} pictures in {down}",
     )
     return {
+        "looked": looked,
         "fitted": told(flight.said("link")[-1]["down"], value_of_products(down, captured)),
         "bent_pipe": told(flight.said("other-link")[-1]["down"], value_of_stream(captured, pipe.end())),
         "products": [entry for _, entry in products(down)],
@@ -191,8 +192,8 @@ def launch(flight: Flight) -> tuple[int, tuple[subprocess.Popen[str], int]]:
     return port, link
 
 
-def look(flight: Flight, captured: list[Frame]) -> None:
-    """Let the camera put its frames on board, and wait until the satellite has looked at all of them."""
+def look(flight: Flight, captured: list[Frame]) -> int:
+    """Let the camera put its frames on board until the satellite is done with all; returns at how many it looked."""
     for frame in captured:
         (flight.folder / "frames" / f"{frame.name}.part").write_bytes(frame.png)
         (flight.folder / "frames" / f"{frame.name}.part").rename(flight.folder / "frames" / frame.name)
@@ -206,8 +207,9 @@ def look(flight: Flight, captured: list[Frame]) -> None:
     say("flies", f"{flies['application']}, version {flies['version']}, {flies['selection'][:19]}…")
     done = flight.wait("satellite", "frame_selected", len(captured))
     seconds = sum(each["seconds"] for each in done) / len(done)
-    samples, processed = sum(each["samples"] for each in done), sum(each["processed"] for each in done)
+    samples, processed = sum(each["samples"] for each in done), sum(bool(each["processed"]) for each in done)
     say("looked", f"at {processed} of {len(done)} frames, {seconds:.3f} s each, and kept {samples} pictures of them")
+    return processed
 
 
 def run(flight: Flight, program: str, *arguments: object) -> None:
