@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from bench.cells import Figures
-from bench.kodan import ALONE, LINKS, PEERS, TARGETS, aims, case_of, document_of, show
+from bench.kodan import ALONE, LINKS, PEERS, TARGETS, aims, case_of, document_of, scene_of, show, turned
 from rich.console import Console
+
+from orbitloop_ground.adapters.transformation.applications import Frame, Frames
 
 
 def figures(**changes: Any) -> Figures:
@@ -51,3 +55,22 @@ def test_the_table_is_told_in_a_hundred_columns() -> None:
     show(document_of({"clouds": [[figures()] * len(TARGETS)]}), Console(file=out, width=100))
     assert "…" not in out.getvalue()
     assert "never below bent pipe: met" in out.getvalue()
+
+
+def _scenes(names: str) -> list[Frame]:
+    pixels = np.zeros((2, 2, 3), np.uint8)
+    return [Frame(name=f"{name}@{at},0", pixels=pixels, truth=None) for name in names for at in (0, 2)]
+
+
+def _names(frames: Sequence[Frame]) -> str:
+    return "".join(dict.fromkeys(scene_of(frame) for frame in frames))
+
+
+def test_every_scene_is_judged_by_once_before_any_is_again() -> None:
+    given = Frames(train=_scenes("defg"), val=_scenes("hi"), test=_scenes("abc"))
+    parts = [turned(given, seed) for seed in range(3)]
+    assert [_names(part.test) for part in parts] == ["abc", "def", "ghi"]
+    assert (_names(parts[0].train), _names(parts[0].val)) == ("defg", "hi"), "as the set is divided"
+    for part in parts:
+        assert sorted(_names([*part.train, *part.val, *part.test])) == list("abcdefghi")
+        assert len([*part.train, *part.val, *part.test]) == 18
