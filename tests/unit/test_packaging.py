@@ -108,6 +108,16 @@ def test_what_flies_imports_nothing_heavy() -> None:
     assert imported_with("orbitloop_edge").isdisjoint(HEAVY)
 
 
+def test_the_local_controller_imports_neither_networks_nor_pictures() -> None:
+    told = subprocess.run(
+        [sys.executable, "-c", "import orbitloop_edge.live, sys; print(*sys.modules)"],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert {"onnxruntime", "PIL"}.isdisjoint(told.stdout.split())
+
+
 def test_the_core_imports_nothing_heavy() -> None:
     assert imported_with("orbitloop").isdisjoint(HEAVY)
 

@@ -32,7 +32,7 @@ from orbitloop_edge.adapters.desired import FileDesired, NothingDesired
 from orbitloop_edge.adapters.egress import Egress, Turn, at_once
 from orbitloop_edge.adapters.inbox import FolderInbox
 from orbitloop_edge.adapters.outbox import FolderOutbox
-from orbitloop_edge.adapters.selection_files import FileSelectionShelf
+from orbitloop_edge.adapters.selection_shelf import FileSelectionShelf
 from orbitloop_edge.adapters.sessions import FilePending, FileSessions
 from orbitloop_edge.adapters.slot_state import keep_repair, read_state
 from orbitloop_edge.adapters.spool import DiskSpool
