@@ -406,6 +406,32 @@ def test_a_port_that_is_taken_and_a_link_that_cannot_be_are_named(tmp_path: Path
         DatagramLink(datagram=100)
 
 
+def test_of_a_name_with_several_addresses_the_one_that_answers_is_used(
+    tmp_path: Path, keys: Path, credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    nobody, ground = "127.0.0.9", "127.0.0.1"
+
+    def found(_: str, port: int, **__: object) -> list[tuple[object, ...]]:
+        return [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", (host, port)) for host in (nobody, ground)]
+
+    with a_ground(tmp_path, keys) as (_, server, _):
+        monkeypatch.setattr(socket, "getaddrinfo", found)
+        began = time.monotonic()
+        with a_satellite(server.port, credentials, patience=20) as gateway:
+            gateway.hello(hello())
+            assert deliver(gateway, Meter()) == 100
+    assert time.monotonic() - began < 10, "nobody's address costs no patience"
+
+
+def test_a_ground_without_a_route_is_a_link_that_is_closed(
+    credentials: Credentials, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    everybody = [(socket.AF_INET, socket.SOCK_DGRAM, 17, "", ("255.255.255.255", 1))]
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: everybody)
+    with pytest.raises(LinkClosed, match="cannot be reached: Permission denied"):
+        a_satellite(1, credentials)
+
+
 def test_closing_ends_whoever_waits(tmp_path: Path, credentials: Credentials) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as silent:
         silent.bind(("127.0.0.1", 0))

@@ -54,7 +54,7 @@ from orbitloop.wire.datagrams import (
 from orbitloop.wire.messages import Goodbye, Hello, Receipt, Telemetry, UpdateReport, Welcome
 from orbitloop.wire.node_messages import NodeEvents
 from orbitloop_edge.adapters.arrivals import Arrivals, joined
-from orbitloop_edge.adapters.datagram_socket import connected, drain, received, send
+from orbitloop_edge.adapters.datagram_socket import Way, drain, received
 
 _log = logging.getLogger(__name__)
 
@@ -109,7 +109,7 @@ class DatagramGateway:
     ) -> None:
         self._satellite, self._key, self._link = satellite, key, link or DatagramLink()
         self._ends = None if self._link.lasts is None else time.monotonic() + self._link.lasts.total_seconds()
-        self._socket = connected(address)
+        self._way = Way(address)
         self._wake, self._woken = socket.socketpair()
         self._wake.setblocking(False)
         self._guard = threading.Condition()
@@ -134,7 +134,7 @@ class DatagramGateway:
         self._stir()
         if threading.current_thread() is not self._thread:
             self._thread.join()
-        for end in (self._socket, self._wake, self._woken):
+        for end in (self._way, self._wake, self._woken):
             end.close()
 
     def __enter__(self) -> Self:
@@ -339,21 +339,25 @@ class DatagramGateway:
                 _OPEN_AGAIN_S if self._session is None else self._session.next_poll(now),
             )
         for datagram in ready:
-            send(self._socket, datagram)
-        readable, _, _ = select.select([self._socket, self._woken], [], [], pause)
+            self._way.send(datagram)
+        readable, _, _ = select.select([*self._way.sockets, self._woken], [], [], pause)
         if self._woken in readable:
             drain(self._woken)
-        if self._socket in readable:
-            came = received(self._socket)
+        for inlet in [one for one in self._way.sockets if one in readable]:
+            came = received(inlet)
             with self._guard:
                 for datagram in came:
                     self._take(datagram, time.monotonic())
                 self._guard.notify_all()
+            if self._session is not None:
+                self._way.settle(inlet)
+                break
 
     def _due(self, now: float) -> list[bytes]:
         ready: list[bytes] = []
         if self._opening is not None and now - self._opened_at >= _OPEN_AGAIN_S:
             self._opened_at = now
+            self._way.turn()
             signed = self._opening.signed()
             ready.append(signed + self._key.sign(signed))
         if self._session is not None:
