@@ -11,10 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from tests.small_application import EFFORT, GEOMETRY, TARGET, small_application, squares
 
 from orbitloop.adapters.signatures import SigningKey, VerifyingKey
+from orbitloop.domain.detection import Detections
 from orbitloop.domain.digests import digest_of
 from orbitloop.domain.errors import BadInput, NoSpace, Refused
 from orbitloop.domain.policy import LinkPolicy
@@ -29,7 +31,9 @@ from orbitloop.wire.bundle import unpack
 from orbitloop.wire.model_folder import Model
 from orbitloop.wire.selection_file import SelectionPackage, pack_selection
 from orbitloop_edge.adapters.imagery import resampled
+from orbitloop_edge.adapters.onnx_detector import OnnxDetector
 from orbitloop_edge.adapters.onnx_networks import OnnxNetwork
+from orbitloop_edge.adapters.results import FrameResults
 from orbitloop_edge.adapters.selection_files import SelectionFile
 from orbitloop_edge.app import LocalController
 from orbitloop_edge.settings import EdgeSettings
@@ -89,7 +93,7 @@ def a_detector() -> Model:
 class Ship:
     """A satellite with keys, a detector that knows nothing, and a spool in memory."""
 
-    def __init__(self, folder: Path, package: SelectionPackage, *, stranger: bool = False) -> None:
+    def __init__(self, folder: Path, package: SelectionPackage, *, stranger: bool = False, alone: bool = False) -> None:
         authority = open_authority(folder / "authority", timedelta(days=9))
         ground, keys = authority.equip_ground(), authority.equip("sat-1")
         key = SigningKey(folder / "other.key" if stranger else ground / "signing.key")
@@ -102,6 +106,7 @@ class Ship:
             keys=keys,
             policy=LinkPolicy(codec="png", downlink_share=1e-9),
             selection=folder / "selection.ols",
+            selection_alone=alone,
             threads=1,
         )
         self.worker = Worker(settings, clock, self.spool, a_detector())
@@ -133,6 +138,25 @@ def test_the_satellite_sends_what_the_ground_has_measured(
     assert expected > 0
     assert sum(sample.value for sample in samples) == pytest.approx(expected, rel=1e-6)
     assert {sample.frame for sample in samples} <= {f"{frame.name}.png" for frame in FRAMES}
+
+
+def test_frames_may_be_left_to_the_logic_alone(
+    tmp_path: Path, package: SelectionPackage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    looked: list[tuple[int, ...]] = []
+    see = OnnxDetector.detect
+
+    def counted(detector: OnnxDetector, pixels: NDArray[np.uint8]) -> Detections:
+        looked.append(pixels.shape)
+        return see(detector, pixels)
+
+    monkeypatch.setattr(OnnxDetector, "detect", counted)
+    ship = Ship(tmp_path, package, alone=True)
+    ship.fly()
+    assert looked == [(64, 64, 3), (32, 32, 3)], "only the frame of another camera, and once more from afar"
+    assert value_samples(ship)
+    telemetry = FrameResults(tmp_path / "satellite" / "results.db", "sat-1").telemetry()
+    assert (telemetry.frames_captured, telemetry.frames_processed) == (5, 5)
 
 
 def test_a_logic_of_another_ground_is_not_flown(tmp_path: Path, package: SelectionPackage) -> None:

@@ -387,6 +387,7 @@ def settings_of(file: SatelliteFile) -> EdgeSettings:
         seed=file.worker.seed,
         selection=file.worker.selection,
         selection_memory=Bytes(file.worker.selection_memory_bytes),
+        selection_alone=file.worker.selection_alone,
         datagram=Bytes(file.link.datagram_bytes),
         fade=timedelta(seconds=file.contacts.fade_seconds),
     )

@@ -231,6 +231,8 @@ class WorkerTable(_Table):
         selection: where a selection logic (``orbitloop transform``) is put that frames go by as well, by the ground or
             by hand; ``selection/new.ols`` in the folder without it.
         selection_memory_bytes: most that its loaded networks may take.
+        selection_alone: whether frames that it goes by are looked at by nothing else: no results of the detector, no
+            samples to learn from, and no time for them either.
     """
 
     command: str | Annotated[list[str], Field(min_length=1)] = INFERENCE
@@ -239,6 +241,7 @@ class WorkerTable(_Table):
     seed: int = 0
     selection: Path | None = None
     selection_memory_bytes: _Positive = 256 * 2**20
+    selection_alone: bool = False
 
     @field_validator("command")
     @classmethod

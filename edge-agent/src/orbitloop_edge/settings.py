@@ -34,6 +34,7 @@ class EdgeSettings:
         seed: seed of the audit's chance.
         selection: where the selection logic is put that frames go by as well; in ``folder`` without it.
         selection_memory: bytes that its loaded networks may take.
+        selection_alone: frames that it goes by are looked at by nothing else.
     """
 
     satellite: str
@@ -51,6 +52,7 @@ class EdgeSettings:
     seed: int = 0
     selection: Path | None = None
     selection_memory: Bytes = Bytes(256 * 2**20)
+    selection_alone: bool = False
 
 
 def selection_path(settings: EdgeSettings) -> Path:

@@ -141,6 +141,7 @@ class Worker:
         self._selection: SelectFrames | None = None
         self._networks: WarmNetworks | None = None
         self._selected = self._done_with = self._complaint = ""
+        self._by_logic = False
         self._selections = SelectionFile(
             selection_path(settings),
             folder / "selection" / "kept.ols",
@@ -179,7 +180,10 @@ class Worker:
         there is one. Raises ``NotYet`` while no model on board can be trusted.
         """
         self._select(frame)
-        result = self._frames.observe(frame)
+        if self._settings.selection_alone and self._by_logic:
+            result = self._frames.pass_over(frame)
+        else:
+            result = self._frames.observe(frame)
         self._done_with = frame.name
         self._scrubber.served()
         return result
@@ -188,6 +192,7 @@ class Worker:
         """A frame that the logic is not made for is left to the others; it goes first, so that it may go again."""
         if frame.name == self._selected:  # and was put off by the others
             return
+        self._by_logic = False
         if self._decisions.frame != frame.name:
             self._renew_selection(self._selections.new)
         if self._selection is None:
@@ -195,7 +200,7 @@ class Worker:
         try:
             with self._selections.trial():
                 done = self._selection.select(frame)
-            self._selected = frame.name
+            self._selected, self._by_logic = frame.name, True
         except Refused as error:
             self._selected = frame.name
             _log.warning("frame_not_selected", extra={"frame": frame.name, "why": str(error)})

@@ -170,6 +170,14 @@ class ObserveFrames:
             self._results.record(result)
             return result
 
+    def pass_over(self, path: Path) -> FrameResult:
+        """Count a frame that something else has dealt with, without a look. Raises ``NoSpace``: the disk is full."""
+        captured = self._clock.now()
+        self._results.captured(path.name, captured)
+        result = self._failed(path, captured, "")
+        self._results.record(result)
+        return result
+
     def _failed(self, path: Path, captured: datetime, error: str) -> FrameResult:
         return FrameResult(
             frame=path.name,
