@@ -55,6 +55,7 @@ codec = "png"                       # lossless, as the frames are
 
 [worker]
 threads = 1
+selection_alone = true
 """
 
 
