@@ -26,7 +26,7 @@ ROOT = Path(__file__).parents[2]
 CHART = ROOT / "charts" / "orbitloop"
 _OFFLINE = ROOT / "hack" / "kind-offline"
 _KUBEEDGE = ROOT / "hack" / "kubeedge" / "up.sh"
-_GROUND_IMAGES = ("ground", "trainer", "operators", "edge")
+_GROUND_IMAGES = ("ground", "trainer", "transformer", "operators", "edge")
 _EDGE_IMAGES = ("edge",)
 
 
@@ -226,7 +226,10 @@ def _say(programs: Programs, satellites: list[str], seconds: float) -> None:
         f"  {kubectl} config use-context {CONTEXT}\n"
         f"  {kubectl} apply -f examples/02-incremental-learning/\n"
         "  .venv/bin/orbitloop watch\n"
-        "  make kind-down"
+        f"  {kubectl} apply -f examples/3-selection-logic/transformation.yaml\n"
+        f"  {kubectl} get at,sel\n"
+        "  make kind-down",
+        soft_wrap=True,
     )
 
 

@@ -74,8 +74,9 @@ class Constellation:
 
     def telling(self) -> str:
         """All that helps when something did not happen."""
+        statuses = "jsonpath={range .items[*]}{.status}{'\\n'}{end}"
         parts = [
-            json.dumps(self.job(), indent=1)[-3_000:],
+            self.kube("-n", "default", "get", "il,at,sel", "-o", statuses)[-3_000:],
             self.kube("get", "pods", "-A", "-o", "wide"),
             self.kube("-n", NAMESPACE, "logs", "deployment/orbitloop-operators", "--tail=30"),
             self.kube("-n", NAMESPACE, "logs", "orbitloop-gateway-0", "-c", "gateway", "--tail=30"),

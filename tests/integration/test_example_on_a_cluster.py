@@ -17,6 +17,8 @@ from tests.global_manager import Kubelet, global_manager, until
 from tests.processes import a_free_port, gateway_for_operators
 
 from orbitloop.adapters.wall_clock import WallClock
+from orbitloop.api.orbitloop_v1alpha1.application_transformation import ApplicationTransformation
+from orbitloop.api.orbitloop_v1alpha1.satellite import Satellite
 from orbitloop.api.rules import checked
 from orbitloop.ports.node_ledger import Export
 from orbitloop_ground.app import opened_ledger
@@ -55,6 +57,16 @@ def test_what_it_names_is_there() -> None:
     }
     assert named == {model["metadata"]["name"] for model in of_kind("Model")}
     assert [spec["dataset"]["name"]] == [dataset["metadata"]["name"] for dataset in of_kind("Dataset")]
+
+
+def test_the_transformation_beside_it_is_for_its_satellite() -> None:
+    document = yaml.safe_load((ROOT / "examples" / "3-selection-logic" / "transformation.yaml").read_text())
+    transformation = checked(document)
+    [satellite] = map(checked, of_kind("Satellite"))
+    assert isinstance(transformation, ApplicationTransformation)
+    assert isinstance(satellite, Satellite)
+    assert transformation.spec.satellite == satellite.name
+    assert satellite.spec.compute is not None
 
 
 @pytest.mark.slow
