@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -31,8 +31,12 @@ THRESHOLDS = (0.1, 0.2, 0.3, 0.5, 0.65, 0.8, 0.9, 0.95)
 _FEW = 5
 """Tiles of a context below which the training frames' evidence is taken in place of that of val."""
 
-_HEADROOM = 0.9
-"""Share of the deadline that is planned with: other ground has other shares of contexts."""
+_HEADROOM = (0.9, 0.8, 0.7, 0.6, 0.5)
+"""Shares of the deadline to plan with, the first that is enough for each fourth of the frames: other ground has other
+shares of contexts."""
+_DEAR = 0.02
+"""Density that the deadline on the slowest ground may cost; else it is met on average only."""
+_HALF_SURE = 0.5
 _LEAST = 1e-4
 """Least share of the frames that a link carries."""
 
@@ -176,15 +180,7 @@ def search(
         progress: told of the search.
     """
     every = [entry for entry in tilings_of(fitted, target, allowed) if tilings is None or entry.tiles in tilings]
-    points = sweep(every, fitted.val.prevalence, replace(link, deadline=_HEADROOM * link.deadline), progress)
-    point = best_of(points)
-    notes = list(fitted.notes)
-    if not point.meets:
-        notes.append(
-            f"{target.name}: {_why(every, link)} The logic takes {point.seconds:.3g} s a frame of {link.deadline:.3g} "
-            f"s: {min(1.0, link.deadline / point.seconds):.0%} of the frames are processed, the others are sent raw. "
-            "More time (a narrower swath, a lower rate) or a faster computer would process all"
-        )
+    points, point, notes = _swept(fitted, target, link, every, progress)
     logic = _logic(fitted, point)
     return Chosen(
         target=target,
@@ -193,19 +189,70 @@ def search(
         point=point,
         points=points,
         peers=peers_of(fitted, fitted.val, target, link),
-        notes=notes,
+        notes=[*fitted.notes, *notes],
     )
 
 
-def _why(tilings: Sequence[Tiling], link: Downlink) -> str:
-    """Why frames are shed."""
+def _swept(
+    fitted: Fitted, target: HardwareTarget, link: Downlink, tilings: Sequence[Tiling], progress: Progress
+) -> tuple[list[Point], Point, list[str]]:
+    """Every point, the best, and what is to be said of it.
+
+    The best leaves so much of the deadline that it is met on each fourth of the frames, if that costs next to nothing.
+    """
+
+    def planned(headroom: float) -> list[Point]:
+        return sweep(tilings, fitted.val.prevalence, replace(link, deadline=headroom * link.deadline), progress)
+
+    def slowest(point: Point) -> float:
+        parts = [fitted.val.of(part) for part in fitted.val.fourths()]
+        return max((frame_seconds(fitted, target, point.tiles, point.actions, part) for part in parts), default=0.0)
+
+    points = planned(_HEADROOM[0])
+    best = point = best_of(points)
+    if not best.meets:
+        return points, best, [_shed(target, best, link, tilings)]
+    for headroom in _HEADROOM[1:]:
+        if slowest(point) <= link.deadline:
+            return points, point, []
+        points = [found for found in planned(headroom) if found.meets]
+        if not points or (point := best_of(points)).density < best.density - _DEAR:
+            break
+    note = (
+        f"{target.name}: the slowest fourth of the frames takes {slowest(best):.3g} s a frame, and the deadline is "
+        f"{link.deadline:.3g} s; it is met on average, and on such ground some frames are sent raw"
+    )
+    return planned(_HEADROOM[0]), best, [note]
+
+
+def frame_seconds(
+    fitted: Fitted, target: HardwareTarget, tiles: int, actions: Mapping[str, Action], evidence: Evidence
+) -> float:
+    """Seconds of a frame on average, by the shares that contexts have of the tiles of ``evidence``."""
+    counts: dict[Action, float] = {}
+    for index, name in [*enumerate(fitted.contexts), (-1, UNKNOWN)]:
+        action = actions.get(name, actions[UNKNOWN])
+        alike = replace(action, threshold=THRESHOLDS[0]) if isinstance(action, Run) else action
+        counts[alike] = counts.get(alike, 0.0) + tiles * tiles * evidence.share(tiles, index)
+    return overhead(fitted, target, tiles) + sum(
+        seconds_of(fitted, target, action, tiles=tiles, count=count) for action, count in counts.items()
+    )
+
+
+def _shed(target: HardwareTarget, point: Point, link: Downlink, tilings: Sequence[Tiling]) -> str:
+    """That frames are shed, and why."""
     least = min(
         tiling.overhead + sum(min(option.seconds for option in options) for options in tiling.options.values())
         for tiling in tilings
     )
+    why = "the link is filled with surer products by processing fewer frames longer"
     if least > link.deadline:
-        return "nothing meets the frame deadline."
-    return "the link is filled with surer products by processing fewer frames longer."
+        why = "nothing meets the frame deadline"
+    return (
+        f"{target.name}: {why}. The logic takes {point.seconds:.3g} s a frame of {link.deadline:.3g} s: "
+        f"{min(1.0, link.deadline / point.seconds):.0%} of the frames are processed, the others are sent raw. "
+        "More time (a narrower swath, a lower rate) or a faster computer would process all"
+    )
 
 
 def _logic(fitted: Fitted, point: Point) -> SelectionLogic:
@@ -233,7 +280,7 @@ def peers_of(fitted: Fitted, evidence: Evidence, target: HardwareTarget, link: D
     direct, seconds = bent_pipe(prevalence), 0.0
     if fitted.reference is not None:
         seconds = fitted.reference.seconds(target)
-        direct = density([_direct(evidence)], seconds, prevalence, link)
+        direct = density([_direct(evidence, sure_of(fitted, target, link))], seconds, prevalence, link)
     return Peers(
         bent_pipe=bent_pipe(prevalence),
         direct_deploy=direct,
@@ -242,10 +289,22 @@ def peers_of(fitted: Fitted, evidence: Evidence, target: HardwareTarget, link: D
     )
 
 
-def _direct(evidence: Evidence) -> Product:
+def sure_of(fitted: Fitted, target: HardwareTarget, link: Downlink) -> float:
+    """How sure the reference as it is has to be of what it sends: as brings most on the frames to choose by."""
+    assert fitted.reference is not None
+    seconds, prevalence = fitted.reference.seconds(target), fitted.val.prevalence
+
+    def rank(threshold: float) -> tuple[float, float]:
+        found = density([_direct(fitted.val, threshold)], seconds, prevalence, link)
+        return found, -abs(threshold - _HALF_SURE)
+
+    return max(THRESHOLDS, key=rank)
+
+
+def _direct(evidence: Evidence, threshold: float) -> Product:
     """What the reference as it is makes of a frame."""
     tiles = next(iter(evidence.tiles.values()))
-    sent, truth = sent_by_reference(tiles, evidence.highest), tiles.maps >= 0.5
+    sent, truth = sent_by_reference(tiles, evidence.highest, threshold), tiles.maps >= 0.5
     return Product(size=float(sent.mean()), value=float((sent & truth).mean()))
 
 
@@ -263,17 +322,12 @@ def judge(fitted: Fitted, chosen: Chosen, evidence: Evidence) -> Verdict:
     """A logic on other frames: by the engine's word on their tiles, sent in the order that was expected."""
     tiles, target = chosen.logic.tiles, chosen.target
     made: list[tuple[float, Product]] = []
-    counts: dict[Action, float] = {}
     for index, name in [*enumerate(fitted.contexts), (-1, UNKNOWN)]:
         action = chosen.logic.action(name)
-        alike = replace(action, threshold=THRESHOLDS[0]) if isinstance(action, Run) else action
-        counts[alike] = counts.get(alike, 0.0) + tiles * tiles * evidence.share(tiles, index)
         grades = chosen.logic.grades[name]
         products = evidence.products(tiles, index, action, [grade.threshold for grade in grades])
         made.extend((grade.worth, product) for grade, product in zip(grades, products, strict=True))
-    seconds = overhead(fitted, target, tiles) + sum(
-        seconds_of(fitted, target, action, tiles=tiles, count=count) for action, count in counts.items()
-    )
+    seconds = frame_seconds(fitted, target, tiles, chosen.logic.table, evidence)
     ordered = [_mixture(product for at, product in made if at == worth) for worth in sorted(dict(made), reverse=True)]
     return Verdict(
         density=density(ordered, seconds, evidence.prevalence, chosen.link, ordered=True),

@@ -66,6 +66,13 @@ class Evidence:
         """Share of the cells that are of high value."""
         return float((next(iter(self.tiles.values())).maps >= 0.5).mean())
 
+    def fourths(self) -> list[NDArray[np.bool_]]:
+        """Which frames are in each of four parts, ``(frames,)``; frames of the same ground, which come one after
+        another, stay together. None where there are fewer than four frames.
+        """
+        every = np.arange(self.frames)
+        return [] if len(every) < 4 else [np.isin(every, part) for part in np.array_split(every, 4)]
+
     def count(self, tiles: int, context: int) -> int:
         """How many tiles of a context there are."""
         return int((self.contexts[tiles] == context).sum())

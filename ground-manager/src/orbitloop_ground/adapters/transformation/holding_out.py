@@ -4,18 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import numpy as np
-
 from orbitloop.domain.density import Downlink
 from orbitloop.domain.hardware import HardwareTarget
 from orbitloop.domain.optimum import Point, Progress
 from orbitloop.domain.selection import REFERENCE, UNKNOWN, Grade, Option, Run, SelectionLogic
-from orbitloop_ground.adapters.transformation.choosing import Chosen, Peers, judge, overhead, search, seconds_of
+from orbitloop_ground.adapters.transformation.choosing import (
+    Chosen,
+    Peers,
+    judge,
+    overhead,
+    search,
+    seconds_of,
+    sure_of,
+)
 from orbitloop_ground.adapters.transformation.fitting import Fitted
-
-_PARTS = 4
-"""Parts of the frames that are held out in turn."""
-_HALF_SURE = 0.5
 
 
 def choose(
@@ -47,30 +49,30 @@ def choose(
 
 def _held_out(fitted: Fitted, target: HardwareTarget, link: Downlink) -> tuple[float, float] | None:
     """Density of what a search finds without some frames on those, and of direct deploy; ``None``: too few frames."""
-    frames = fitted.val.frames
-    if fitted.reference is None or frames < _PARTS:
+    parts = fitted.val.fourths()
+    if fitted.reference is None or not parts:
         return None
     ours = direct = 0.0
-    for part in np.array_split(np.arange(frames), _PARTS):  # beside each other: frames of the same ground stay together
-        out = np.isin(np.arange(frames), part)
+    for out in parts:
         others, evidence = replace(fitted, val=fitted.val.of(~out)), fitted.val.of(out)
         verdict = judge(fitted, search(others, target, link), evidence)
-        ours += verdict.density * len(part) / frames
-        direct += verdict.peers.direct_deploy * len(part) / frames
+        ours += verdict.density * float(out.mean())
+        direct += verdict.peers.direct_deploy * float(out.mean())
     return ours, direct
 
 
 def _as_it_is(fitted: Fitted, target: HardwareTarget, link: Downlink, peers: Peers) -> tuple[Point, SelectionLogic]:
-    """Direct deploy as a logic: the reference, at its own tiles, sends what it is at least half sure of."""
+    """Direct deploy as a logic: the reference, at its own tiles, sends what it is sure enough of."""
     reference, geometry = fitted.reference, fitted.application.geometry
     assert reference is not None
     tiles = geometry.tilings[0] if reference.graph is None else fitted.application.reference_tiles
-    action = Run(model=REFERENCE, threshold=_HALF_SURE)
+    sure = sure_of(fitted, target, link)
+    action = Run(model=REFERENCE, threshold=sure)
     choice = []
     for index, name in [*enumerate(fitted.contexts), (-1, UNKNOWN)]:
         count = tiles * tiles * fitted.val.share(tiles, index)
         seconds = seconds_of(fitted, target, action, tiles=tiles, count=count)
-        products = tuple(fitted.val.products(tiles, index, action, [_HALF_SURE]))
+        products = tuple(fitted.val.products(tiles, index, action, [sure]))
         choice.append((name, Option(action=action, seconds=seconds, products=products)))
     seconds = overhead(fitted, target, tiles) + sum(option.seconds for _, option in choice)
     point = Point(
@@ -82,7 +84,7 @@ def _as_it_is(fitted: Fitted, target: HardwareTarget, link: Downlink, peers: Pee
     )
     made = [product for _, option in choice for product in option.products]
     size, value = sum(product.size for product in made), sum(product.value for product in made)
-    grade = Grade(threshold=_HALF_SURE, worth=min(1.0, value / size) if size else 0.0)
+    grade = Grade(threshold=sure, worth=min(1.0, value / size) if size else 0.0)
     table = {name: option.action for name, option in choice}
     logic = SelectionLogic(tiles=tiles, cells=geometry.cells, table=table, grades=dict.fromkeys(table, (grade,)))
     return point, logic

@@ -56,9 +56,9 @@ class Tiles:
         return at_grid(self.thought)
 
 
-def sent_by_reference(tiles: Tiles, highest: bool) -> Truths:
-    """The cells that the reference would send at a threshold of 0.5, as ``maps``."""
-    return np.asarray(regrid(tiles.thought, tiles.maps.shape[-1], highest=highest) >= 0.5)
+def sent_by_reference(tiles: Tiles, highest: bool, threshold: float = 0.5) -> Truths:
+    """The cells of which the reference is at least as sure as ``threshold``, as ``maps``."""
+    return np.asarray(regrid(tiles.thought, tiles.maps.shape[-1], highest=highest) >= threshold)
 
 
 def at_grid(maps: Floats, side: int = GRID) -> Floats:
