@@ -37,6 +37,8 @@ shares of contexts."""
 _DEAR = 0.02
 """Density that the deadline on the slowest ground may cost; else it is met on average only."""
 _HALF_SURE = 0.5
+_DIGITS = 9
+"""Densities that agree in so many decimals are equal: sums in another order."""
 _LEAST = 1e-4
 """Least share of the frames that a link carries."""
 
@@ -296,7 +298,7 @@ def sure_of(fitted: Fitted, target: HardwareTarget, link: Downlink) -> float:
 
     def rank(threshold: float) -> tuple[float, float]:
         found = density([_direct(fitted.val, threshold)], seconds, prevalence, link)
-        return found, -abs(threshold - _HALF_SURE)
+        return round(found, _DIGITS), -abs(threshold - _HALF_SURE)
 
     return max(THRESHOLDS, key=rank)
 
