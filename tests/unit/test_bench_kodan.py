@@ -16,7 +16,7 @@ from orbitloop_ground.adapters.transformation.applications import Frame, Frames
 
 
 def figures(**changes: Any) -> Figures:
-    found: Figures = {"ours": 0.95, "bent_pipe": 0.48, "direct_deploy": 0.6, "oracle": 1.0}
+    found: Figures = {"ours": 0.95, "bent_pipe": 0.48, "direct_deploy": 0.6, "oracle": 1.0, "direct_at_half": 0.5}
     found |= {f"alone_{each}": 0.7 for each in ALONE}
     found |= {f"{link}_{peer}": 0.5 for link in LINKS for peer in PEERS}
     found |= {"frame_seconds": 0.1, "direct_seconds": 0.4, "deadline_seconds": 0.2, "engine_share": 0.01}

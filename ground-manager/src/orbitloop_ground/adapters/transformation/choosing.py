@@ -50,10 +50,14 @@ Allowed = Callable[[Action], bool]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Peers:
-    """Data value density of whom the logic is compared with, on the same frames and link."""
+    """Data value density of whom the logic is compared with, on the same frames and link.
+
+    Direct deploy has the threshold of :func:`sure_of`, and ``direct_at_half`` one of 0.5.
+    """
 
     bent_pipe: float
     direct_deploy: float
+    direct_at_half: float
     direct_seconds: float
     oracle: float
 
@@ -210,7 +214,7 @@ def _swept(
         parts = [fitted.val.of(part) for part in fitted.val.fourths()]
         return max((frame_seconds(fitted, target, point.tiles, point.actions, part) for part in parts), default=0.0)
 
-    points = planned(_HEADROOM[0])
+    first = points = planned(_HEADROOM[0])
     best = point = best_of(points)
     if not best.meets:
         return points, best, [_shed(target, best, link, tilings)]
@@ -224,7 +228,7 @@ def _swept(
         f"{target.name}: the slowest fourth of the frames takes {slowest(best):.3g} s a frame, and the deadline is "
         f"{link.deadline:.3g} s; it is met on average, and on such ground some frames are sent raw"
     )
-    return planned(_HEADROOM[0]), best, [note]
+    return first, best, [note]
 
 
 def frame_seconds(
@@ -279,13 +283,18 @@ def _logic(fitted: Fitted, point: Point) -> SelectionLogic:
 def peers_of(fitted: Fitted, evidence: Evidence, target: HardwareTarget, link: Downlink) -> Peers:
     """The peers on the frames of ``evidence``."""
     prevalence = evidence.prevalence
-    direct, seconds = bent_pipe(prevalence), 0.0
+    direct = at_half = bent_pipe(prevalence)
+    seconds = 0.0
     if fitted.reference is not None:
         seconds = fitted.reference.seconds(target)
-        direct = density([_direct(evidence, sure_of(fitted, target, link))], seconds, prevalence, link)
+        direct, at_half = (
+            density([_direct(evidence, threshold)], seconds, prevalence, link)
+            for threshold in (sure_of(fitted, target, link), _HALF_SURE)
+        )
     return Peers(
         bent_pipe=bent_pipe(prevalence),
         direct_deploy=direct,
+        direct_at_half=at_half,
         direct_seconds=seconds,
         oracle=oracle(prevalence, link),
     )
