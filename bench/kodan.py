@@ -283,7 +283,7 @@ def show(document: dict[str, object], console: Console) -> None:
     """The table, and which aims were met."""
     cases = document["cases"]
     assert isinstance(cases, list)
-    densities = Table("", "target", "ours", "bent pipe", "direct", "oracle", "±", "direct at 0.5", box=box.SIMPLE)
+    densities = Table("", "target", "ours", "bent pipe", "direct", "oracle", "±", "at 0.5", box=box.SIMPLE)
     times = Table("", "target", "order", "tiling", "special.", "elision", "s", "deadline", "engine", box=box.SIMPLE)
     for case in cases:
         named = case["application"], case["target"]
